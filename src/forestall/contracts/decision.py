@@ -1,0 +1,57 @@
+"""Decisions: what the engine says about one candidate, always with its reason."""
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+Mode = Literal["live", "shadow", "canary"]
+Outcome = Literal["intervene", "suppress", "holdout"]
+Reason = Literal[
+    "killed",
+    "opted_out",
+    "no_consent",
+    "in_conversation",
+    "cooldown",
+    "fatigue",
+    "budget",
+    "spacing",
+    "quiet_hours",
+    "low_confidence",
+    "policy_holdout",
+    "outranked",
+    "global_holdout",
+]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One candidate's fate (policy language, section 6).
+
+    ``at`` is RFC 3339 with microseconds; ``matched`` are event ids in log order; ``features`` the
+    policy's own as of ``at``; ``reason`` is null exactly when the outcome is ``intervene``.
+    ``traceparent`` is that of the last matched event and left out where it had none.
+    """
+
+    id: str
+    policy: str
+    version: str
+    mode: Mode
+    subject: str
+    key: str | None
+    at: str
+    outcome: Outcome
+    reason: Reason | None
+    matched: tuple[str, ...]
+    features: dict[str, Any]
+    explanation: str
+    traceparent: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def decision_id(
+    version: str, subject: str, key: str | None, at: str, matched: list[tuple[str, str]]
+) -> str:
+    """Lower-case hex SHA-256 over the compact JSON of what makes the decision unique.
+
+    ``matched`` are ``(source, id)`` pairs in log order.
+    """
+    return hashlib.sha256(msgspec.json.encode([version, subject, key, at, matched])).hexdigest()

@@ -1,0 +1,26 @@
+"""The only door to the machine's clock and randomness; everything else takes them as parameters."""
+
+import secrets
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], int]
+"""Gives the current time in microseconds since 1970, UTC."""
+
+Tokens = Callable[[], str]
+"""Gives a fresh random identifier."""
+
+
+def wall_clock() -> int:
+    """Now, in microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000
+
+
+def monotonic() -> float:
+    """Seconds on a clock that never goes back; for measuring how long something took."""
+    return time.perf_counter()
+
+
+def random_id() -> str:
+    """128 random bits as 32 lower-case hex digits."""
+    return secrets.token_hex(16)

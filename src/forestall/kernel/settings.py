@@ -1,0 +1,226 @@
+"""Settings: one ``forestall.toml`` a deployment, read into frozen Structs.
+
+Secrets may be written as ``env:NAME`` or ``file:PATH`` and are resolved when read.
+Paths are relative to the settings file.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from forestall.contracts.control import DecideSettings
+from forestall.contracts.errors import ForestallError
+from forestall.contracts.instants import parse_duration
+
+
+class InvalidSettings(ForestallError):
+    """``forestall.toml`` is missing, is not TOML, or holds a value that does not fit."""
+
+    code = "invalid-settings"
+    exit_code = 2
+
+
+class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[server]``: where to listen and keep data."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    data: str = "data"
+
+
+class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[ingest]``: the front door.
+
+    ``clock = "event"`` makes ``received`` follow the events' own times, for replaying history.
+    ``queue_events`` is the high-water mark above which requests are shed with 429.
+    """
+
+    clock: Literal["wall", "event"] = "wall"
+    max_batch_bytes: int = 500_000
+    max_event_bytes: int = 32_000
+    queue_events: int = 20_000
+
+
+class WriteKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``[[keys]]``: a credential that may send events, of origin browser or server."""
+
+    name: str
+    key: str
+    origin: Literal["browser", "server"]
+
+
+class Tokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[tokens]``: the secret with which the customer's backend signs subject tokens (HS256)."""
+
+    secret: str | None = None
+    anonymous_lifetime: str = "1h"
+
+
+class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``[webhooks.NAME]``: an endpoint after the Standard Webhooks specification."""
+
+    url: str
+    secret: str
+    timeout: str = "10s"
+    attempts: int = 6
+
+
+class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``[queues.NAME]``: which webhook takes the escalations of a queue."""
+
+    webhook: str
+
+
+class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[contracts]``, ``[policies]``, ``[runbooks]``: where the files are."""
+
+    folder: str | None = None
+
+
+class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[switches]``: kill switches; ``off`` names policies."""
+
+    off: tuple[str, ...] = ()
+    everything_off: bool = False
+
+
+class _Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    lateness: str = "5m"
+    grace: str = "2s"
+    budget: int = 3
+    budget_window: str = "24h"
+    spacing: str = "10m"
+    holdout: float = 0.0
+    salt: str = ""
+    quiet_hours: str | None = None
+    timezone: str | None = None
+    require_consent: bool = False
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    server: Server = Server()
+    ingest: Ingest = Ingest()
+    keys: tuple[WriteKey, ...] = ()
+    tokens: Tokens = Tokens()
+    contracts: Folder = Folder()
+    policies: Folder = Folder()
+    runbooks: Folder = Folder()
+    decide: _Decide = _Decide()
+    switches: Switches = Switches()
+    webhooks: dict[str, Webhook] = {}
+    queues: dict[str, Queue] = {}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment's settings with paths absolute, secrets resolved and durations parsed."""
+
+    server: Server = Server()
+    ingest: Ingest = Ingest()
+    keys: tuple[WriteKey, ...] = ()
+    tokens: Tokens = Tokens()
+    data: Path = Path("data")
+    contracts: Path | None = None
+    policies: Path | None = None
+    runbooks: Path | None = None
+    decide: DecideSettings = DecideSettings()
+    switches: Switches = Switches()
+    webhooks: dict[str, Webhook] = {}
+    queues: dict[str, Queue] = {}
+
+
+def load_settings(path: Path) -> Settings:
+    """Read ``path``. Raises ``InvalidSettings`` naming the file, the key and what is wrong."""
+    try:
+        file = msgspec.toml.decode(path.read_bytes(), type=_File)
+    except FileNotFoundError:
+        raise InvalidSettings(
+            f"{path}: no such file; name it with --config or run in the folder that holds it"
+        ) from None
+    except msgspec.DecodeError as error:
+        raise InvalidSettings(f"{path}: {error}") from None
+    base = path.resolve().parent
+
+    def folder(value: str | None) -> Path | None:
+        return None if value is None else base / value
+
+    def secret(value: str) -> str:
+        return _secret(value, base, path)
+
+    return Settings(
+        server=file.server,
+        ingest=file.ingest,
+        keys=tuple(msgspec.structs.replace(key, key=secret(key.key)) for key in file.keys),
+        tokens=Tokens(
+            secret=secret(file.tokens.secret) if file.tokens.secret else None,
+            anonymous_lifetime=file.tokens.anonymous_lifetime,
+        ),
+        data=base / file.server.data,
+        contracts=folder(file.contracts.folder),
+        policies=folder(file.policies.folder),
+        runbooks=folder(file.runbooks.folder),
+        decide=_decide(file.decide, path),
+        switches=file.switches,
+        webhooks={
+            name: msgspec.structs.replace(hook, secret=secret(hook.secret))
+            for name, hook in file.webhooks.items()
+        },
+        queues=file.queues,
+    )
+
+
+def _secret(value: str, base: Path, path: Path) -> str:
+    scheme, _, rest = value.partition(":")
+    if scheme == "env":
+        if rest not in os.environ:
+            raise InvalidSettings(f"{path}: {value!r}: set the environment variable {rest}")
+        return os.environ[rest]
+    if scheme == "file":
+        try:
+            return (base / rest).read_text().strip()
+        except OSError as error:
+            raise InvalidSettings(f"{path}: {value!r}: {error.strerror}") from None
+    return value
+
+
+def _decide(raw: _Decide, path: Path) -> DecideSettings:
+    def micros(key: str) -> int:
+        try:
+            return parse_duration(getattr(raw, key))
+        except ValueError as error:
+            raise InvalidSettings(f"{path}: decide.{key}: {error}") from None
+
+    if not 0 <= raw.holdout <= 1:
+        raise InvalidSettings(f"{path}: decide.holdout: {raw.holdout} is not between 0 and 1")
+    return DecideSettings(
+        lateness=micros("lateness"),
+        grace=micros("grace"),
+        budget=raw.budget,
+        budget_window=micros("budget_window"),
+        spacing=micros("spacing"),
+        holdout=raw.holdout,
+        salt=raw.salt,
+        quiet_hours=_quiet_hours(raw.quiet_hours, path),
+        timezone=raw.timezone,
+        require_consent=raw.require_consent,
+    )
+
+
+def _quiet_hours(text: str | None, path: Path) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    try:
+        start, end = (_minutes(part) for part in text.split("-"))
+    except ValueError:
+        raise InvalidSettings(
+            f'{path}: decide.quiet_hours: {text!r} is not of the form "22:00-08:00"'
+        ) from None
+    return None if start == end else (start, end)
+
+
+def _minutes(text: str) -> int:
+    hour, minute = text.split(":")
+    if not (len(hour) == len(minute) == 2 and int(hour) < 24 and int(minute) < 60):
+        raise ValueError(text)
+    return int(hour) * 60 + int(minute)

@@ -1,0 +1,6 @@
+"""Remember: append-only streams that are backbone, history and audit in one.
+
+``port`` says what a log can do, ``streams`` which streams there are and what they hold,
+``memory`` is the in-memory twin (with scripted crashes, for tests), ``sqlite`` the real one.
+A stage reads batches after its cursor and commits what it appends together with the new cursor.
+"""

@@ -1,0 +1,81 @@
+"""Which streams there are, what they hold, and how items become batches and come back."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from forestall.contracts.control import Control
+from forestall.contracts.decision import Decision
+from forestall.contracts.event import Record
+from forestall.log.port import Append, Batch
+
+SIGNALS = "signals"
+"""Accepted events of all subjects, written by the gateway: lists of ``Record``."""
+
+DECISIONS = "decisions"
+"""Decisions, written by the worker: lists of ``Decided``."""
+
+CONTROL = "control"
+"""Control records of the deployment, written by the worker: lists of ``Control``."""
+
+
+class Decided(msgspec.Struct, frozen=True, array_like=True):
+    """A decision and its place among the signals.
+
+    It was made at the signals batch ``position`` (0 before the first). ``order`` is twice the
+    index of the record in that batch if a timer fired before it, one more if the record itself
+    caused it, and twice the batch's length if a tick caused it. ``noticed`` is the log time.
+    """
+
+    position: int
+    order: int
+    noticed: int
+    decision: Decision
+
+
+_records = msgspec.json.Decoder(list[Record])
+_decided = msgspec.json.Decoder(list[Decided])
+_control = msgspec.json.Decoder(list[Control])
+encode = msgspec.json.Encoder().encode
+
+
+def signals(records: Sequence[Record]) -> Append:
+    """The batch of ``records``, which are in log order and not empty."""
+    return Append(
+        SIGNALS,
+        records[-1].received,
+        len(records),
+        encode(records),
+        [(record.subject, f"{record.source}\x00{record.id}") for record in records],
+    )
+
+
+def decisions(decided: Sequence[Decided]) -> Append:
+    """The batch of ``decided``, which is not empty."""
+    return Append(
+        DECISIONS,
+        decided[-1].noticed,
+        len(decided),
+        encode(decided),
+        [(entry.decision.subject, entry.decision.id) for entry in decided],
+    )
+
+
+def control(records: Sequence[Control]) -> Append:
+    """The batch of control ``records``, which is not empty."""
+    return Append(CONTROL, records[-1].received, len(records), encode(records))
+
+
+def read_signals(batch: Batch) -> list[Record]:
+    """The records of a signals batch."""
+    return _records.decode(batch.payload)
+
+
+def read_decisions(batch: Batch) -> list[Decided]:
+    """The entries of a decisions batch."""
+    return _decided.decode(batch.payload)
+
+
+def read_control(batch: Batch) -> list[Control]:
+    """The control records of a control batch."""
+    return _control.decode(batch.payload)
