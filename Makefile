@@ -1,0 +1,42 @@
+# Each target does all its own set-up; nothing needs to be installed by hand.
+#   make demo    play a shop's history through a real server   (ARGS=--once: end after the summary)
+#   make test    the tests                                      (ARGS="tests/unit -k feature")
+#   make check   formatting, lint, types, imports, dependencies
+#   make bench   the benchmarks
+#   make lock    pin the newest packages that fit pyproject.toml
+
+BIN := .venv/bin
+ARGS ?=
+JOBS ?= 2
+
+.PHONY: help demo test check bench lock setup clean
+
+help:
+	@sed -n '2,6s/^#   //p' Makefile
+
+setup:
+	@PYTHON="$(PYTHON)" scripts/setup.sh
+
+demo: setup
+	@$(BIN)/python -m examples.shop.demo $(ARGS)
+
+test: setup
+	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry src
+
+bench: setup
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: setup
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra parquet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-package forestall --no-emit-index-url --no-annotate --no-header \
+		--upgrade --quiet --output-file constraints/dev.txt
+
+clean:
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-summary.json
