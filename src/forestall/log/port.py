@@ -14,6 +14,26 @@ class LogFull(ForestallError):
     code = "log-full"
 
 
+class OutOfOrder(ForestallError):
+    """``received`` or the tick would go back; nothing of the commit was kept. A bug of the caller."""
+
+    code = "log-out-of-order"
+
+
+class LogMissing(ForestallError):
+    """There is no log at that path yet; the process that writes it creates it when it starts."""
+
+    code = "log-missing"
+    exit_code = 2
+
+
+class LogUnreadable(ForestallError):
+    """The file is damaged, is not a log, or was written by a newer Forestall."""
+
+    code = "log-unreadable"
+    exit_code = 2
+
+
 class Batch(msgspec.Struct, frozen=True):
     """What one commit appended to one stream. ``position`` counts from 1 without gaps.
 
@@ -48,7 +68,11 @@ class Log(Protocol):
         snapshots: Mapping[str, bytes] | None = None,
         tick: int | None = None,
     ) -> Sequence[int]:
-        """Append, move cursors and the tick, all durably or not at all; the new positions."""
+        """Append, move cursors and the tick, all durably or not at all; the new positions.
+
+        Within a stream ``received`` never goes back, nor does the tick: ``OutOfOrder``.
+        Raises ``LogFull`` when there is no room; the log stays usable and as it was.
+        """
 
     def read(self, stream: str, *, after: int = 0, limit: int = 100) -> Sequence[Batch]:
         """Up to ``limit`` batches with a position greater than ``after``, in order."""
@@ -76,6 +100,9 @@ class Log(Protocol):
 
     def newest(self, stream: str, subject: str, identity: str) -> int | None:
         """``received`` of the newest batch with an item of that subject and identity."""
+
+    def version(self) -> int:
+        """A number that changes with every commit, also another process's; cheap to poll."""
 
     def close(self) -> None:
         """Release the file."""
