@@ -47,6 +47,20 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class Decided(msgspec.Struct, frozen=True, array_like=True):
+    """A decision and its place among the signals.
+
+    It was made at the signals batch ``position`` (0 before the first). ``order`` is twice the
+    index of the record in that batch if a timer fired before it, one more if the record itself
+    caused it, and twice the batch's length if a tick caused it. ``noticed`` is the log time.
+    """
+
+    position: int
+    order: int
+    noticed: int
+    decision: Decision
+
+
 def decision_id(
     version: str, subject: str, key: str | None, at: str, matched: list[tuple[str, str]]
 ) -> str:

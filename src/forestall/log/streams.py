@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from forestall.contracts.control import Control
-from forestall.contracts.decision import Decision
+from forestall.contracts.decision import Decided
 from forestall.contracts.event import Record
 from forestall.log.port import Append, Batch
 
@@ -17,20 +17,6 @@ DECISIONS = "decisions"
 
 CONTROL = "control"
 """Control records of the deployment, written by the worker: lists of ``Control``."""
-
-
-class Decided(msgspec.Struct, frozen=True, array_like=True):
-    """A decision and its place among the signals.
-
-    It was made at the signals batch ``position`` (0 before the first). ``order`` is twice the
-    index of the record in that batch if a timer fired before it, one more if the record itself
-    caused it, and twice the batch's length if a tick caused it. ``noticed`` is the log time.
-    """
-
-    position: int
-    order: int
-    noticed: int
-    decision: Decision
 
 
 _records = msgspec.json.Decoder(list[Record])
