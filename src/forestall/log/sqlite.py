@@ -21,6 +21,14 @@ _APPLICATION_ID = 0x4653_544C
 _FORMAT = 1
 _STREAM = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
+_UNREADABLE = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+)
+
 _SCHEMA = """
 CREATE TABLE cursors (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE snapshots (name TEXT PRIMARY KEY, content BLOB NOT NULL);
@@ -69,6 +77,7 @@ class SqliteLog:
         self._path = path
         self._lock = threading.RLock()
         self._commits = 0
+        self._joined = False
         self._streams: set[str] = set()
         if read_only and not path.exists():
             raise LogMissing(f"{path}: there is no log yet; start the process that writes it")
@@ -104,9 +113,24 @@ class SqliteLog:
             )
             if tick is not None:
                 self._move_tick(tick)
+            whole = not self._joined
         self._commits += 1
-        self._streams.update(append.stream for append in appends)
+        if whole:
+            self._streams.update(append.stream for append in appends)
         return positions
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The connection inside one transaction that ``commit`` joins.
+
+        What the owner of the file writes beside the log is then kept with it or not at all.
+        """
+        with self._lock, self._translated(), self._transaction():
+            self._joined = True
+            try:
+                yield self._connection
+            finally:
+                self._joined = False
 
     def read(self, stream: str, *, after: int = 0, limit: int = 100) -> Sequence[Batch]:
         """See ``Log.read``."""
@@ -256,10 +280,11 @@ class SqliteLog:
 
     def _of_stream(self, stream: str, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._lock:
-            if stream not in self._streams and not self._connection.in_transaction:
+            if stream not in self._streams:
                 if not self._exists(stream):
                     return []
-                self._streams.add(stream)
+                if not self._connection.in_transaction:
+                    self._streams.add(stream)
             return self._rows(sql.format(stream), values)
 
     def _number(self, stream: str, sql: str, values: Sequence[Any] = ()) -> int | None:
@@ -277,6 +302,9 @@ class SqliteLog:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        if self._joined:
+            yield
+            return
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -297,9 +325,10 @@ class SqliteLog:
                 raise LogFull(
                     f"{self._path}: {error}; nothing was written. Free space on the disk and retry"
                 ) from error
-            if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN):
+            if primary in _UNREADABLE:
                 raise LogUnreadable(
-                    f"{self._path}: {error}; restore it from a backup or name another file"
+                    f"{self._path}: {error}; check the path and its permissions, or restore the"
+                    " file from a backup"
                 ) from error
             raise
 
