@@ -1,0 +1,146 @@
+"""Consent and opt-out per subject, as the front door last heard them.
+
+The gateway writes them in the transaction that appends the event; whoever is about to reach a
+customer looks here once more, so that an engine that lags delays no stop.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from forestall.kernel.database import open_database
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS optouts (
+    subject TEXT PRIMARY KEY, out INTEGER NOT NULL, time INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS consents (
+    subject TEXT NOT NULL, purpose TEXT NOT NULL, granted INTEGER NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (subject, purpose)
+) WITHOUT ROWID;
+"""
+_OPT = """
+INSERT INTO optouts VALUES (?, ?, ?) ON CONFLICT DO UPDATE
+SET out = excluded.out, time = excluded.time
+WHERE (excluded.time, excluded.out) > (time, out)
+"""
+_CONSENT = """
+INSERT INTO consents VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
+SET granted = excluded.granted, time = excluded.time
+WHERE (excluded.time, NOT excluded.granted) > (time, NOT granted)
+"""
+
+
+class OptOut(msgspec.Struct, frozen=True):
+    """Whether a subject opted out, and when they said so (microseconds)."""
+
+    out: bool
+    time: int
+
+
+class Consent(msgspec.Struct, frozen=True):
+    """Whether consent for a purpose stands, and when that was said (microseconds)."""
+
+    granted: bool
+    time: int
+
+
+class DoorState(msgspec.Struct, frozen=True):
+    """What a subject said; ``consents`` by purpose."""
+
+    optout: OptOut | None = None
+    consents: Mapping[str, Consent] = {}
+
+    @property
+    def opted_out(self) -> bool:
+        """Whether nothing may reach them."""
+        return self.optout is not None and self.optout.out
+
+    def allows(self, purpose: str, *, require_consent: bool) -> bool:
+        """Whether they may be reached for ``purpose`` at all."""
+        consent = self.consents.get(purpose)
+        return not self.opted_out and (
+            not require_consent or (consent is not None and consent.granted)
+        )
+
+
+def lay(connection: sqlite3.Connection) -> None:
+    """Make the door's tables where they are missing."""
+    for statement in _SCHEMA.split(";\n"):
+        connection.execute(statement)
+
+
+def note(
+    connection: sqlite3.Connection, subject: str, type_: str, time: int, data: Mapping[str, Any]
+) -> None:
+    """Write what an event says about consent or opt-out; other types change nothing.
+
+    Of two statements the one with the later ``time`` stands, at equal times the stricter.
+    """
+    purpose = data.get("purpose")
+    if type_ in ("forestall.optout", "forestall.optin"):
+        connection.execute(_OPT, (subject, type_ == "forestall.optout", time))
+    elif type_ in ("forestall.consent.granted", "forestall.consent.withdrawn") and purpose:
+        granted = type_ == "forestall.consent.granted"
+        connection.execute(_CONSENT, (subject, purpose, granted, time))
+
+
+def join(connection: sqlite3.Connection, former: str, current: str) -> None:
+    """Let ``current`` say the stricter of what the two say; where they agree, the later."""
+    before, now = read(connection, former), read(connection, current)
+    if before.optout is not None:
+        held, said = now.optout, before.optout
+        if held is None or (said.out, said.time) > (held.out, held.time):
+            connection.execute(
+                "INSERT OR REPLACE INTO optouts VALUES (?, ?, ?)", (current, said.out, said.time)
+            )
+    for purpose, given in before.consents.items():
+        kept = now.consents.get(purpose)
+        if kept is None or (not given.granted, given.time) > (not kept.granted, kept.time):
+            connection.execute(
+                "INSERT OR REPLACE INTO consents VALUES (?, ?, ?, ?)",
+                (current, purpose, given.granted, given.time),
+            )
+
+
+def read(connection: sqlite3.Connection, subject: str) -> DoorState:
+    """What ``subject`` said."""
+    out = connection.execute("SELECT out, time FROM optouts WHERE subject = ?", (subject,))
+    row = out.fetchone()
+    consents = connection.execute(
+        "SELECT purpose, granted, time FROM consents WHERE subject = ?", (subject,)
+    )
+    return DoorState(
+        OptOut(bool(row[0]), row[1]) if row else None,
+        {purpose: Consent(bool(granted), time) for purpose, granted, time in consents},
+    )
+
+
+class Door:
+    """A reader of the door in ``path`` (the gateway's file) for other processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = open_database(path, read_only=True)
+
+    def state(self, subject: str) -> DoorState:
+        """What ``subject`` said, as of the newest commit."""
+        return read(self._connection, subject)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._connection.close()
+
+    def __enter__(self) -> "Door":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,156 @@
+"""The vault: which person a pseudonym stands for, readable only with the key file.
+
+Three tables beside the signals. ``identities`` maps the HMAC of an id to a pseudonym; ``people``
+holds each person's own key, wrapped by the master key; ``personal`` holds their ids and traits,
+sealed under that key with AES-256-GCM. Deleting a person's key forgets the person.
+"""
+
+import sqlite3
+
+import msgspec
+
+from forestall.kernel.clock import Tokens
+from forestall.privacy.keys import Box, Keys, Kind
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS identities (
+    handle BLOB PRIMARY KEY, pseudonym TEXT NOT NULL, kind TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS identities_of ON identities (pseudonym);
+CREATE TABLE IF NOT EXISTS people (pseudonym TEXT PRIMARY KEY, wrapped BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS personal (
+    pseudonym TEXT NOT NULL, name BLOB NOT NULL, sealed BLOB NOT NULL,
+    PRIMARY KEY (pseudonym, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS joined (
+    former TEXT PRIMARY KEY, current TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS joined_into ON joined (current);
+"""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """An id in the customer's own words: a user's, or that of a visitor not signed in."""
+
+    kind: Kind
+    id: str
+
+
+class Person(msgspec.Struct, frozen=True):
+    """What the vault knows of one pseudonym; ``traits`` are the personal ones only."""
+
+    ids: tuple[Identity, ...]
+    traits: dict[str, object]
+
+
+class Vault:
+    """The vault in an open database. The caller owns the connection and its transactions."""
+
+    def __init__(self, connection: sqlite3.Connection, keys: Keys, ids: Tokens) -> None:
+        self._db = connection
+        self._keys = keys
+        self._ids = ids
+
+    def lay(self) -> None:
+        """Make the tables where they are missing; deleted rows are overwritten from here on."""
+        self._db.execute("PRAGMA secure_delete = ON")
+        for statement in _SCHEMA.split(";\n"):
+            self._db.execute(statement)
+
+    def resolve(self, kind: Kind, value: str) -> str | None:
+        """The pseudonym of an id, or none if it was never seen."""
+        row = self._db.execute(
+            "SELECT pseudonym FROM identities WHERE handle = ?", (self._keys.handle(kind, value),)
+        ).fetchone()
+        return row and str(row[0])
+
+    def assign(self, kind: Kind, value: str, pseudonym: str | None = None) -> str:
+        """Let the id stand for ``pseudonym`` from now on, or for a fresh random one."""
+        pseudonym = pseudonym or self._ids()
+        handle = self._keys.handle(kind, value)
+        self._db.execute(
+            "INSERT INTO identities VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET pseudonym = excluded.pseudonym",
+            (handle, pseudonym, kind),
+        )
+        self._put(pseudonym, (kind, value, None))
+        return pseudonym
+
+    def owned(self, pseudonym: str) -> bool:
+        """Whether a user's id stands for it already."""
+        sql = "SELECT 1 FROM identities WHERE pseudonym = ? AND kind = 'user'"
+        return self._db.execute(sql, (pseudonym,)).fetchone() is not None
+
+    def join(self, former: str, current: str) -> None:
+        """Let ``former`` become part of ``current``, which keeps its own traits where both have."""
+        before, now = self.reveal(former), self.reveal(current)
+        if before is not None:
+            taken = now.traits if now is not None else {}
+            self.keep(current, {k: v for k, v in before.traits.items() if k not in taken})
+        self._forget(former)
+        self._db.execute("INSERT OR REPLACE INTO joined VALUES (?, ?)", (former, current))
+
+    def formers(self, pseudonym: str) -> list[str]:
+        """The pseudonyms joined into this one, directly or through others."""
+        rows = self._db.execute(
+            "WITH RECURSIVE f(p) AS (SELECT former FROM joined WHERE current = ?"
+            " UNION SELECT former FROM joined JOIN f ON current = p) SELECT p FROM f",
+            (pseudonym,),
+        )
+        return [row[0] for row in rows]
+
+    def keep(self, pseudonym: str, traits: dict[str, object]) -> None:
+        """Keep personal traits, key by key, over those kept before."""
+        for name, value in traits.items():
+            self._put(pseudonym, ("trait", name, value))
+
+    def reveal(self, pseudonym: str) -> Person | None:
+        """Who a pseudonym is; none where it was forgotten or never seen."""
+        box = self._box(pseudonym)
+        if box is None:
+            return None
+        ids: list[Identity] = []
+        traits: dict[str, object] = {}
+        sql = "SELECT name, sealed FROM personal WHERE pseudonym = ? ORDER BY name"
+        for hidden, sealed in self._db.execute(sql, (pseudonym,)):
+            plain = box.open(sealed, pseudonym.encode() + hidden)
+            sort, name, value = msgspec.json.decode(plain)
+            if sort == "trait":
+                traits[name] = value
+            else:
+                ids.append(Identity(sort, name))
+        return Person(tuple(ids), traits)
+
+    def forget(self, pseudonym: str) -> bool:
+        """Delete mapping, key and personal fields, also of those joined into it.
+
+        Whether there were any. It cannot be undone; the log keeps the bare pseudonym.
+        """
+        known = [self._forget(each) for each in (pseudonym, *self.formers(pseudonym))]
+        self._db.execute("DELETE FROM joined WHERE current = ?", (pseudonym,))
+        return any(known)
+
+    def _forget(self, pseudonym: str) -> bool:
+        known = self._box(pseudonym) is not None
+        for table in ("identities", "personal", "people"):
+            self._db.execute(f"DELETE FROM {table} WHERE pseudonym = ?", (pseudonym,))  # noqa: S608
+        return known
+
+    def _put(self, pseudonym: str, entry: tuple[str, str, object]) -> None:
+        """Seal one entry; what it is about is stored as an HMAC only."""
+        box = self._box(pseudonym)
+        if box is None:
+            key = bytes.fromhex(self._ids() + self._ids())
+            wrapped = self._keys.box.seal(key, pseudonym.encode(), self._ids)
+            self._db.execute("INSERT INTO people VALUES (?, ?)", (pseudonym, wrapped))
+            box = Box(key)
+        hidden = self._keys.field(entry[0], entry[1])
+        sealed = box.seal(msgspec.json.encode(entry), pseudonym.encode() + hidden, self._ids)
+        self._db.execute(
+            "INSERT OR REPLACE INTO personal VALUES (?, ?, ?)", (pseudonym, hidden, sealed)
+        )
+
+    def _box(self, pseudonym: str) -> Box | None:
+        sql = "SELECT wrapped FROM people WHERE pseudonym = ?"
+        row = self._db.execute(sql, (pseudonym,)).fetchone()
+        return row and Box(self._keys.box.open(row[0], pseudonym.encode()))
