@@ -30,7 +30,7 @@ class DecideSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyInForce(msgspec.Struct, frozen=True):
-    """One policy of a set: its version, its mode, and its canonical form (JSON text).
+    """One policy of a set: its version, its mode, its canonical form (JSON text) and its title.
 
     ``share`` is the part of subjects a canary reaches, between 0 and 1.
     """
@@ -40,6 +40,7 @@ class PolicyInForce(msgspec.Struct, frozen=True):
     canonical: msgspec.Raw
     mode: Mode = "live"
     share: float = 1.0
+    title: str = ""
 
 
 class PoliciesApplied(msgspec.Struct, frozen=True, tag="policies", tag_field="kind"):

@@ -39,7 +39,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One accepted event as the log keeps it: ``subject`` is a pseudonym, times are microseconds.
 
-    ``time`` is what the sender said (after cutting nothing), ``received`` when the log took it.
+    ``time`` is what the sender said, ``received`` when the log took it.
     ``data`` is JSON text of an object.
     """
 
@@ -54,7 +54,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     traceparent: str | None = None
 
 
-def decode_data(raw: msgspec.Raw) -> dict[str, Any]:
-    """The object in ``raw``; null becomes ``{}``. Raises ``msgspec.DecodeError``."""
+def decode_data(raw: msgspec.Raw) -> Any:
+    """The value in ``raw``, which is JSON text; null becomes ``{}``."""
     value = msgspec.json.decode(raw)
     return {} if value is None else value

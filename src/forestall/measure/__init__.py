@@ -1,6 +1,5 @@
-"""Learn: what deciding was worth, told honestly.
+"""Learn: who is kept aside, and what interventions changed.
 
-``score`` sets decisions beside a history in which customers asked for help, event by event and
-without peeking ahead. It says how early friction was noticed; whether a contact would have been
-avoided, only a holdout can tell.
+``assign`` puts subjects into holdouts by a stable hash (pure); ``score`` tells how often an
+intervention came before the ticket in a recorded history.
 """

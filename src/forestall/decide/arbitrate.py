@@ -1,0 +1,123 @@
+"""From candidates of one subject at one moment to decisions (policy language, section 6). Pure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from forestall.contracts.control import DecideSettings
+from forestall.contracts.decision import Decision, Outcome, Reason, decision_id
+from forestall.contracts.instants import format_time
+from forestall.decide.gates import Circumstances, Ledger, PolicyLedger, Switches, first_refusal
+from forestall.decide.patterns import Ref
+from forestall.decide.plan import key_order
+from forestall.decide.words import explanation
+from forestall.measure.assign import in_holdout
+from forestall.policy.language.compile import Program
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A completed pattern whose ``if`` held. ``traceparent`` is its last event's."""
+
+    slot: int
+    program: Program
+    key: str | None
+    matched: tuple[Ref, ...]
+    traceparent: str | None
+    features: dict[str, Any]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """A candidate's outcome and reason."""
+
+    candidate: Candidate
+    outcome: Outcome
+    reason: Reason | None
+
+
+def judge(
+    candidates: Sequence[Candidate],
+    subject: str,
+    at: int,
+    ledger: Ledger,
+    settings: DecideSettings,
+    switches: Switches,
+) -> list[Verdict]:
+    """Gates for each by itself, then arbitration; in the order of policy name and key.
+
+    The ledger is not changed; ``record_acts`` does that with the result.
+    """
+    verdicts = []
+    passed = []
+    for candidate in candidates:
+        policy = candidate.program.policy
+        now = Circumstances(policy, at, ledger, settings, switches)
+        reason = first_refusal(now)
+        if reason is None:
+            passed.append(candidate)
+        else:
+            verdicts.append(Verdict(candidate, "suppress", reason))
+    verdicts.extend(_arbitrate(passed, subject, settings))
+    verdicts.sort(key=lambda verdict: _order(verdict.candidate))
+    return verdicts
+
+
+def _arbitrate(
+    passed: Sequence[Candidate], subject: str, settings: DecideSettings
+) -> list[Verdict]:
+    verdicts = []
+    won = False
+    by_priority = sorted(passed, key=lambda c: (-c.program.policy.priority, *_order(c)))
+    for candidate in by_priority:
+        policy = candidate.program.policy
+        if won:
+            verdicts.append(Verdict(candidate, "suppress", "outranked"))
+        elif in_holdout(f"{settings.salt}:{policy.name}", subject, policy.holdout):
+            verdicts.append(Verdict(candidate, "holdout", "policy_holdout"))
+        else:
+            won = True
+            exempt = policy.budget_class == "transactional"
+            if not exempt and in_holdout(settings.salt, subject, settings.holdout):
+                verdicts.append(Verdict(candidate, "holdout", "global_holdout"))
+            else:
+                verdicts.append(Verdict(candidate, "intervene", None))
+    return verdicts
+
+
+def _order(candidate: Candidate) -> tuple[str, bytes]:
+    return candidate.program.policy.name, key_order(candidate.key)
+
+
+def record_acts(verdicts: Sequence[Verdict], at: int, ledger: Ledger) -> None:
+    """Write the acts among ``verdicts`` into the ledger."""
+    for verdict in verdicts:
+        if verdict.outcome == "suppress":
+            continue
+        policy = verdict.candidate.program.policy
+        ledger.policies.setdefault(policy.name, PolicyLedger()).last_act = at
+        if verdict.reason != "policy_holdout" and policy.budget_class == "guidance":
+            ledger.guidance_acts.append(at)
+
+
+def decision(verdict: Verdict, subject: str, at: int) -> Decision:
+    """The decision that tells ``verdict`` to the world."""
+    candidate = verdict.candidate
+    moment = format_time(at)
+    program = candidate.program
+    return Decision(
+        id=decision_id(program.version, subject, candidate.key, moment, list(candidate.matched)),
+        policy=program.policy.name,
+        version=program.version,
+        mode="live",
+        subject=subject,
+        key=candidate.key,
+        at=moment,
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        matched=tuple(ref[1] for ref in candidate.matched),
+        features=candidate.features,
+        explanation=explanation(
+            program.policy, candidate.key, len(candidate.matched), verdict.reason
+        ),
+        traceparent=candidate.traceparent or msgspec.UNSET,
+    )

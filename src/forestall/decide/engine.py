@@ -1,0 +1,478 @@
+"""The engine: records in, decisions out. Pure: no clock, no chance, no I/O.
+
+A subject's decisions are a function of its own records and of the control records before them.
+Whoever runs the engine gives it control records ahead of the signals they govern (``control``),
+signals in log order (``process``), and the log's ticks (``tick``).
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+import xxhash
+
+from forestall.context import features as window
+from forestall.contracts.control import (
+    Control,
+    DecideSettings,
+    PoliciesApplied,
+    ServiceState,
+    SettingsApplied,
+    SwitchesApplied,
+)
+from forestall.contracts.decision import Decision
+from forestall.contracts.errors import ExpressionError
+from forestall.contracts.event import Record, decode_data
+from forestall.contracts.instants import DAY
+from forestall.decide.arbitrate import Candidate, decision, judge, record_acts
+from forestall.decide.gates import Switches
+from forestall.decide.ledger import EFFECTS
+from forestall.decide.patterns import Armed, Hits, Moment, Ref, advance, evict
+from forestall.decide.plan import FeatureUse, PatternUse, Plan, key_text, make_plan, with_doubles
+from forestall.decide.state import NEVER, FeatureState, State, Subject
+from forestall.policy.bundle import policy_of
+from forestall.policy.language.cel import Timestamp
+from forestall.policy.language.compile import Condition, Program, compile_policy, event_expression
+from forestall.policy.language.model import Feature
+
+REPEATED_WITHIN: Final = 7 * DAY
+
+Order = int
+"""A decision's place among the records given to ``process``; see ``contracts.decision.Decided``."""
+
+
+class Engine:
+    """Decides for the subjects of one partition. ``counters`` count what went wrong or was dropped."""
+
+    def __init__(self, settings: DecideSettings | None = None) -> None:
+        self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+        self._settings = settings or DecideSettings()
+        self._switches = Switches()
+        self._services: dict[str, Any] = {}
+        self._numbers: dict[str, dict[str, Any]] = {}
+        self._pending: deque[Control] = deque()
+        self._received = 0
+        self._slots = 0
+        self._features: dict[Feature, int] = {}
+        self._kept: frozenset[Feature] = frozenset()
+        self._programs: dict[int, Program] = {}
+        self._plans: dict[str, Plan] = {}
+        self._subjects: dict[str, Subject] = {}
+        self._timers: list[tuple[int, str]] = []
+
+    @property
+    def received(self) -> int:
+        """The log time reached: the greatest ``received`` or tick taken."""
+        return self._received
+
+    @property
+    def features(self) -> set[Feature]:
+        """The features maintained now."""
+        return set(self._features)
+
+    def adopt(self, past: "Engine", features: Collection[Feature]) -> None:
+        """Maintain ``features`` from here on, with what ``past`` knows of them.
+
+        ``past`` kept them over the very records that this engine has taken.
+        """
+        self.keep(features)
+        for name, theirs in past._subjects.items():
+            own = self._subjects[name]
+            for feature in features:
+                state = theirs.features.get(past._features[feature])
+                if state is not None:
+                    own.features[self._features[feature]] = state
+
+    def keep(self, features: Iterable[Feature]) -> None:
+        """Maintain these features from here on although no policy in force needs them yet."""
+        self._kept |= frozenset(features)
+        self._put_in_force(list(self._programs.values()))
+
+    def control(self, record: Control) -> None:
+        """Take a control record; it takes effect before the first signal not before it."""
+        self._pending.append(record)
+
+    def process(self, records: Sequence[Record]) -> list[tuple[Order, Decision]]:
+        """Decide on ``records``, which are in log order."""
+        out: list[tuple[Order, Decision]] = []
+        for index, record in enumerate(records):
+            before = self._advance(record.received)
+            subject = self._subjects.get(record.subject)
+            if subject is None:
+                subject = self._subjects[record.subject] = Subject()
+            made, after = self._take(subject, record)
+            before += made
+            if before:
+                out.extend((2 * index, entry) for entry in before)
+            if after:
+                out.extend((2 * index + 1, entry) for entry in after)
+        return out
+
+    def tick(self, received: int) -> list[Decision]:
+        """Nothing with an earlier ``received`` can come any more: let what is due by then happen."""
+        return self._advance(received)
+
+    # -- control ---------------------------------------------------------------------------------
+
+    def _advance(self, received: int) -> list[Decision]:
+        out: list[Decision] = []
+        while self._pending and self._pending[0].received <= received:
+            control = self._pending.popleft()
+            out += self._fire_by_grace(control.received)
+            self._apply(control)
+        if received > self._received:
+            self._received = received
+        timers = self._timers
+        if timers and timers[0][0] + self._settings.grace < received:
+            out += self._fire_by_grace(received)
+        return out
+
+    def _apply(self, control: Control) -> None:
+        match control:
+            case PoliciesApplied():
+                self._numbers = control.numbers
+                self._put_in_force(
+                    [
+                        compile_policy(policy_of(policy), policy.version)
+                        for policy in control.policies
+                    ]
+                )
+            case SettingsApplied():
+                self._settings = control.settings
+            case SwitchesApplied():
+                self._switches = Switches(frozenset(control.off), control.everything_off)
+            case ServiceState():
+                self._services = {**self._services, control.service: control.state}
+
+    def _put_in_force(self, programs: Sequence[Program]) -> None:
+        """State of a pattern lives on under the same slot while its name and ``when`` stay."""
+        held = {
+            (program.policy.name, program.pattern_hash): slot
+            for slot, program in self._programs.items()
+        }
+        self._programs = {}
+        for program in sorted(programs, key=lambda program: program.policy.name):
+            slot = held.get((program.policy.name, program.pattern_hash))
+            self._programs[self._new_slot() if slot is None else slot] = program
+        wanted = self._kept | {feature for program in programs for _, feature in program.features}
+        self._features = {
+            feature: self._features[feature] if feature in self._features else self._new_slot()
+            for feature in sorted(wanted, key=repr)
+        }
+        self._plans = {}
+
+    def _new_slot(self) -> int:
+        self._slots += 1
+        return self._slots
+
+    # -- one record ------------------------------------------------------------------------------
+
+    def _take(self, subject: Subject, record: Record) -> tuple[list[Decision], list[Decision]]:
+        nothing: list[Decision] = []
+        if self._repeated(subject, record):
+            self.counters["duplicate"] += 1
+            return nothing, nothing
+        time = min(record.time, record.received)
+        effect = EFFECTS.get(record.type)
+        if effect is None and record.received - time > self._settings.lateness:
+            self.counters["late"] += 1
+            return nothing, nothing
+        t = max(time, subject.clock)
+        before = nothing
+        while subject.deadline < t:
+            before = before + self._fire(record.subject, subject)
+        subject.clock = t
+        subject.serial += 1
+        plan = self._plans.get(record.type) or self._plan(record.type)
+        if effect is None and not plan.features and not plan.patterns:
+            return before, nothing
+        data = decode_data(record.data)
+        numbers = self._numbers.get(record.type)
+        if numbers:
+            data = with_doubles(data, numbers)
+        if effect is not None and not (
+            isinstance(data, dict) and effect(subject.ledger, data, time)
+        ):
+            self.counters["control_ignored"] += 1
+        moment = Moment(
+            _binding(record, time, data),
+            subject.ledger.traits,
+            t,
+            subject.serial,
+            record.traceparent,
+        )
+        return before, self._match(record.subject, subject, moment, plan)
+
+    def _repeated(self, subject: Subject, record: Record) -> bool:
+        seen = subject.seen
+        horizon = record.received - REPEATED_WITHIN
+        while seen:
+            oldest = next(iter(seen))
+            if seen[oldest] >= horizon:
+                break
+            del seen[oldest]
+        digest = xxhash.xxh3_128_digest(f"{record.source}\x00{record.id}")
+        if digest in seen:
+            return True
+        seen[digest] = record.received
+        return False
+
+    def _plan(self, event_type: str) -> Plan:
+        plan = self._plans[event_type] = make_plan(
+            event_type,
+            [(slot, feature) for feature, slot in self._features.items()],
+            self._programs.items(),
+        )
+        return plan
+
+    def _match(self, name: str, subject: Subject, moment: Moment, plan: Plan) -> list[Decision]:
+        given = (moment.event, moment.traits, Timestamp(moment.at))
+        truths = [True, *(self._truth(where, given) for where in plan.wheres)]
+        keys = [None, *(key_text(_value(by, given)) for by in plan.keys)]
+        values = [None, *(_value(value, given) for value in plan.values)]
+        for use in plan.features:
+            if truths[use.where] is True and (not use.key or keys[use.key] is not None):
+                self._observe(subject, use, keys[use.key], values[use.value], moment)
+        candidates: list[Candidate] = []
+        for pattern in plan.patterns:
+            if not pattern.key or keys[pattern.key] is not None:
+                self._step(name, subject, moment, pattern, truths, keys[pattern.key], candidates)
+        return self._decide(name, subject, candidates, moment.at) if candidates else []
+
+    def _observe(
+        self, subject: Subject, use: FeatureUse, key: str | None, value: Any, moment: Moment
+    ) -> None:
+        feature = use.feature
+        if feature.value is not None and not window.usable(feature.kind, value):
+            return
+        state = subject.features.get(use.slot)
+        if state is None:
+            state = subject.features[use.slot] = FeatureState()
+        dropped = state.observe(feature, key, value, moment.at, moment.serial)
+        if dropped:
+            self.counters["feature_events_dropped"] += dropped
+
+    def _step(
+        self,
+        name: str,
+        subject: Subject,
+        moment: Moment,
+        use: PatternUse,
+        truths: Sequence[bool | None],
+        key: str | None,
+        candidates: list[Candidate],
+    ) -> None:
+        hits = Hits(
+            [step for step, where in use.positives if truths[where] is True],
+            [gap for gap, where in use.gaps if truths[where] is not False],
+            use.trailing is not None and truths[use.trailing] is not False,
+        )
+        if not (hits.positives or hits.gaps or hits.trailing):
+            return
+        program = use.program
+        keys = subject.patterns.setdefault(use.slot, {})
+        matched = advance(
+            program.pattern,
+            keys,
+            key,
+            hits,
+            moment,
+            lambda: self._holds(subject, program, moment, moment.at),
+        )
+        if matched is not None:
+            candidates.append(
+                self._candidate(subject, use.slot, program, key, matched, moment, moment.at)
+            )
+        elif evict(keys):
+            self.counters["keys_dropped"] += 1
+        state = keys.get(key)
+        if state is not None and state.armed is not None:
+            self._arm(name, subject, state.armed)
+        elif not keys:
+            del subject.patterns[use.slot]
+
+    def _candidate(
+        self,
+        subject: Subject,
+        slot: int,
+        program: Program,
+        key: str | None,
+        matched: tuple[Ref, ...],
+        moment: Moment,
+        at: int,
+    ) -> Candidate:
+        features = self._features_at(subject, program, moment, at, program.policy.features.keys())
+        return Candidate(slot, program, key, matched, moment.traceparent, features)
+
+    def _arm(self, name: str, subject: Subject, armed: Armed) -> None:
+        if armed.deadline < subject.deadline:
+            subject.deadline = armed.deadline
+            heapq.heappush(self._timers, (armed.deadline, name))
+
+    # -- timers ----------------------------------------------------------------------------------
+
+    def _fire_by_grace(self, received: int) -> list[Decision]:
+        """Fire every timer with ``deadline + grace < received``, of any subject, earliest first."""
+        out: list[Decision] = []
+        limit = received - self._settings.grace
+        timers = self._timers
+        while timers and timers[0][0] < limit:
+            _, name = heapq.heappop(timers)
+            subject = self._subjects.get(name)
+            if subject is not None and subject.deadline < limit:
+                out += self._fire(name, subject)
+        return out
+
+    def _fire(self, name: str, subject: Subject) -> list[Decision]:
+        """Fire the group of timers at the subject's next deadline; set the deadline after it."""
+        at = subject.deadline
+        due: list[tuple[int, str | None, Armed]] = []
+        for slot, keys in subject.patterns.items():
+            if slot in self._programs:
+                due.extend(
+                    (slot, key, state.armed)
+                    for key, state in keys.items()
+                    if state.armed is not None and state.armed.deadline == at
+                )
+        if due:
+            subject.clock = max(subject.clock, at)
+        candidates = [
+            self._candidate(subject, slot, self._programs[slot], key, armed.matched, armed.last, at)
+            for slot, key, armed in due
+            if self._holds(subject, self._programs[slot], armed.last, at)
+        ]
+        for slot, key, _ in due:
+            del subject.patterns[slot][key]
+        out = self._decide(name, subject, candidates, at) if candidates else []
+        self._next_deadline(name, subject)
+        return out
+
+    def _next_deadline(self, name: str, subject: Subject) -> None:
+        subject.patterns = {
+            slot: keys for slot, keys in subject.patterns.items() if keys and slot in self._programs
+        }
+        subject.deadline = min(
+            (
+                state.armed.deadline
+                for keys in subject.patterns.values()
+                for state in keys.values()
+                if state.armed is not None
+            ),
+            default=NEVER,
+        )
+        if subject.deadline != NEVER:
+            heapq.heappush(self._timers, (subject.deadline, name))
+
+    # -- deciding --------------------------------------------------------------------------------
+
+    def _decide(
+        self, name: str, subject: Subject, candidates: Sequence[Candidate], at: int
+    ) -> list[Decision]:
+        verdicts = judge(candidates, name, at, subject.ledger, self._settings, self._switches)
+        record_acts(verdicts, at, subject.ledger)
+        for verdict in verdicts:
+            if verdict.outcome != "suppress":
+                subject.patterns.pop(verdict.candidate.slot, None)
+        return [decision(verdict, name, at) for verdict in verdicts]
+
+    def _holds(self, subject: Subject, program: Program, moment: Moment, at: int) -> bool:
+        if program.condition is None:
+            return True
+        features = self._features_at(subject, program, moment, at, program.reads)
+        given = (moment.event, subject.ledger.traits, Timestamp(at), features, self._services)
+        return self._truth(program.condition, given) is True
+
+    def _features_at(
+        self, subject: Subject, program: Program, moment: Moment, at: int, names: Collection[str]
+    ) -> dict[str, Any]:
+        values = {}
+        for name, feature in program.features:
+            if name not in names:
+                continue
+            state = subject.features.get(self._features[feature])
+            found = None
+            if state is not None:
+                key = None
+                if feature.by is not None:
+                    given = (moment.event, moment.traits, Timestamp(moment.at))
+                    key = key_text(_value(event_expression(feature.by), given))
+                found = state.windows.get(key)
+            values[name] = window.value_at(feature.kind, feature.over, found, at)
+        return values
+
+    def _truth(self, condition: Condition, given: tuple[Any, ...]) -> bool | None:
+        """What a condition says; none, counted, where it errors or is not a bool."""
+        value = _value(condition, given)
+        if isinstance(value, bool):
+            return value
+        self.counters["expression_errors"] += 1
+        return None
+
+    # -- snapshots -------------------------------------------------------------------------------
+
+    def snapshot(self) -> State:
+        """Everything the engine remembers, except the control records still ahead."""
+        return State(
+            settings=self._settings,
+            switches=self._switches,
+            services=self._services,
+            received=self._received,
+            slots=self._slots,
+            features=list(self._features.items()),
+            programs=[(slot, p.version, p.policy) for slot, p in self._programs.items()],
+            numbers=self._numbers,
+            subjects=self._subjects,
+            counters=self.counters,
+        )
+
+    @classmethod
+    def restore(cls, state: State) -> "Engine":
+        """An engine that goes on exactly where the one that gave ``state`` stood."""
+        engine = cls(state.settings)
+        engine.counters = {**engine.counters, **state.counters}
+        engine._switches = state.switches
+        engine._services = state.services
+        engine._received = state.received
+        engine._slots = state.slots
+        engine._features = dict(state.features)
+        engine._programs = {
+            slot: compile_policy(policy, version) for slot, version, policy in state.programs
+        }
+        engine._numbers = state.numbers
+        engine._subjects = state.subjects
+        engine._timers = [
+            (subject.deadline, name)
+            for name, subject in state.subjects.items()
+            if subject.deadline != NEVER
+        ]
+        heapq.heapify(engine._timers)
+        return engine
+
+
+COUNTERS: Final = (
+    "duplicate",
+    "late",
+    "control_ignored",
+    "expression_errors",
+    "keys_dropped",
+    "feature_events_dropped",
+)
+
+
+def _value(expression: Condition, given: tuple[Any, ...]) -> Any:
+    try:
+        return expression(*given)
+    except ExpressionError:
+        return None
+
+
+def _binding(record: Record, time: int, data: Any) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "type": record.type,
+        "source": record.source,
+        "time": Timestamp(time),
+        "origin": record.origin,
+        "data": data,
+    }

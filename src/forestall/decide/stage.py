@@ -1,0 +1,170 @@
+"""The worker's stage: runs the engine over the log, one transaction a step.
+
+Each step reads signals after the cursor, decides, and appends the decisions together with the new
+cursor. A restart loads the newest snapshot, decides again what lies between it and the cursor
+without writing it twice, and goes on.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from forestall.contracts.control import Control, PoliciesApplied
+from forestall.contracts.decision import Decided
+from forestall.decide.backtest import features_of
+from forestall.decide.engine import Engine
+from forestall.decide.snapshot import decode_state, encode_state
+from forestall.log import streams
+from forestall.log.port import Batch, Log
+from forestall.policy.language.model import Feature
+
+CURSOR = "worker"
+"""The cursor's name: the newest signals batch that has been decided."""
+
+TICKED = "worker-tick"
+"""The name of the cursor that holds the newest tick that made decisions."""
+
+SNAPSHOT = "engine"
+COUNTERS = "counters"
+SNAPSHOT_EVERY = 100_000
+"""Records between two snapshots."""
+
+
+class Rest(msgspec.Struct, frozen=True):
+    """A snapshot: the engine's state as of a position in the signals, and the size of the batch
+    there."""
+
+    position: int
+    count: int
+    state: bytes
+
+
+class Stage:
+    """The engine between two logs: ``signals`` (read) and ``own`` (decisions, control, cursor)."""
+
+    def __init__(self, signals: Log, own: Log) -> None:
+        self._signals = signals
+        self._own = own
+        self._since_snapshot = 0
+        self._restore()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, for reading its counters."""
+        return self._engine
+
+    @property
+    def position(self) -> int:
+        """The signals batch up to which everything is decided."""
+        return self._position
+
+    def apply(self, records: Sequence[Control]) -> None:
+        """Append control records, stamped just after everything decided so far, and obey them."""
+        stamped = [
+            msgspec.structs.replace(record, received=self._engine.received + 1)
+            for record in records
+        ]
+        self._own.commit([streams.control(stamped)])
+        self._govern(stamped)
+
+    def step(self, limit: int = 64) -> bool:
+        """Decide on up to ``limit`` batches, or on the log's tick; whether there was anything."""
+        tick = self._signals.tick()
+        batches = self._signals.read(streams.SIGNALS, after=self._position, limit=limit)
+        decided: list[Decided] = []
+        for batch in batches:
+            decided += self._decide(batch)
+        if len(batches) < limit:
+            decided += self._tick(tick)
+        if batches or decided:
+            self._commit(decided, sum(batch.count for batch in batches))
+        return bool(batches or decided)
+
+    def rest(self) -> None:
+        """Write a snapshot, so that the next start is quick."""
+        self._own.commit(snapshots={SNAPSHOT: self._snapshot()})
+
+    def _decide(self, batch: Batch) -> list[Decided]:
+        records = streams.read_signals(batch)
+        made = self._engine.process(records)
+        self._position, self._count = batch.position, batch.count
+        return [
+            Decided(
+                batch.position, order, records[min(order // 2, batch.count - 1)].received, made_one
+            )
+            for order, made_one in made
+        ]
+
+    def _tick(self, tick: int) -> list[Decided]:
+        decided = [
+            Decided(self._position, 2 * self._count, tick, decision)
+            for decision in self._engine.tick(tick)
+        ]
+        if decided:
+            self._ticked = tick
+        return decided
+
+    def _commit(self, decided: Sequence[Decided], records: int) -> None:
+        self._since_snapshot += records
+        snapshots = {COUNTERS: msgspec.json.encode(self._engine.counters)}
+        if self._since_snapshot >= SNAPSHOT_EVERY:
+            snapshots[SNAPSHOT] = self._snapshot()
+        self._own.commit(
+            [streams.decisions(decided)] if decided else [],
+            cursors={CURSOR: self._position, TICKED: self._ticked},
+            snapshots=snapshots,
+        )
+
+    def _snapshot(self) -> bytes:
+        self._since_snapshot = 0
+        state = encode_state(self._engine.snapshot())
+        return msgspec.msgpack.encode(Rest(self._position, self._count, state))
+
+    # -- starting --------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        self._position = self._count = 0
+        self._ticked = self._own.cursor(TICKED)
+        self._engine = Engine()
+        saved = self._own.snapshot(SNAPSHOT)
+        if saved is not None:
+            rest = msgspec.msgpack.decode(saved, type=Rest)
+            self._engine = Engine.restore(decode_state(rest.state))
+            self._position, self._count = rest.position, rest.count
+        controls = [
+            record
+            for batch in self._own.follow(streams.CONTROL)
+            for record in streams.read_control(batch)
+        ]
+        self._history = [c for c in controls if c.received <= self._engine.received]
+        self._govern([c for c in controls if c.received > self._engine.received])
+        until = self._own.cursor(CURSOR)
+        for batch in self._signals.follow(streams.SIGNALS, after=self._position):
+            if batch.position > until:
+                break
+            self._decide(batch)
+        self._engine.tick(self._ticked)
+
+    def _govern(self, records: Iterable[Control]) -> None:
+        for record in records:
+            new = features_of([record]) - self._engine.features
+            if new:
+                self._fill(new)
+            self._history.append(record)
+            self._engine.control(record)
+
+    def _fill(self, features: set[Feature]) -> None:
+        """Bring new features up to where the engine stands, from what the log retains."""
+        past = Engine()
+        past.keep(features)
+        for record in self._history:
+            past.control(
+                msgspec.structs.replace(record, policies=())
+                if isinstance(record, PoliciesApplied)
+                else record
+            )
+        for batch in self._signals.follow(streams.SIGNALS):
+            if batch.position > self._position:
+                break
+            past.process(streams.read_signals(batch))
+        self._engine.adopt(past, features)

@@ -1,0 +1,29 @@
+"""The one sentence that tells a person what was decided and why. Pure."""
+
+from forestall.contracts.decision import Reason
+from forestall.policy.language.model import Policy
+
+_BECAUSE: dict[Reason, str] = {
+    "killed": "the policy, or everything, is switched off",
+    "opted_out": "the customer opted out",
+    "no_consent": "the customer has not consented to this purpose",
+    "in_conversation": "the customer has an open ticket",
+    "cooldown": "this policy acted for the customer too recently",
+    "fatigue": "the customer dismissed this policy before",
+    "budget": "the customer's budget of guidance is spent",
+    "spacing": "the customer was guided moments ago",
+    "quiet_hours": "it is quiet hours where the customer is",
+    "low_confidence": "the model's confidence is below the policy's threshold",
+    "policy_holdout": "the customer is kept aside to measure this policy",
+    "outranked": "another policy came first for this customer",
+    "global_holdout": "the customer is kept aside to measure everything",
+}
+
+
+def explanation(policy: Policy, key: str | None, events: int, reason: Reason | None) -> str:
+    """A sentence such as "Help with cards: 2 events matched for order "o1", so it intervenes."."""
+    seen = f"{events} event{'' if events == 1 else 's'} matched"
+    of_key = "" if key is None else f" for {key}"
+    if reason is None:
+        return f"{policy.title}: {seen}{of_key}, and nothing spoke against acting."
+    return f"{policy.title}: {seen}{of_key}, but it does not act because {_BECAUSE[reason]}."
