@@ -1,0 +1,197 @@
+"""Reading a history: which records there are, and what a deployment's control records say when."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from forestall.contracts.control import (
+    Control,
+    DecideSettings,
+    PoliciesApplied,
+    ServiceState,
+    SettingsApplied,
+    SwitchesApplied,
+)
+from forestall.contracts.instants import parse_time
+from forestall.policy.language.model import Policy, When
+from reference.expressions import Instant, Names
+
+ALWAYS = -(10**30)
+FOREVER = 10**30
+SEVEN_DAYS = 7 * 86_400_000_000
+
+# Each control event of a subject with the field of its data that it cannot do without.
+CONTROL_EVENTS: dict[str, tuple[str, type] | None] = {
+    "forestall.identify": ("traits", dict),
+    "forestall.consent.granted": ("purpose", str),
+    "forestall.consent.withdrawn": ("purpose", str),
+    "forestall.optout": None,
+    "forestall.optin": None,
+    "forestall.ticket.opened": ("ticket", str),
+    "forestall.ticket.closed": ("ticket", str),
+    "forestall.intervention.dismissed": ("policy", str),
+    "forestall.intervention.helped": ("policy", str),
+}
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One line of the history; ``time`` is already cut to ``received``. Microseconds."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: int
+    received: int
+    origin: str
+    data: Any
+
+    @property
+    def controls(self) -> bool:
+        """Whether the type is a control event, which is never late."""
+        return self.type in CONTROL_EVENTS
+
+    @property
+    def takes_effect(self) -> bool:
+        """Whether it is a control event that has the field it needs."""
+        needed = CONTROL_EVENTS.get(self.type)
+        if not self.controls or needed is None:
+            return self.controls
+        return isinstance(self.data, dict) and isinstance(self.data.get(needed[0]), needed[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """An arrival that took part: neither late nor twice.
+
+    ``t`` is its effective time, ``traits`` those of the subject at that moment, itself included.
+    """
+
+    arrival: Arrival
+    position: int
+    t: int
+    traits: dict[str, Any]
+
+    @property
+    def names(self) -> Names:
+        """What conditions see when the event arrives."""
+        return self.names_at(self.t, self.traits)
+
+    def names_at(self, now: int, traits: dict[str, Any], **more: Any) -> Names:
+        """What conditions see of this event at another moment."""
+        arrival = self.arrival
+        event = {
+            "id": arrival.id,
+            "type": arrival.type,
+            "source": arrival.source,
+            "time": Instant(arrival.time),
+            "origin": arrival.origin,
+            "data": arrival.data,
+        }
+        return {"event": event, "subject": traits, "now": Instant(now), **more}
+
+
+def read(events: Sequence[Mapping[str, Any]]) -> Iterator[Arrival]:
+    """The records of a history in log order: ``received`` filled in and never going back."""
+    greatest = ALWAYS
+    for event in events:
+        if event.get("subject") is None:
+            continue
+        time, received = event.get("time"), event.get("received")
+        greatest = max(greatest, parse_time(received or time))  # type: ignore[arg-type]
+        data = event.get("data")
+        yield Arrival(
+            id=event["id"],
+            source=event["source"],
+            type=event["type"],
+            subject=event["subject"],
+            time=min(parse_time(time), greatest) if time else greatest,
+            received=greatest,
+            origin=event.get("origin") or "server",
+            data={} if data is None else data,
+        )
+
+
+class InForce(NamedTuple):
+    """A policy as some control record (or the start) put it in force."""
+
+    policy: Policy
+    version: str
+    mode: str
+
+
+class Spell(NamedTuple):
+    """A stretch in which a policy kept its ``when``: pattern state lives in ``[start, end)``."""
+
+    name: str
+    when: When
+    start: int
+    end: int
+
+
+@dataclass
+class Deployment:
+    """The control records, asked as of a moment: those with ``received`` at or before it count."""
+
+    policies: Sequence[Policy]
+    settings: DecideSettings
+    controls: Sequence[Control]
+    version_of: Callable[[Policy], str]
+    known: Mapping[str, Policy]
+    sets: list[tuple[int, dict[str, InForce]]] = field(init=False)
+    spells: list[Spell] = field(init=False)
+
+    def __post_init__(self) -> None:
+        first = {p.name: InForce(p, self.version_of(p), "live") for p in self.policies}
+        self.sets = [(ALWAYS, first)]
+        for control in self.controls:
+            if isinstance(control, PoliciesApplied):
+                now = {
+                    p.name: InForce(self.known[p.version], p.version, p.mode)
+                    for p in control.policies
+                }
+                self.sets.append((control.received, now))
+        self.spells = list(self._spells())
+
+    def _spells(self) -> Iterator[Spell]:
+        for index, (start, here) in enumerate(self.sets):
+            before = self.sets[index - 1][1] if index else {}
+            for name, entry in here.items():
+                when = entry.policy.when
+                if name in before and before[name].policy.when == when:
+                    continue
+                later = [
+                    at
+                    for at, there in self.sets[index:]
+                    if name not in there or there[name].policy.when != when
+                ]
+                yield Spell(name, when, start, later[0] if later else FOREVER)
+
+    def in_force(self, moment: int) -> dict[str, InForce]:
+        """The policies as of ``moment``, by name."""
+        return [entries for at, entries in self.sets if at <= moment][-1]
+
+    def settings_at(self, moment: int) -> DecideSettings:
+        """The settings as of ``moment``."""
+        found = self.settings
+        for control in self.controls:
+            if isinstance(control, SettingsApplied) and control.received <= moment:
+                found = control.settings
+        return found
+
+    def killed(self, name: str, moment: int) -> bool:
+        """Whether the policy, or everything, is switched off as of ``moment``."""
+        off = False
+        for control in self.controls:
+            if isinstance(control, SwitchesApplied) and control.received <= moment:
+                off = control.everything_off or name in control.off
+        return off
+
+    def services(self, moment: int) -> dict[str, Any]:
+        """The state of the named services as of ``moment``."""
+        return {
+            control.service: control.state
+            for control in self.controls
+            if isinstance(control, ServiceState) and control.received <= moment
+        }
