@@ -24,3 +24,8 @@ def monotonic() -> float:
 def random_id() -> str:
     """128 random bits as 32 lower-case hex digits."""
     return secrets.token_hex(16)
+
+
+def chance() -> float:
+    """A random number, at least 0 and less than 1; for jitter."""
+    return secrets.randbits(53) / 2**53
