@@ -1,0 +1,431 @@
+"""Hypothesis strategies for policies and streams: small alphabets and a coarse grid of times, so
+that deadlines, windows, cooldowns and lateness are hit exactly, and one event off.
+
+``scenarios()`` is the entry: a ``Scenario`` is all that deciding depends on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+from hypothesis import strategies as st
+
+from forestall.contracts.control import (
+    Control,
+    DecideSettings,
+    PoliciesApplied,
+    PolicyInForce,
+    ServiceState,
+    SettingsApplied,
+    SwitchesApplied,
+)
+from forestall.contracts.instants import SECOND, format_time, parse_time
+from forestall.policy.language.canonical import canonical, version
+from forestall.policy.language.model import Feature, FeatureKind, Guide, Match, Policy, Step, When
+
+NAMES = ("p", "q", "r", "t")
+SUBJECTS = ("s1", "s2")
+TYPES = ("e.a", "e.b", "e.c")
+PLAYBOOK = (Guide(channel="inapp", text="Hello"),)
+CONTROL_TYPES = (
+    "forestall.identify",
+    "forestall.consent.granted",
+    "forestall.consent.withdrawn",
+    "forestall.optout",
+    "forestall.optin",
+    "forestall.ticket.opened",
+    "forestall.ticket.closed",
+    "forestall.intervention.dismissed",
+    "forestall.intervention.helped",
+)
+STARTS = tuple(
+    map(
+        parse_time,
+        (
+            "2024-05-01T12:00:00Z",
+            "2024-05-01T21:59:55Z",
+            "2024-05-02T07:59:55Z",
+            "2024-03-31T00:59:55Z",  # Berlin goes from 02:00 to 03:00 in five seconds
+            "2024-10-27T00:59:55Z",  # Berlin goes from 03:00 back to 02:00
+            "2024-11-03T05:59:55Z",  # New York goes from 02:00 back to 01:00
+        ),
+    )
+)
+QUIET = ((22 * 60, 8 * 60), (2 * 60, 3 * 60), (3 * 60, 4 * 60), (60, 2 * 60), (12 * 60, 12 * 60))
+ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "UTC", "Nowhere/Land", None, 7)
+
+WHERES = (
+    "event.data.x > 1",
+    "event.data.x == 1",
+    "event.data.ok",
+    "has(event.data.x)",
+    "event.data.x >= 1 && event.data.ok",
+    "event.data.x != 2 || subject.vip",
+    "subject.vip",
+    "event.origin == 'browser'",
+    "!has(event.data.k)",
+    "event.data.x in [1, 2.5, 'one']",
+    "event.data.x",
+    "now == event.time",
+)
+IFS = (
+    *WHERES,
+    "has(service.pay)",
+    "service.pay == 'down'",
+    "now - event.time >= duration('2s')",
+    "subject.tier == 1",
+)
+FEATURE_IFS = (
+    "features.{} < 3",
+    "features.{} >= 2.5",
+    "features.{} == null || features.{} > 0",
+    "features.{} != 1 && event.data.ok",
+)
+KEYS = ("event.data.k", "event.data.x", "subject.tier", "[event.data.k, event.data.x]")
+VALUES = ("event.data.x", "event.data.k", "subject.tier", "event.data.x * 2", "event.type")
+
+DATA_X = (1, 1, 2, 2, 3, 0, 2.5, 1.0, -1.5, 0.1, 0.0000005, 0.0000015, "one", True, None)
+DATA_K = (1, 1, 1, 2, 2, 1.0, "1", "o", True, None, [1, "a"], {"b": 1.0, "a": None})
+
+
+def often(value: Any, strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """``value`` in three cases of four."""
+    return st.integers(0, 3).flatmap(lambda n: st.just(value) if n else strategy)
+
+
+def spans(*seconds: float) -> st.SearchStrategy[int]:
+    """One of a few durations."""
+    return st.sampled_from([round(amount * SECOND) for amount in seconds])
+
+
+types = st.sampled_from(
+    [
+        *[("e.a",), ("e.a",), ("e.b",)] * 6,
+        *[("e.c",)] * 4,
+        *[("*",)] * 4,
+        *[("e.a", "e.b"), ("e.b", "e.c"), ("e.a", "forestall.identify")] * 2,
+        *[(kind,) for kind in CONTROL_TYPES],
+    ]
+)
+matches = st.builds(Match, types=types, where=often(None, st.sampled_from(WHERES)))
+positives = st.builds(Step, match=matches, times=often(1, st.integers(2, 3)))
+singles = st.builds(Step, match=matches)
+negatives = st.builds(Step, match=matches, negative=st.just(True))
+absences = st.builds(
+    Step, match=matches, negative=st.just(True), quiet_for=spans(1, 2, 2.5, 3, 5, 10)
+)
+withins = spans(1, 2, 3, 5, 8)
+keys = often(None, st.sampled_from(KEYS))
+
+
+@st.composite
+def sequences(draw: st.DrawFn) -> When:
+    """A sequence of one to three positive steps, with absences between them and at the end."""
+    steps: list[Step] = []
+    for index in range(draw(st.integers(1, 3))):
+        if index and draw(st.integers(0, 2)) == 0:
+            steps.append(draw(negatives))
+        steps.append(draw(positives))
+    if draw(st.booleans()):
+        steps.append(draw(absences))
+    within = draw(st.one_of(st.none(), withins))
+    return When(kind="sequence", steps=tuple(steps), within=within, by=draw(keys))
+
+
+alls = st.builds(
+    When,
+    kind=st.just("all"),
+    steps=st.lists(singles, min_size=2, max_size=3).map(tuple),
+    within=withins,
+    by=keys,
+)
+events_alone = st.builds(When, kind=st.just("event"), steps=st.tuples(singles))
+patterns = st.one_of(events_alone, sequences(), sequences(), sequences(), alls)
+
+FEATURE_KINDS = cast(
+    tuple[FeatureKind, ...],
+    (
+        *("count", "sum", "avg", "min", "max", "distinct", "first", "last", "since"),
+        *("p50", "p90", "p95", "p99"),
+    ),
+)
+
+
+@st.composite
+def features(draw: st.DrawFn) -> Feature:
+    """A feature of any kind."""
+    kind = draw(st.sampled_from(FEATURE_KINDS))
+    over: int | None = draw(spans(1, 2, 3, 5, 20))
+    if kind in ("since", "first", "last"):
+        over = draw(st.sampled_from([None, over]))
+    return Feature(
+        kind=kind,
+        match=draw(matches),
+        value=None if kind in ("count", "since") else draw(st.sampled_from(VALUES)),
+        over=over,
+        by=draw(keys),
+    )
+
+
+def conditions(names: Sequence[str]) -> st.SearchStrategy[str | None]:
+    """An ``if`` over what there is, or none."""
+    over_features = [text.replace("{}", name) for text in FEATURE_IFS for name in names]
+    return often(None, st.sampled_from([*IFS, *over_features]))
+
+
+@st.composite
+def policies(draw: st.DrawFn, name: str) -> Policy:
+    """A policy with a short cooldown."""
+    own = draw(st.dictionaries(st.sampled_from(["f", "g"]), features(), max_size=2))
+    return Policy(
+        name=name,
+        title=name,
+        owner="team",
+        features=own,
+        when=draw(patterns),
+        condition=draw(conditions(sorted(own))),
+        purpose=draw(often("support", st.just("other"))),
+        priority=draw(st.sampled_from([50, 50, 0, 100])),
+        cooldown=draw(spans(1, 1, 2, 3, 5, 86_400)),
+        budget_class=draw(often("guidance", st.just("transactional"))),
+        in_conversation=draw(st.sampled_from(["hold", "allow"])),
+        quiet_hours=draw(st.sampled_from(["respect", "ignore"])),
+        holdout=draw(often(0.0, st.sampled_from([0.3, 1.0]))),
+        playbook=PLAYBOOK,
+    )
+
+
+@st.composite
+def settings(draw: st.DrawFn, grace: int) -> DecideSettings:
+    """Settings in the range of the grid."""
+    return DecideSettings(
+        lateness=draw(spans(3, 5, 300)),
+        grace=grace,
+        budget=draw(often(1000, st.integers(0, 3))),
+        budget_window=draw(spans(2, 5, 10)),
+        spacing=draw(often(0, spans(1, 2, 5))),
+        holdout=draw(often(0.0, st.sampled_from([0.5, 1.0]))),
+        salt=draw(st.sampled_from(["", "salt"])),
+        quiet_hours=draw(often(None, st.sampled_from(QUIET))),
+        timezone=draw(st.sampled_from([None, "Europe/Berlin", "America/New_York"])),
+        require_consent=draw(st.integers(0, 9)) == 0,
+    )
+
+
+def fitting_data(kind: str) -> st.SearchStrategy[Any]:
+    """Data for an event type: now and then without what it needs."""
+    wanted: dict[str, st.SearchStrategy[Any]] = {}
+    if kind == "forestall.identify":
+        traits = {
+            "vip": st.sampled_from([True, True, False, None, "yes"]),
+            "tier": st.sampled_from([1, 1.0, 2, "gold", None]),
+            "timezone": st.sampled_from(ZONES),
+        }
+        wanted = {"traits": st.fixed_dictionaries({}, optional=traits)}
+    elif "consent" in kind:
+        wanted = {"purpose": st.sampled_from(["support", "support", "other"])}
+    elif "ticket" in kind:
+        wanted = {"ticket": st.sampled_from(["1", "2"])}
+    elif "intervention" in kind:
+        wanted = {"policy": st.sampled_from(NAMES)}
+    if "dismissed" in kind:
+        never = st.sampled_from([False, False, False, True, None])
+        return st.one_of(
+            st.fixed_dictionaries(wanted), st.fixed_dictionaries(wanted | {"never": never})
+        )
+    if wanted:
+        whole = st.fixed_dictionaries(wanted)
+        return st.one_of(whole, whole, whole, st.sampled_from([None, {}]))
+    optional = {
+        "x": st.sampled_from(DATA_X),
+        "k": st.sampled_from(DATA_K),
+        "ok": st.sampled_from([True, True, False, "no"]),
+    }
+    plain = st.sampled_from([{"k": k, "x": x, "ok": True} for k in (1, 2) for x in (1, 2)])
+    return st.one_of(plain, plain, st.fixed_dictionaries({}, optional=optional), st.none())
+
+
+GAPS = (0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 5)
+RARE_GAPS = (0.000001, 0.5, 10, 3600, 86_400, 7 * 86_400, 7 * 86_400 + 0.000001)
+LAGS = (0, 0, 0, 0, 0, 0, 1, 1, 2, 2.5, 3, 3.000001, 4, 5, 6, -1, -3)
+
+
+@st.composite
+def streams(draw: st.DrawFn, start: int, most: int) -> list[dict[str, Any]]:
+    """A history in log order."""
+    made: list[dict[str, Any]] = []
+    received = start
+    common = st.sampled_from([*TYPES, *TYPES[:2], *TYPES[:2]])
+    for index in range(draw(st.one_of(st.integers(1, most), st.integers(most // 2, most)))):
+        rare = draw(st.integers(0, 24)) == 0
+        received += round(draw(st.sampled_from(RARE_GAPS if rare else GAPS)) * SECOND)
+        kind = draw(often(draw(common), st.sampled_from(CONTROL_TYPES)))
+        time = received - round(draw(st.sampled_from(LAGS)) * SECOND)
+        event: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": str(index),
+            "source": "/one",
+            "type": kind,
+            "subject": draw(st.sampled_from([*SUBJECTS, SUBJECTS[0], SUBJECTS[0]])),
+            "time": format_time(time),
+            "received": format_time(received),
+        }
+        data = draw(fitting_data(kind))
+        if data is not None or draw(st.booleans()):
+            event["data"] = data
+        quirk = draw(st.integers(0, 19))
+        if quirk == 0:
+            del event["received"]
+            received = max(received, time)
+        elif quirk == 1:
+            del event["time"]
+        elif quirk == 2:
+            event["received"] = format_time(received - SECOND)
+        elif quirk == 3:
+            event["origin"] = "browser"
+        elif quirk in (4, 5) and made:
+            event["id"] = draw(st.sampled_from(made))["id"]
+        elif quirk == 6 and made:
+            event["id"], event["source"] = draw(st.sampled_from(made))["id"], "/two"
+        made.append(event)
+    return made
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """All that deciding depends on; ``known`` gives the policy of every version in ``controls``."""
+
+    policies: list[Policy]
+    events: list[dict[str, Any]]
+    settings: DecideSettings
+    controls: list[Control] = field(default_factory=list)
+    known: dict[str, Policy] = field(default_factory=dict)
+
+
+def put_in_force(received: int, some: Sequence[Policy]) -> PoliciesApplied:
+    """The control record that puts exactly ``some`` in force."""
+    entries = tuple(PolicyInForce(p.name, version(p), msgspec.Raw(canonical(p))) for p in some)
+    return PoliciesApplied(received, entries, {}, "test", "test")
+
+
+@st.composite
+def changed(draw: st.DrawFn, policy: Policy) -> Policy:
+    """Another version: mostly with the same ``when``."""
+    other = draw(policies(policy.name))
+    kept = draw(st.sampled_from(["when", "when", "all but when", "nothing"]))
+    if kept == "when":
+        return msgspec.structs.replace(other, when=policy.when)
+    return msgspec.structs.replace(policy, when=other.when) if kept != "nothing" else other
+
+
+@st.composite
+def controls(
+    draw: st.DrawFn, first: list[Policy], moments: list[int], base: DecideSettings
+) -> list[Control]:
+    """Control records at, or near, the moments of the history, in order."""
+    near = st.builds(
+        lambda moment, off: moment + off,
+        st.sampled_from(moments),
+        st.sampled_from([0, 0, 1, -1, SECOND, 3 * SECOND, base.grace]),
+    )
+    made: list[Control] = []
+    previous = first
+    for moment in sorted(draw(st.sets(near, max_size=4))):
+        kind = draw(st.sampled_from(["policies", "policies", "settings", "switches", "service"]))
+        if kind == "policies":
+            kept = [p for p in first if draw(st.integers(0, 5))]
+            previous = [
+                draw(st.sampled_from([p, *(q for q in previous if q.name == p.name)]))
+                if draw(st.booleans())
+                else draw(changed(p))
+                for p in kept
+            ]
+            made.append(put_in_force(moment, previous))
+        elif kind == "settings":
+            made.append(SettingsApplied(moment, draw(settings(base.grace)), "test", "test"))
+        elif kind == "switches":
+            off = draw(st.sets(st.sampled_from(NAMES), max_size=2))
+            everything = draw(often(False, st.just(True)))
+            made.append(SwitchesApplied(moment, tuple(sorted(off)), everything, "test", "test"))
+        else:
+            made.append(ServiceState(moment, "pay", draw(st.sampled_from(["down", "up", None]))))
+    return made
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, most_events: int = 24) -> Scenario:
+    """One to four policies, a history of two subjects, settings and control records."""
+    names = NAMES[: draw(st.sampled_from([1, 2, 2, 3, 3, 4]))]
+    some = [draw(policies(name)) for name in names]
+    base = draw(settings(draw(spans(0, 1, 2))))
+    events = draw(streams(draw(st.sampled_from(STARTS)), most_events))
+    moments = [parse_time(event.get("received") or event["time"]) for event in events]
+    records = draw(st.one_of(st.just([]), controls(some, moments, base)))
+    known = {version(p): p for p in some}
+    for control in records:
+        if isinstance(control, PoliciesApplied):
+            for entry in control.policies:
+                known[entry.version] = msgspec.convert(
+                    {"title": entry.name, "owner": "team", **msgspec.json.decode(entry.canonical)},
+                    Policy,
+                )
+    return Scenario(some, events, base, records, known)
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> Scenario:
+    """A history with more keys than are kept, for patterns and features by key."""
+    by = "event.data.k"
+    flooded, other = draw(st.sampled_from([("e.a", "e.b"), ("e.b", "e.a")]))
+    first, second = (Step(match=Match(types=(kind,))) for kind in (flooded, other))
+    rest = draw(
+        st.sampled_from(
+            [
+                (second,),
+                (Step(match=Match(types=("e.c",)), negative=True), second),
+                (Step(match=second.match, negative=True, quiet_for=2 * SECOND),),
+                (second, Step(match=Match(types=("e.c",)), negative=True, quiet_for=2 * SECOND)),
+            ]
+        )
+    )
+    plain = [
+        When(kind="sequence", steps=(first, *rest), by=by),
+        When(kind="all", steps=(first, second), within=20 * SECOND, by=by),
+    ]
+    when = draw(st.one_of(st.sampled_from(plain), st.sampled_from(plain), sequences(), alls))
+    when = msgspec.structs.replace(when, by=by)
+    watching = {"f": msgspec.structs.replace(draw(features()), by=by)}
+    policy = Policy(
+        name="p",
+        title="p",
+        owner="team",
+        features=watching,
+        when=when,
+        condition=draw(st.sampled_from([None, "features.f > 0"])),
+        cooldown=SECOND,
+        playbook=PLAYBOOK,
+    )
+    start = STARTS[0]
+    events: list[dict[str, Any]] = []
+    spread = draw(st.sampled_from([0, SECOND // 100]))
+    for key in range(draw(st.integers(62, 67))):
+        moment = format_time(start + key * spread)
+        events.append(
+            {"id": f"flood-{key}", "source": "/one", "type": flooded, "subject": "s1"}
+            | {"time": moment, "data": {"k": key, "x": 1, "ok": True}, "specversion": "1.0"}
+        )
+    if draw(st.booleans()):  # what is suppressed leaves the other keys alone
+        time = format_time(start)
+        optout = {"id": "out", "source": "/one", "type": "forestall.optout", "subject": "s1"}
+        events.append(optout | {"time": time, "specversion": "1.0"})
+    tail = draw(streams(start + SECOND, 12))
+    for event in tail:
+        event["subject"] = "s1"
+        if event["type"] in TYPES or draw(st.booleans()):
+            event["type"] = draw(st.sampled_from([flooded, other, other, "e.c"]))
+            near = st.sampled_from([0, 1, 2, 3, 61, 62, 63, 64, 65, 66, 100, 101])
+            event["data"] = {"k": draw(near), "x": draw(st.sampled_from([1, 2])), "ok": True}
+        event["id"] = f"tail-{event['id']}"
+    base = DecideSettings(grace=SECOND, budget=1000, spacing=0)
+    return Scenario([policy], events + tail, base)
