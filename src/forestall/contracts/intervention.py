@@ -1,5 +1,7 @@
 """Interventions: what is carried out for a customer, and the words in which it reaches them."""
 
+from typing import Any, Literal, get_args
+
 import msgspec
 
 
@@ -9,7 +11,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``id`` is unique and never reused (a client ignores one it has seen), ``intervention`` the id of
     the decision behind it, ``subject`` a pseudonym, ``why`` the sentence that tells the customer
     why they see this. ``created`` and ``expires`` are log times in microseconds; from ``expires``
-    on it may no longer be shown. ``locale`` is a BCP 47 tag such as ``de-CH``.
+    on it may no longer be shown. ``locale`` is a BCP 47 tag such as ``de-CH``, ``traceparent``
+    that of the decision.
     """
 
     id: str
@@ -22,3 +25,64 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created: int
     expires: int
     locale: str | None = None
+    traceparent: str | None = None
+
+
+Ending = Literal[
+    "shown", "resolved", "helped", "dismissed", "expired", "escalated", "failed", "cancelled"
+]
+"""How an intervention ended. ``shown``: it was all said, and nothing was awaited. ``expired``:
+guidance could not be delivered in time, or the wait ran out. ``cancelled``: opt-out, consent
+withdrawn, a ticket opened meanwhile, or the policy was switched off."""
+
+Told = Literal[
+    "started", "shown", "dismissed", "helped", "resolved", "expired", "escalated", "failed"
+]
+"""The last word of the type of an event that reports on an intervention."""
+
+REPORTS: dict[str, Told] = {f"forestall.intervention.{told}": told for told in get_args(Told)}
+"""Event types that report on an intervention, and what each tells."""
+
+
+class Tell(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``data`` of an event that reports on an intervention. ``step`` counts from 1 and is left
+    out where the whole is meant; ``reason`` says why it expired or failed."""
+
+    intervention: str
+    policy: str
+    version: str
+    step: int | None = None
+    reason: str | None = None
+
+
+class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that was done for a customer: at which log time (RFC 3339), what, at which step."""
+
+    at: str
+    what: str
+    step: int | None = None
+    reason: str | None = None
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """What people are handed when an intervention escalates: who, why, what was seen and tried.
+
+    ``id`` is the key of the effect, the same in every repetition; ``customer`` a pseudonym;
+    ``advice`` what runbooks say to the agent; ``trace`` the id under which requests are traced.
+    ``possibly_doubled`` is set when an earlier attempt may have arrived.
+    """
+
+    id: str
+    intervention: str
+    queue: str
+    customer: str
+    policy: str
+    title: str
+    why: str
+    at: str
+    events: tuple[str, ...]
+    features: dict[str, Any]
+    taken: tuple[Taken, ...]
+    advice: str | None
+    trace: str | None
+    possibly_doubled: bool = False

@@ -1,0 +1,167 @@
+"""What the playbook commands becomes rows: messages, intents and reports, in the stage's commit."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from forestall.context.knowledge.runbooks import Runbooks
+from forestall.context.knowledge.template import MissingValue, TemplateError, parse_template
+from forestall.contracts.decision import Decision
+from forestall.contracts.event import Record, decode_data
+from forestall.contracts.intervention import Case, Message, Told
+from forestall.intervene.playbook import Command, HandOver, Report, Running, Say, Withdraw
+from forestall.intervene.reports import report_event
+from forestall.intervene.store import Effect, Store
+from forestall.log.port import Log
+from forestall.log.streams import SIGNALS, read_signals
+from forestall.policy.language.model import Guide
+
+IN_APP = "inapp"
+"""The channel whose messages the event-stream hub reads from the store."""
+
+_LOOK_BACK = 200
+"""Batches of a subject that are searched for the event a message speaks of."""
+
+
+def effect_key(intervention: str, step: int) -> str:
+    """32 hex digits that name one effect, whenever and however often it is computed."""
+    return hashlib.sha256(f"{intervention}:{step}".encode()).hexdigest()[:32]
+
+
+class Carrier:
+    """Turns commands into rows of ``store``. ``signals`` is searched for the events that messages
+    speak of, ``runbooks`` has the words. Never commits: it works inside the stage's transaction."""
+
+    def __init__(self, store: Store, signals: Log, runbooks: Runbooks) -> None:
+        self._store, self._signals, self._runbooks = store, signals, runbooks
+
+    def carry_out(self, state: Running, commands: Sequence[Command]) -> None:
+        """Write down what ``commands`` of the intervention ``state`` ask for."""
+        for command in commands:
+            match command:
+                case Report():
+                    self._report(state.id, command.told, command.at, command.step, command.reason)
+                case Say():
+                    self._say(state, command)
+                case HandOver():
+                    self._hand_over(state, command)
+                case Withdraw():
+                    self._store.withdraw(state.id, command.reason)
+
+    def heard(self, subject: str, told: Told, data: Mapping[str, Any], at: int) -> None:
+        """Remember what an event of ``subject`` told about one of its interventions."""
+        intervention, step = data.get("intervention"), data.get("step")
+        if isinstance(intervention, str):
+            known = step if type(step) is int else None
+            reason = data.get("reason")
+            self._store.note(
+                subject, intervention, told, known, at, reason if isinstance(reason, str) else None
+            )
+
+    def _report(
+        self, intervention: str, told: Told, at: int, step: int | None, reason: str | None
+    ) -> None:
+        decision, _ = self._store.decision(intervention)
+        self._store.note(decision.subject, intervention, told, step, at, reason)
+        self._store.report(report_event(decision, told, at, step, reason))
+
+    def _say(self, state: Running, say: Say) -> None:
+        decision, title = self._store.decision(state.id)
+        try:
+            title, body = self._words(say.guide, decision, title)
+        except (MissingValue, TemplateError, LookupError) as error:
+            reason = getattr(error, "code", "no-runbook")
+            self._report(state.id, "failed", say.at, say.step, reason)
+            return
+        message = Message(
+            id=effect_key(state.id, say.step),
+            intervention=state.id,
+            subject=state.subject,
+            policy=state.policy,
+            title=title,
+            body=body,
+            why=decision.explanation,
+            created=say.at,
+            expires=say.expires,
+        )
+        if say.guide.channel == IN_APP:
+            self._store.add_message(message, say.step, state.purpose)
+            return
+        self._store.intend(
+            Effect(
+                key=message.id,
+                intervention=state.id,
+                step=say.step,
+                subject=state.subject,
+                purpose=state.purpose,
+                kind="guide",
+                channel=say.guide.channel,
+                body=msgspec.json.encode(message),
+                expires=say.expires,
+            )
+        )
+
+    def _words(self, guide: Guide, decision: Decision, title: str) -> tuple[str, str]:
+        """Title and body. Raises ``LookupError`` for a runbook that is not there."""
+        if guide.runbook is None:
+            template = parse_template(guide.text or "")
+        else:
+            runbook = self._runbooks[guide.runbook]
+            title, template = runbook.title, runbook.customer
+        event = self._last_matched(decision)
+        context = {
+            "event": {"type": event.type, "data": decode_data(event.data)} if event else {},
+            "subject": self._store.traits(decision.subject),
+            "features": decision.features,
+        }
+        return title, template.render(context)
+
+    def _last_matched(self, decision: Decision) -> Record | None:
+        positions = self._signals.of_subject(SIGNALS, decision.subject)
+        for position in list(positions)[: -_LOOK_BACK - 1 : -1]:
+            for batch in self._signals.read(SIGNALS, after=position - 1, limit=1):
+                for record in reversed(read_signals(batch)):
+                    ours = record.subject == decision.subject
+                    if ours and record.id == decision.matched[-1]:
+                        return record
+        return None
+
+    def _hand_over(self, state: Running, command: HandOver) -> None:
+        decision, title = self._store.decision(state.id)
+        key = effect_key(state.id, command.step)
+        traceparent = decision.traceparent
+        case = Case(
+            id=key,
+            intervention=state.id,
+            queue=command.queue,
+            customer=state.subject,
+            policy=state.policy,
+            title=title,
+            why=decision.explanation,
+            at=decision.at,
+            events=decision.matched,
+            features=decision.features,
+            taken=self._store.history(state.id),
+            advice=self._advice(state),
+            trace=traceparent.split("-")[1] if isinstance(traceparent, str) else None,
+        )
+        self._store.intend(
+            Effect(
+                key=key,
+                intervention=state.id,
+                step=command.step,
+                subject=state.subject,
+                purpose=state.purpose,
+                kind="escalation",
+                channel=command.queue,
+                body=msgspec.json.encode(case),
+            )
+        )
+
+    def _advice(self, state: Running) -> str | None:
+        """What the runbooks of this playbook say to the agent."""
+        names = [step.runbook for step in state.playbook if isinstance(step, Guide)]
+        books = [self._runbooks.get(name) for name in names if name]
+        return "\n\n".join(book.agent for book in books if book and book.agent) or None

@@ -1,0 +1,120 @@
+"""Effects as durable workflows: this is the only user of DBOS.
+
+Each attempt at an effect is a short workflow of one step, whose id is the effect's key and the
+attempt's number. DBOS runs it once, also when it is started again, and takes it up when a process
+died over it; what the attempt does, and how it notices that, is ``deliver``'s.
+"""
+
+import asyncio
+import concurrent.futures
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from dbos import DBOS, SetWorkflowID
+
+from forestall.intervene.deliver import Deliveries
+
+AT_ONCE = 16
+"""Attempts under way at the same time."""
+
+_LAST_WORDS = 10.0
+_OPEN = ("PENDING", "ENQUEUED")
+
+
+class Effects:
+    """Runs the attempts that wait in ``deliveries``. All methods belong to the event loop.
+
+    ``database`` is the file in which DBOS remembers its workflows, ``identity`` this data folder's
+    name: what a process left behind is taken up by the next of the same identity, so there must
+    never be two at once.
+    """
+
+    def __init__(self, deliveries: Deliveries, *, database: Path, identity: str) -> None:
+        self._deliveries = deliveries
+        self._database, self._identity = database, identity
+        self._begun: set[tuple[str, int]] = set()
+        self._under_way: set[asyncio.Task[str]] = set()
+        self._closing = False
+        self._workflow: Callable[[str, int], str] | None = None
+
+    async def launch(self) -> None:
+        """Start DBOS, which takes up again what a crash cut off."""
+        loop = asyncio.get_running_loop()
+        self._workflow = await asyncio.to_thread(self._launch, loop)
+
+    def _launch(self, loop: asyncio.AbstractEventLoop) -> Callable[[str, int], str]:
+        connection = sqlite3.connect(self._database)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.close()
+        DBOS(
+            config={
+                "name": "forestall",
+                "system_database_url": f"sqlite:///{self._database.absolute()}",
+                "application_version": "effects-1",
+                "executor_id": f"app-{self._identity}",
+                "log_level": "CRITICAL",
+                "enable_otlp": False,
+                "max_executor_threads": AT_ONCE,
+            }
+        )
+
+        @DBOS.step(name="attempt")
+        def attempt(key: str, number: int) -> str:
+            running = asyncio.run_coroutine_threadsafe(self._attempt(key, number), loop)
+            try:
+                return running.result()
+            except concurrent.futures.CancelledError:
+                return "cut off"
+
+        @DBOS.workflow(name="effect")
+        def effect(key: str, number: int) -> str:
+            return attempt(key, number)
+
+        DBOS.launch()
+        return effect
+
+    async def _attempt(self, key: str, number: int) -> str:
+        if self._closing:
+            return "cut off"
+        task = asyncio.ensure_future(self._deliveries.attempt(key, number))
+        self._under_way.add(task)
+        try:
+            return await task
+        finally:
+            self._under_way.discard(task)
+            self._begun.discard((key, number))
+
+    async def start_waiting(self) -> bool:
+        """Start what may be tried now, as far as there is room; whether anything was started."""
+        if self._closing or self._workflow is None:
+            return False
+        waiting = [
+            (effect.key, effect.attempt)
+            for effect in self._deliveries.waiting(2 * AT_ONCE)
+            if (effect.key, effect.attempt) not in self._begun
+        ]
+        started = waiting[: max(AT_ONCE - len(self._begun), 0)]
+        for key, number in started:
+            self._begun.add((key, number))
+            status = await asyncio.to_thread(_start, self._workflow, key, number)
+            if status not in _OPEN:
+                self._deliveries.cut_off(key, number)
+                self._begun.discard((key, number))
+        return bool(started)
+
+    async def close(self) -> None:
+        """Let attempts under way end, for some seconds, and stop DBOS."""
+        self._closing = True
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way, timeout=_LAST_WORDS)
+            for task in late:
+                task.cancel()
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+
+
+def _start(workflow: Callable[[str, int], str], key: str, number: int) -> str:
+    """Start the workflow of one attempt, or find the one that was; its status."""
+    with SetWorkflowID(f"{key}-{number}"):
+        handle = DBOS.start_workflow(workflow, key, number)
+    return handle.get_status().status

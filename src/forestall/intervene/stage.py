@@ -1,0 +1,284 @@
+"""The stage: signals and decisions in, state, messages, reports and intents out, in one commit.
+
+It reads a batch of signals once the worker has decided it, so that every decision is there, and
+merges the two (``merge``). What the playbook commands becomes rows of ``Store`` in the very
+transaction that moves the cursor: cut off at any moment, it goes on from its last commit, and
+nothing is said twice or lost.
+"""
+
+import heapq
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from forestall.contracts.control import (
+    DecideSettings,
+    PoliciesApplied,
+    SettingsApplied,
+    SwitchesApplied,
+)
+from forestall.contracts.decision import Decided
+from forestall.contracts.event import Record, decode_data
+from forestall.contracts.intervention import REPORTS
+from forestall.decide.plan import with_doubles
+from forestall.intervene import playbook
+from forestall.intervene.carry import Carrier
+from forestall.intervene.merge import merge
+from forestall.intervene.playbook import Arrival, Command, Running
+from forestall.intervene.store import Store
+from forestall.intervene.telemetry import INTERVENTIONS
+from forestall.log.port import Log
+from forestall.log.streams import (
+    CONTROL,
+    DECISIONS,
+    SIGNALS,
+    read_control,
+    read_decisions,
+    read_signals,
+)
+from forestall.policy.language.canonical import from_canonical
+from forestall.policy.language.model import Policy
+
+BATCHES = 64
+"""Signals batches taken into one commit."""
+
+WORKER = "worker"
+"""The cursor of the worker: signals up to there have been decided."""
+
+
+class Governing:
+    """What the control stream says so far: policies by version, settings and number fields by
+    the log time from which they hold, and what is switched off by now."""
+
+    def __init__(self) -> None:
+        self._canonical: dict[str, msgspec.Raw] = {}
+        self._policies: dict[str, Policy] = {}
+        self._settings: list[tuple[int, DecideSettings]] = [(0, DecideSettings())]
+        self._numbers: list[tuple[int, Mapping[str, dict[str, Any]]]] = [(0, {})]
+        self._switches: SwitchesApplied | None = None
+        self._position = 0
+
+    def read(self, log: Log) -> None:
+        """Take in what is new."""
+        for batch in log.follow(CONTROL, after=self._position):
+            self._position = batch.position
+            for record in read_control(batch):
+                if isinstance(record, PoliciesApplied):
+                    for policy in record.policies:
+                        self._canonical[policy.version] = policy.canonical
+                    self._numbers.append((record.received, record.numbers))
+                elif isinstance(record, SettingsApplied):
+                    self._settings.append((record.received, record.settings))
+                elif isinstance(record, SwitchesApplied):
+                    self._switches = record
+
+    def off(self, policy: str) -> bool:
+        """Whether the policy, or everything, is switched off."""
+        now = self._switches
+        return now is not None and (now.everything_off or policy in now.off)
+
+    def policy(self, version: str) -> Policy:
+        """The policy of that version. Raises ``KeyError`` for one never applied."""
+        if version not in self._policies:
+            self._policies[version] = from_canonical(bytes(self._canonical[version]))
+        return self._policies[version]
+
+    def settings(self, received: int) -> DecideSettings:
+        """Those that hold at that log time."""
+        return _holding(self._settings, received)
+
+    def numbers(self, received: int, event_type: str) -> dict[str, Any]:
+        """Which fields of that type are numbers, at that log time."""
+        return _holding(self._numbers, received).get(event_type, {})
+
+
+_Held = TypeVar("_Held")
+
+
+def _holding(timeline: Sequence[tuple[int, _Held]], received: int) -> _Held:
+    index = bisect_right(timeline, received, key=lambda entry: entry[0])
+    return timeline[max(index, 1) - 1][1]
+
+
+class Stage:
+    """Runs playbooks over the log. One per data folder; call ``step`` again and again.
+
+    ``signals`` holds the signals stream and its tick, ``decisions`` the decisions and control
+    streams and the worker's cursor. ``log_time`` is how far the log has come.
+    """
+
+    def __init__(self, signals: Log, decisions: Log, store: Store, carrier: Carrier) -> None:
+        self._signals, self._decisions = signals, decisions
+        self._store, self._carrier = store, carrier
+        self._governing = Governing()
+        self._running: dict[str, Running] = {}
+        self._of_subject: dict[str, list[str]] = {}
+        self._due: list[tuple[int, str]] = []
+        self._changed: set[str] = set()
+        self._counted: list[tuple[str, str]] = []
+        self.log_time = signals.received(SIGNALS)
+        self._reload()
+
+    def _reload(self) -> None:
+        self._running.clear()
+        self._of_subject.clear()
+        self._due.clear()
+        self._changed.clear()
+        self._counted.clear()
+        for state in self._store.running():
+            self._place(state)
+
+    def step(self) -> bool:
+        """Take in what there is, in one commit; false if there was nothing to do.
+
+        Raises ``sqlite3.Error`` when the commit fails; nothing of it is kept then, and the next
+        call does it again.
+        """
+        tick = self._signals.tick()
+        last = self._signals.last(SIGNALS)
+        worker = self._decisions.cursor(WORKER)
+        start, read = self._store.cursor(SIGNALS), self._store.cursor(DECISIONS)
+        upto = max(start, min(worker, start + BATCHES))
+        decided, consumed = self._decided(read, upto)
+        self._governing.read(self._decisions)
+        killed = [state for state in self._running.values() if self._governing.off(state.policy)]
+        caught_up = upto >= last
+        due = caught_up and bool(self._due) and self._due[0][0] < tick
+        if (upto, consumed) == (start, read) and not (decided or killed or due):
+            self.log_time = max(self.log_time, tick if caught_up else 0)
+            return False
+        try:
+            with self._store.transaction():
+                for item in merge(self._batches(start, upto), decided):
+                    if isinstance(item, Decided):
+                        self._begin(item)
+                    else:
+                        self._take(item)
+                if caught_up:
+                    self.log_time = max(self.log_time, tick)
+                    self._fire(tick)
+                self._kill()
+                for intervention in self._changed:
+                    self._store.keep(self._running[intervention])
+                self._store.move(SIGNALS, upto)
+                self._store.move(DECISIONS, consumed)
+        except BaseException:
+            self._reload()
+            raise
+        self._forget_ended()
+        return True
+
+    def _decided(self, read: int, upto: int) -> tuple[list[Decided], int]:
+        """Entries made at signals batches up to ``upto``, and the last batch wholly among them."""
+        taken: list[Decided] = []
+        while batches := self._decisions.read(DECISIONS, after=read, limit=BATCHES):
+            for batch in batches:
+                entries = read_decisions(batch)
+                fitting = [entry for entry in entries if entry.position <= upto]
+                taken.extend(entry for entry in fitting if self._starts(entry))
+                if len(fitting) < len(entries):
+                    return taken, read
+                read = batch.position
+        return taken, read
+
+    def _starts(self, entry: Decided) -> bool:
+        decision = entry.decision
+        fresh = decision.outcome == "intervene" and decision.mode != "shadow"
+        return fresh and not self._store.has(decision.id)
+
+    def _batches(self, start: int, upto: int) -> Iterator[tuple[int, Sequence[Record]]]:
+        while start < upto:
+            for batch in self._signals.read(SIGNALS, after=start, limit=min(BATCHES, upto - start)):
+                yield batch.position, read_signals(batch)
+                start = batch.position
+
+    def _begin(self, entry: Decided) -> None:
+        decision = entry.decision
+        policy = self._governing.policy(decision.version)
+        settings = self._governing.settings(entry.noticed)
+        state, commands = playbook.start(
+            decision, policy, lateness=settings.lateness, grace=settings.grace
+        )
+        self._store.open(state, decision, policy.title)
+        self._counted.append((policy.name, "started"))
+        self._keep(state, commands)
+
+    def _take(self, record: Record) -> None:
+        self.log_time = max(self.log_time, record.received)
+        told = REPORTS.get(record.type)
+        waiting = self._of_subject.get(record.subject, ())
+        if not waiting and told is None and record.type != "forestall.identify":
+            return
+        data = self._data(record)
+        if record.type == "forestall.identify" and isinstance(data.get("traits"), dict):
+            known = self._store.traits(record.subject)
+            self._store.keep_traits(record.subject, {**known, **data["traits"]})
+        if told is not None:
+            happened = min(record.time, record.received)
+            self._carrier.heard(record.subject, told, data, happened)
+        if waiting:
+            arrival = Arrival(record, data, self._store.traits(record.subject))
+            for intervention in tuple(waiting):
+                self._keep(*playbook.on_event(self._running[intervention], arrival))
+
+    def _data(self, record: Record) -> dict[str, Any]:
+        try:
+            data = decode_data(record.data)
+        except msgspec.DecodeError:
+            return {}
+        numbers = self._governing.numbers(record.received, record.type)
+        return with_doubles(data, numbers) if numbers else data  # type: ignore[no-any-return]
+
+    def _fire(self, tick: int) -> None:
+        while self._due and self._due[0][0] < tick:
+            due, intervention = heapq.heappop(self._due)
+            state = self._running.get(intervention)
+            if state is not None and playbook.due(state) == due:
+                self._keep(*playbook.on_time(state, tick))
+
+    def _kill(self) -> None:
+        for state in tuple(self._running.values()):
+            if self._governing.off(state.policy):
+                self._keep(*playbook.stop(state, "killed", max(self.log_time, state.clock)))
+
+    def _keep(self, state: Running, commands: Sequence[Command]) -> None:
+        """Carry out ``commands`` and remember ``state``, which may have ended."""
+        before = self._running.get(state.id)
+        self._carrier.carry_out(state, commands)
+        if state == before:
+            return
+        self._changed.add(state.id)
+        self._running[state.id] = state
+        due = playbook.due(state)
+        if before is None:
+            self._place(state)
+        elif due is not None and due != playbook.due(before):
+            heapq.heappush(self._due, (due, state.id))
+        if state.ending is not None:
+            self._leave(state)
+
+    def _place(self, state: Running) -> None:
+        self._running[state.id] = state
+        self._of_subject.setdefault(state.subject, []).append(state.id)
+        due = playbook.due(state)
+        if due is not None:
+            heapq.heappush(self._due, (due, state.id))
+
+    def _leave(self, state: Running) -> None:
+        ids = self._of_subject.get(state.subject, [])
+        if state.id in ids:
+            ids.remove(state.id)
+            if not ids:
+                del self._of_subject[state.subject]
+            self._counted.append((state.policy, str(state.ending)))
+
+    def _forget_ended(self) -> None:
+        for intervention in self._changed:
+            if self._running[intervention].ending is not None:
+                del self._running[intervention]
+        self._changed.clear()
+        for policy, outcome in self._counted:
+            INTERVENTIONS.labels(policy, outcome).inc()
+        self._counted.clear()

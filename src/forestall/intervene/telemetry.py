@@ -1,0 +1,19 @@
+"""What this room counts."""
+
+from prometheus_client import Counter
+
+INTERVENTIONS = Counter(
+    "forestall_interventions",
+    "Interventions started, and how they ended",
+    ("policy", "outcome"),
+)
+EFFECTS = Counter(
+    "forestall_effects",
+    "Deliveries tried outside the process and in the app, by result",
+    ("channel", "result"),
+)
+REPORTS_SENT = Counter(
+    "forestall_reports",
+    "Events that report on interventions, by the gateway's verdict",
+    ("verdict",),
+)
