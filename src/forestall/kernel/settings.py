@@ -34,13 +34,16 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[ingest]``: the front door.
 
     ``clock = "event"`` makes ``received`` follow the events' own times, for replaying history.
-    ``queue_events`` is the high-water mark above which requests are shed with 429.
+    ``queue_events`` and ``queue_bytes`` are the high-water marks above which requests are shed
+    with 429. Pages from ``cors_origins`` may send from a browser; ``*`` means any.
     """
 
     clock: Literal["wall", "event"] = "wall"
     max_batch_bytes: int = 500_000
     max_event_bytes: int = 32_000
     queue_events: int = 20_000
+    queue_bytes: int = 64_000_000
+    cors_origins: tuple[str, ...] = ("*",)
 
 
 class WriteKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

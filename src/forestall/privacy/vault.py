@@ -26,7 +26,9 @@ CREATE TABLE IF NOT EXISTS joined (
     former TEXT PRIMARY KEY, current TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS joined_into ON joined (current);
+CREATE TABLE IF NOT EXISTS seals (one INTEGER PRIMARY KEY CHECK (one = 1), sealed BLOB NOT NULL);
 """
+_CHECK = b"forestall/vault"
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -52,10 +54,19 @@ class Vault:
         self._ids = ids
 
     def lay(self) -> None:
-        """Make the tables where they are missing; deleted rows are overwritten from here on."""
+        """Make the tables where they are missing; deleted rows are overwritten from here on.
+
+        Raises ``VaultLocked`` where they were made with another master key.
+        """
         self._db.execute("PRAGMA secure_delete = ON")
         for statement in _SCHEMA.split(";\n"):
             self._db.execute(statement)
+        row = self._db.execute("SELECT sealed FROM seals").fetchone()
+        if row is not None:
+            self._keys.box.open(row[0], _CHECK)
+        else:
+            sealed = self._keys.box.seal(_CHECK, _CHECK, self._ids)
+            self._db.execute("INSERT INTO seals VALUES (1, ?)", (sealed,))
 
     def resolve(self, kind: Kind, value: str) -> str | None:
         """The pseudonym of an id, or none if it was never seen."""

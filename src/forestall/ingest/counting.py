@@ -1,0 +1,47 @@
+"""The front door's metrics. Exactly: received = accepted + duplicate + quarantined + shed."""
+
+from collections.abc import Iterable
+
+from prometheus_client import Counter, Gauge
+
+from forestall.ingest.letter import Answer
+from forestall.kernel.telemetry import METRICS
+
+RECEIVED = Counter(
+    "forestall_ingest_received_total", "Events in requests that could be read.", registry=METRICS
+)
+EVENTS = Counter(
+    "forestall_ingest_events_total",
+    "What became of received events: accepted (late ones too), duplicate, quarantined or shed.",
+    ["verdict"],
+    registry=METRICS,
+)
+LATE = Counter("forestall_ingest_late_total", "Accepted events that came late.", registry=METRICS)
+REFUSED = Counter(
+    "forestall_ingest_requests_refused_total",
+    "Requests answered with a problem, by its code.",
+    ["code"],
+    registry=METRICS,
+)
+QUEUED = Gauge(
+    "forestall_ingest_queued_events", "Events taken and not yet durable.", registry=METRICS
+)
+COMMITS = Counter(
+    "forestall_ingest_commits_total", "Transactions, each with one fsync.", registry=METRICS
+)
+
+for _verdict in ("accepted", "duplicate", "quarantined", "shed"):
+    EVENTS.labels(_verdict)
+
+
+def count(answers: Iterable[Answer]) -> dict[str, int]:
+    """Count what became of events; how many of each, where late ones are accepted ones too."""
+    counts = {"accepted": 0, "duplicate": 0, "late": 0, "quarantined": 0}
+    for answer in answers:
+        counts[answer.verdict] += 1
+    counts["accepted"] += counts["late"]
+    EVENTS.labels("accepted").inc(counts["accepted"])
+    EVENTS.labels("duplicate").inc(counts["duplicate"])
+    EVENTS.labels("quarantined").inc(counts["quarantined"])
+    LATE.inc(counts["late"])
+    return counts

@@ -1,0 +1,324 @@
+"""The gateway: the ASGI app at which every event comes in.
+
+What it does not know it hands to ``fallback``. An event request is read, split, checked letter by
+letter, submitted to the committer, and answered once that says it is durable.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from forestall.contracts.errors import ForestallError
+from forestall.contracts.instants import format_time, parse_duration
+from forestall.ingest import counting, quarantine, splitting
+from forestall.ingest.admit import Rules, admit
+from forestall.ingest.commit import Closed, Committer
+from forestall.ingest.exchange import (
+    App,
+    Gone,
+    Receive,
+    Refuse,
+    Request,
+    Response,
+    Scope,
+    Send,
+    json,
+    problem,
+    respond,
+)
+from forestall.ingest.letter import ESSENTIAL, Admitted, Answer, Letter, Refusal, Refused, Sender
+from forestall.ingest.placing import Desk
+from forestall.ingest.sources import READERS, segment
+from forestall.ingest.writers import Writers, credential
+from forestall.kernel.clock import Clock
+from forestall.kernel.settings import Settings
+from forestall.kernel.telemetry import exposition
+from forestall.log.port import LogFull
+from forestall.privacy import tokens
+from forestall.privacy.vault import Identity
+
+T = TypeVar("T")
+Handler = Callable[[Request], Awaitable[Response]]
+
+RETRY_AFTER = {"retry-after": "1"}
+SHORTEST_ANONYMOUS_ID = 16
+MOST_EVENTS = 2_500
+
+
+class Gateway:
+    """The ASGI app. It shares nothing between requests but the committer."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        writers: Writers,
+        rules: Rules,
+        committer: Committer,
+        desk: Desk,
+        clock: Clock,
+        fallback: App | None = None,
+    ) -> None:
+        self._settings = settings
+        self._writers = writers
+        self._rules = rules
+        self._committer = committer
+        self._desk = desk
+        self._clock = clock
+        self._fallback = fallback
+        self._routes: dict[str, tuple[str, Handler]] = {
+            "/healthz": ("GET", self._health),
+            "/readyz": ("GET", self._ready),
+            "/metrics": ("GET", self._metrics),
+            "/v1/events": ("POST", self._events),
+            "/v1/anonymous-tokens": ("POST", self._anonymous_token),
+            "/v1/quarantine/retries": ("POST", self._retry),
+            "/beacon/v1/batch": ("POST", self._calls(None)),
+            **{f"/v1/{path}": ("POST", self._calls(None)) for path in segment.BATCHES},
+            **{f"/v1/{path}": ("POST", self._calls(c)) for path, c in segment.CALLS.items()},
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and scope["path"] in self._routes:
+            await self._answer(Request(scope, receive), send)
+        elif self._fallback is not None:
+            await self._fallback(scope, receive, send)
+        elif scope["type"] == "http":
+            refuse = Refuse(404, "not-found", f"nothing is served at {scope['path']}")
+            await respond(send, problem(refuse), {})
+
+    async def _answer(self, request: Request, send: Send) -> None:
+        method, handler = self._routes[request.path]
+        cross = self._cross_origin(request)
+        if request.method == "OPTIONS" and cross:
+            await respond(send, Response(204), {**cross, **_PREFLIGHT})
+            return
+        try:
+            if request.method not in (method, "HEAD" if method == "GET" else method):
+                raise Refuse(405, "method-not-allowed", f"send {method}, please", {"allow": method})
+            response = await handler(request)
+        except Refuse as refuse:
+            counting.REFUSED.labels(refuse.code).inc()
+            response = problem(refuse)
+        except Closed as error:
+            response = problem(Refuse(503, error.code, str(error), RETRY_AFTER))
+        except Gone:
+            return
+        await respond(send, response, cross)
+
+    def _cross_origin(self, request: Request) -> dict[str, str]:
+        """CORS headers for a page from elsewhere; keys and tokens are no cookies."""
+        origin, allowed = request.headers.get("origin"), self._settings.ingest.cors_origins
+        if origin is None or not ("*" in allowed or origin in allowed):
+            return {}
+        if "*" in allowed:
+            return {"access-control-allow-origin": "*"}
+        return {"access-control-allow-origin": origin, "vary": "origin"}
+
+    async def _health(self, _request: Request) -> Response:
+        return json(200, {"status": "ok"})
+
+    async def _ready(self, _request: Request) -> Response:
+        if not self._committer.healthy:
+            raise Refuse(503, "not-ready", "events cannot be written now", RETRY_AFTER)
+        return json(200, {"status": "ready", "queued": self._committer.queued})
+
+    async def _metrics(self, _request: Request) -> Response:
+        counting.QUEUED.set(self._committer.queued)
+        body, content_type = exposition()
+        return Response(200, body, content_type)
+
+    async def _events(self, request: Request) -> Response:
+        body = await request.body(self._settings.ingest.max_batch_bytes)
+        sender = self._sender(credential(request.headers, request.query))
+        pieces = splitting.events(body, request.media_type, request.headers)
+        proof, doubt = self._proof(request)
+        arrived, trace = self._clock(), request.headers.get("traceparent")
+        letters = [
+            Letter(piece, sender, arrived, proof=proof, doubt=doubt, traceparent=trace)
+            for piece in pieces
+        ]
+        answers, counts = await self._take(letters, len(body))
+        return json(202, {**counts, "verdicts": answers})
+
+    def _calls(self, call: str | None) -> Handler:
+        """The handler of one Segment call, or of a batch of them."""
+
+        async def handle(request: Request) -> Response:
+            body = await request.body(self._settings.ingest.max_batch_bytes)
+            shown = credential(request.headers, request.query)
+            if shown is not None:
+                self._sender(shown)
+            pieces, envelope = splitting.calls(body, batched=call is None)
+            sender = self._sender(shown or envelope.write_key)
+            proof, doubt = self._proof(request)
+            arrived, trace = self._clock(), request.headers.get("traceparent")
+            letters = [
+                Letter(
+                    piece,
+                    sender,
+                    arrived,
+                    "segment",
+                    proof,
+                    doubt,
+                    trace,
+                    call,
+                    envelope.sent_at,
+                )
+                for piece in pieces
+            ]
+            answers, counts = await self._take(letters, len(body))
+            return json(200, {"success": True, **counts, "verdicts": answers})
+
+        return handle
+
+    async def _take(
+        self, letters: Sequence[Letter], size: int
+    ) -> tuple[list[Answer], dict[str, int]]:
+        """Check and submit; the answers once they are durable. Counts every event exactly once."""
+        if len(letters) > MOST_EVENTS:
+            raise Refuse(413, "too-many-events", f"a request has at most {MOST_EVENTS} events")
+        counting.RECEIVED.inc(len(letters))
+        if not self._committer.has_room(len(letters), size) and not all(map(_essential, letters)):
+            counting.EVENTS.labels("shed").inc(len(letters))
+            raise Refuse(
+                429, "overloaded", "too many events wait to be written; send again", RETRY_AFTER
+            )
+        checked = [admit(letter, self._rules) for letter in letters]
+        answers = await self._submit(checked, size)
+        return answers, counting.count(answers)
+
+    async def _submit(
+        self, checked: Sequence[Admitted | Refusal], size: int, released: Sequence[str] = ()
+    ) -> list[Answer]:
+        if not checked:
+            return []
+        try:
+            return await self._committer.submit(checked, size, released=released)
+        except LogFull:
+            counting.EVENTS.labels("shed").inc(len(checked))
+            raise Refuse(
+                507, "log-full", "the disk is full and nothing was kept; send again", _LONGER
+            ) from None
+        except Closed:
+            counting.EVENTS.labels("shed").inc(len(checked))
+            raise
+
+    def _sender(self, shown: str | None) -> Sender:
+        sender = self._writers.find(shown)
+        if sender is None:
+            raise Refuse(
+                401,
+                "unknown-key",
+                "no write key, or one that this server does not know",
+                {"www-authenticate": 'Basic realm="forestall"'},
+            )
+        return sender
+
+    def _proof(self, request: Request) -> tuple[Identity | None, str | None]:
+        """Whom the request's subject token names, or why it is not believed."""
+        given, secret = request.headers.get("forestall-subject-token"), self._settings.tokens.secret
+        if given is None:
+            return None, None
+        if secret is None:
+            return None, "this server has no [tokens] secret to check a subject token with"
+        try:
+            token = tokens.verify(given, secret, self._clock())
+        except ForestallError as error:
+            return None, str(error)
+        if token.subject_id is not None:
+            return Identity("user", token.subject_id), None
+        return Identity("anonymous", token.anonymous_id or ""), None
+
+    async def _anonymous_token(self, request: Request) -> Response:
+        """A token for a visitor: with a fresh anonymous id, or for one nobody signed in with."""
+        body = await request.body(self._settings.ingest.max_event_bytes)
+        self._sender(credential(request.headers, request.query))
+        secret = self._settings.tokens.secret
+        if secret is None:
+            raise Refuse(501, "no-token-secret", "this server has no [tokens] secret to sign with")
+        anonymous = _decode(body or b"{}", _Visitor).anonymous_id or self._desk.ids()
+        if not SHORTEST_ANONYMOUS_ID <= len(anonymous) <= 256:
+            raise Refuse(422, "weak-anonymous-id", "an anonymous id has 16 to 256 characters")
+        if await self._committer.ask(lambda: self._signed_in(anonymous)):
+            raise Refuse(
+                403, "signed-in", "somebody signed in with this id; their backend signs a token"
+            )
+        now = self._clock()
+        lifetime = parse_duration(self._settings.tokens.anonymous_lifetime)
+        token = tokens.sign_anonymous(anonymous, secret, now, lifetime)
+        expires = format_time(now + lifetime)
+        return json(201, {"token": token, "anonymousId": anonymous, "expires": expires})
+
+    def _signed_in(self, anonymous: str) -> bool:
+        pseudonym = self._desk.vault.resolve("anonymous", anonymous)
+        return pseudonym is not None and self._desk.vault.owned(pseudonym)
+
+    async def _retry(self, request: Request) -> Response:
+        """Check quarantined letters once more, by the rules in force now."""
+        body = await request.body(self._settings.ingest.max_batch_bytes)
+        if not self._sender(credential(request.headers, request.query)).internal:
+            raise Refuse(403, "internal-only", "retry with `forestall quarantine retry`")
+        wanted = _decode(body, _Retry)
+        numbers = None if wanted.all else wanted.ids
+        found = await self._committer.ask(
+            lambda: list(quarantine.entries(self._desk.connection, self._desk.keys, numbers))
+        )
+        answers: list[Answer] = []
+        for start in range(0, len(found), 500):
+            some = found[start : start + 500]
+            counting.RECEIVED.inc(len(some))
+            checked = [_as_then(admit(entry.letter, self._rules), entry) for entry in some]
+            size = sum(len(entry.letter.raw) for entry in some)
+            some_answers = await self._submit(checked, size, [entry.id for entry in some])
+            counting.count(some_answers)
+            answers += some_answers
+        verdicts = [
+            {"entry": entry.id, **msgspec.to_builtins(answer)}
+            for entry, answer in zip(found, answers, strict=True)
+        ]
+        return json(200, {"verdicts": verdicts})
+
+
+class _Visitor(msgspec.Struct, rename="camel"):
+    anonymous_id: str | None = None
+
+
+class _Retry(msgspec.Struct):
+    ids: list[str] = []
+    all: bool = False
+
+
+_LONGER = {"retry-after": "10"}
+_PREFLIGHT: Mapping[str, str] = {
+    "access-control-allow-methods": "POST",
+    "access-control-allow-headers": (
+        "authorization, content-type, content-encoding, x-write-key, forestall-subject-token,"
+        " traceparent, anonymousid"
+    ),
+    "access-control-max-age": "86400",
+}
+
+
+def _essential(letter: Letter) -> bool:
+    """Whether it says consent or opt-out, which is never shed."""
+    try:
+        return READERS[letter.form](letter).type in ESSENTIAL
+    except Refused:
+        return False
+
+
+def _as_then(checked: Admitted | Refusal, entry: quarantine.Entry) -> Admitted | Refusal:
+    """A letter without a time of its own happened when it first came."""
+    if isinstance(checked, Admitted) and checked.time is None:
+        return msgspec.structs.replace(checked, time=entry.received)
+    return checked
+
+
+def _decode(body: bytes, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refuse(400, "invalid-json", f"the body is not as it should be: {error}") from None

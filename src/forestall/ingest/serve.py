@@ -1,0 +1,172 @@
+"""Putting the gateway together, and running it until told to stop."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import uvicorn
+
+from forestall.contracts.catalogue import load_catalogue
+from forestall.contracts.errors import ForestallError
+from forestall.ingest import past, quarantine
+from forestall.ingest.admit import Rules
+from forestall.ingest.commit import Committer
+from forestall.ingest.exchange import App
+from forestall.ingest.gateway import Gateway
+from forestall.ingest.placing import Desk
+from forestall.ingest.writers import Writers, internal_key
+from forestall.kernel.clock import Clock, Tokens, random_id, wall_clock
+from forestall.kernel.settings import Settings
+from forestall.log.sqlite import SqliteLog
+from forestall.privacy import door
+from forestall.privacy.keys import load_keys
+from forestall.privacy.tokens import check_secret
+from forestall.privacy.vault import Vault
+
+GRACE_SECONDS = 10
+
+
+class AddressInUse(ForestallError):
+    """Nothing can listen at ``[server] host`` and ``port``."""
+
+    code = "address-in-use"
+
+
+class Built(msgspec.Struct, frozen=True):
+    """A gateway ready to run: its app, its committer, its log."""
+
+    app: Gateway
+    committer: Committer
+    log: SqliteLog
+
+
+def gateway_file(settings: Settings) -> Path:
+    """The file of signals, identities, door and quarantine; the gateway alone writes it."""
+    return settings.data / "gateway.db"
+
+
+def build_gateway(
+    settings: Settings,
+    *,
+    clock: Clock = wall_clock,
+    ids: Tokens = random_id,
+    acts_of: past.ActsOf = past.no_acts,
+    fallback: App | None = None,
+    log: SqliteLog | None = None,
+) -> Built:
+    """The gateway of a deployment; makes the data folder and its keys where they are missing.
+
+    ``acts_of`` reads the worker's decisions, ``fallback`` answers paths that are not ours. Raises
+    ``VaultLocked``, ``InvalidFile`` (contracts), ``WeakSecret``, ``LogUnreadable``.
+    """
+    if settings.tokens.secret is not None:
+        check_secret(settings.tokens.secret)
+    catalogue = load_catalogue(settings.contracts)
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys = load_keys(settings.data, ids, create=True)
+    log = log or SqliteLog(gateway_file(settings))
+    with log.transaction() as connection:
+        vault = Vault(connection, keys, ids)
+        vault.lay()
+        door.lay(connection)
+        quarantine.lay(connection)
+    desk = Desk(
+        log,
+        connection,
+        vault,
+        keys,
+        ids,
+        acts_of,
+        settings.decide.lateness,
+        settings.ingest.clock,
+    )
+    committer = Committer(
+        log,
+        desk,
+        clock,
+        max_events=settings.ingest.queue_events,
+        max_bytes=settings.ingest.queue_bytes,
+    )
+    app = Gateway(
+        settings,
+        writers=Writers(settings.keys, internal_key(settings.data, ids, create=True)),
+        rules=Rules(
+            catalogue, keys.token, settings.contracts is not None, settings.ingest.max_event_bytes
+        ),
+        committer=committer,
+        desk=desk,
+        clock=clock,
+        fallback=fallback,
+    )
+    return Built(app, committer, log)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to ``host`` and ``port`` (0: any free one). Raises ``AddressInUse``."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise AddressInUse(
+            f"{host}:{port}: {error.strerror}; stop what listens there, or set [server] port"
+        ) from None
+    return bound
+
+
+async def serve_gateway(
+    built: Built,
+    bound: socket.socket,
+    stop: asyncio.Event,
+    *,
+    started: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve on ``bound`` until ``stop``; then finish requests, write what waits, close the log.
+
+    ``started`` is called once requests are taken. Installs no signal handlers. Raises whatever
+    ended the committer, since without it nothing can be accepted.
+    """
+    server = _Server(
+        uvicorn.Config(
+            built.app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            backlog=2048,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+    committing = asyncio.create_task(built.committer.run())
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        started()
+        await asyncio.wait({committing, serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        server.should_exit = True
+        await serving
+        built.committer.close()
+        try:
+            await committing
+        finally:
+            stopping.cancel()
+            built.log.close()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without signal handlers of its own: whoever runs us says when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
