@@ -19,7 +19,7 @@ from forestall.policy.language.clauses import (
     playbook,
     when,
 )
-from forestall.policy.language.document import Mapping, Place, Scalar, Source, Unusable
+from forestall.policy.language.document import Items, Mapping, Node, Place, Scalar, Source, Unusable
 from forestall.policy.language.model import (
     WILDCARD,
     Match,
@@ -49,6 +49,30 @@ class Located(msgspec.Struct, frozen=True):
     policy: Policy
     document: Mapping
     source: Source
+
+    def node(self, *path: str | int) -> Node | None:
+        """What stands at a path such as ``"spec", "when", "sequence", 0``, or none."""
+        node: Node | None = self.document
+        for part in path:
+            if isinstance(node, Mapping) and isinstance(part, str):
+                entry = node.entries.get(part)
+                node = None if entry is None else entry.value
+            elif isinstance(node, Items) and isinstance(part, int) and part < len(node.items):
+                node = node.items[part]
+            else:
+                return None
+        return node
+
+    def place(self, *path: str | int) -> Place:
+        """Where the value at a path stands, or else the document."""
+        node = self.node(*path)
+        return self.document.place if node is None else node.place
+
+    def key_place(self, *path: str | int) -> Place:
+        """Where the key at the end of a path stands, or else the document."""
+        parent, key = self.node(*path[:-1]), path[-1]
+        entry = parent.entries.get(str(key)) if isinstance(parent, Mapping) else None
+        return self.document.place if entry is None else entry.place
 
 
 def parse(text: str, file: str) -> list[Policy]:

@@ -8,9 +8,8 @@ import difflib
 from collections.abc import Collection, Iterable
 from typing import Any, TypeVar, cast, get_args
 
-from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import DAY, parse_duration
-from forestall.policy.language.cel import compile_expression
+from forestall.policy.language.cel import InvalidExpression, compile_expression
 from forestall.policy.language.document import Items, Mapping, Node, Scalar, Source, Unusable
 
 MAX_DURATION_DAYS = 36_500
@@ -147,16 +146,15 @@ class Fields:
             return None
         try:
             compile_expression(source, variables)
-        except ForestallError as error:
+        except InvalidExpression as error:
             node = cast("Scalar", self.node.entries[key].value)
-            lines = source.splitlines(keepends=True)
-            line = getattr(error, "line", 1)
-            offset = sum(map(len, lines[: line - 1])) + getattr(error, "column", 1) - 1
+            before = source.split("\n")[: error.line - 1]
+            offset = sum(len(line) + 1 for line in before) + error.column - 1
             self.source.fail(
                 self.source.inside(node, min(offset, len(source.rstrip()))),
                 "bad-expression",
-                f"`{self.at(key)}`: {getattr(error, 'message', str(error))}",
-                getattr(error, "hint", None),
+                f"`{self.at(key)}`: {error.message}",
+                error.hint,
             )
         return source
 
