@@ -10,13 +10,20 @@ import msgspec
 
 from forestall.contracts.errors import ExpressionError
 from forestall.policy.language.cel import syntax
-from forestall.policy.language.cel.operators import double_text
-from forestall.policy.language.cel.syntax import Call, InvalidExpression, Name, Node, Select
-from forestall.policy.language.cel.translate import NAMESPACE, Path, Translator
+from forestall.policy.language.cel.conversions import double_text
+from forestall.policy.language.cel.syntax import Call, InvalidExpression, Name, Node, chain
+from forestall.policy.language.cel.translate import NAMESPACE, Path, translate
 from forestall.policy.language.cel.values import CelType, Uint, Work, plain_key, spend
 
 Operator = Literal["==", "!=", "<", "<=", ">", ">=", "in"]
-_MIRRORED: dict[str, Operator] = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_MIRRORED: dict[str, Operator] = {
+    "==": "==",
+    "!=": "!=",
+    "<": ">",
+    "<=": ">=",
+    ">": "<",
+    ">=": "<=",
+}
 _MAX_JSON = 1_000_000
 
 
@@ -52,14 +59,12 @@ def compile_expression(source: str, variables: Sequence[str]) -> Expression:
     """Compile a condition over the named variables. Raises ``InvalidExpression``."""
     try:
         node = syntax.parse(source)
-        translator = Translator(source, variables)
-        fast = translator.function(node, settled=False)
-        places = {path: _position(source, at) for path, at in translator.places.items()}
-        slow = translator.function(node, settled=True) if translator.logic else ""
-        namespace = NAMESPACE | translator.constants
-        builtins.exec(compile(fast + slow, "<condition>", "exec"), namespace)  # noqa: S102
+        translation = translate(source, node, variables)
+        namespace = NAMESPACE | translation.constants
+        builtins.exec(compile(translation.code, "<condition>", "exec"), namespace)  # noqa: S102
     except (RecursionError, MemoryError):
         raise InvalidExpression("the condition is nested too deeply", 1, 1) from None
+    places = {path: _position(source, at) for path, at in translation.places.items()}
     return Expression(source, tuple(variables), frozenset(places), places, namespace["evaluate"])
 
 
@@ -85,7 +90,11 @@ def _flat(parts: Iterable[Node]) -> Iterator[Node]:
 
 
 def _comparison(expression: Expression, node: Node) -> Comparison | None:
-    if not isinstance(node, Call) or node.target is not None or node.function not in (*_MIRRORED, "in"):
+    if (
+        not isinstance(node, Call)
+        or node.target is not None
+        or node.function not in (*_MIRRORED, "in")
+    ):
         return None
     left, right = node.args
     operator: Any = node.function
@@ -95,15 +104,12 @@ def _comparison(expression: Expression, node: Node) -> Comparison | None:
         if isinstance(left, syntax.Literal):
             left, right, operator = right, left, _MIRRORED[operator]
         constant = (right.value,) if isinstance(right, syntax.Literal) else None
-    path = _path(left)
-    if constant is None or path is None:
+    base, fields = chain(left)
+    if constant is None or not isinstance(base, Name):
         return None
-    base = left
-    while isinstance(base, Select):
-        base = base.operand
     line, column = _position(expression.source, base.at)
     value = constant if operator == "in" else constant[0]
-    return Comparison(path, operator, value, line, column)
+    return Comparison((base.name, *fields), operator, value, line, column)
 
 
 def _constants(node: Node) -> tuple[Any, ...] | None:
@@ -113,21 +119,16 @@ def _constants(node: Node) -> tuple[Any, ...] | None:
     return tuple(items) if len(items) == len(node.items) else None
 
 
-def _path(node: Node) -> Path | None:
-    fields: list[str] = []
-    while isinstance(node, Select):
-        fields.append(node.field)
-        node = node.operand
-    return (node.name, *reversed(fields)) if isinstance(node, Name) else None
-
-
 def to_json(value: Any) -> Any:
     """A CEL value as plain JSON data. Raises ``ExpressionError`` for one too large.
 
     Timestamps are RFC 3339 text, durations text such as ``1.5s``, bytes base64, types their name;
     NaN and the infinities, which JSON lacks, are the texts ``NaN``, ``Infinity``, ``-Infinity``.
     """
-    return _json([_MAX_JSON], value)
+    try:
+        return _json([_MAX_JSON], value)
+    except RecursionError:
+        raise ExpressionError("the value is nested too deeply") from None
 
 
 def _json(work: Work, value: Any) -> Any:
@@ -168,17 +169,18 @@ def batch(lines: Iterable[str | bytes]) -> Iterator[str]:
     """
     for line in lines:
         if line.strip():
-            yield json.dumps(_answer(line), ensure_ascii=False, separators=(",", ":"))
+            yield _answer(line)
 
 
-def _answer(line: str | bytes) -> dict[str, Any]:
+def _answer(line: str | bytes) -> str:
     try:
         case = msgspec.json.decode(line, type=_Case)
         expression = compile_expression(case.expr, tuple(case.bindings))
-        return {"value": to_json(expression.evaluate(*case.bindings.values()))}
+        return json.dumps({"value": to_json(expression.evaluate(*case.bindings.values()))})
     except (InvalidExpression, ExpressionError) as error:
-        return {"error": str(error)}
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        return {"error": f"the line is not {{\"expr\": ..., \"bindings\": ...}} in JSON: {error}"}
-
-
+        return json.dumps({"error": str(error)})
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        reason = f'the line is not {{"expr": ..., "bindings": ...}} in JSON: {error}'
+        return json.dumps({"error": reason})
+    except RecursionError:
+        return json.dumps({"error": "the line or its value is nested too deeply"})

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from forestall.policy.language.cel import operators, strings, times
+from forestall.policy.language.cel import conversions, operators, strings, times
 
 Kind = Literal[
     "bool", "int", "uint", "double", "string", "bytes", "null", "timestamp", "duration", "list",
@@ -32,15 +32,15 @@ def _by_name(*functions: Function) -> dict[str, Function]:
 
 GLOBALS = _by_name(
     Function("size", 1, 1, "int", operators.size),
-    Function("int", 1, 1, "int", operators.to_int),
-    Function("uint", 1, 1, "uint", operators.to_uint),
-    Function("double", 1, 1, "double", operators.to_double),
-    Function("bool", 1, 1, "bool", operators.to_bool),
-    Function("string", 1, 1, "string", operators.to_string, works=True),
-    Function("bytes", 1, 1, "bytes", operators.to_bytes, works=True),
+    Function("int", 1, 1, "int", conversions.to_int),
+    Function("uint", 1, 1, "uint", conversions.to_uint),
+    Function("double", 1, 1, "double", conversions.to_double),
+    Function("bool", 1, 1, "bool", conversions.to_bool),
+    Function("string", 1, 1, "string", conversions.to_string, works=True),
+    Function("bytes", 1, 1, "bytes", conversions.to_bytes, works=True),
     Function("type", 1, 1, "type", operators.type_of),
-    Function("timestamp", 1, 1, "timestamp", operators.to_timestamp),
-    Function("duration", 1, 1, "duration", operators.to_duration),
+    Function("timestamp", 1, 1, "timestamp", conversions.to_timestamp),
+    Function("duration", 1, 1, "duration", conversions.to_duration),
     Function("matches", 2, 2, "bool", operators.matches, works=True),
     Function("strings.quote", 1, 1, "string", strings.quote, works=True),
 )

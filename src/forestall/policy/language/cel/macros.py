@@ -27,30 +27,30 @@ Predicate = Callable[[Any], Any]
 
 def settle(decisive: bool, *operands: Callable[[], Any]) -> bool:
     """``||`` (decisive true) and ``&&`` (decisive false): one decisive operand outweighs errors."""
-    failure: Exception | None = None
+    reason = ""
     for operand in operands:
         try:
             if truth(operand()) is decisive:
                 return decisive
         except FAILURES as error:
-            failure = failure or error
-    if failure:
-        raise failure
+            reason = reason or str(worded(error))
+    if reason:
+        raise ExpressionError(reason)
     return not decisive
 
 
 def quantify(work: Work, decisive: bool, cost: int, items: Any, predicate: Predicate) -> bool:
     """``exists`` (decisive true) and ``all`` (decisive false): as if joined by ``||`` or ``&&``."""
-    failure: Exception | None = None
+    reason = ""
     for item in keys(items):
         spend(work, cost)
         try:
             if truth(predicate(item)) is decisive:
                 return decisive
         except FAILURES as error:
-            failure = failure or error
-    if failure:
-        raise failure
+            reason = reason or str(worded(error))
+    if reason:
+        raise ExpressionError(reason)
     return not decisive
 
 

@@ -6,22 +6,18 @@ overload) and ``LookupError`` (no such key) without one; ``expression`` words th
 
 import math
 import operator
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import re2
+import re2  # type: ignore[import-untyped]
 
 from forestall.contracts.errors import ExpressionError
 from forestall.policy.language.cel.times import (
-    SECOND,
     Duration,
     Timestamp,
     checked_duration,
     checked_timestamp,
-    parse_duration,
-    parse_timestamp,
 )
 from forestall.policy.language.cel.values import (
     FALSE_KEY,
@@ -57,6 +53,11 @@ _TYPE_OF = {
 def type_of(value: Any) -> CelType:
     """``type(x)``."""
     return TYPES[_TYPE_OF[value.__class__]]
+
+
+def dyn(value: Any) -> Any:
+    """``dyn(x)``: the value, of no type known beforehand."""
+    return value
 
 
 def no_overload() -> Any:
@@ -114,13 +115,15 @@ at_least = _ordering(operator.ge)
 # Arithmetic.
 
 
-def _int(value: int) -> int:
+def checked_int(value: int) -> int:
+    """The integer, if it fits 64 bits. Raises ``ExpressionError``."""
     if INT_MIN <= value <= INT_MAX:
         return value
     raise ExpressionError("the integer result does not fit 64 bits")
 
 
-def _uint(value: int) -> Uint:
+def checked_uint(value: int) -> Uint:
+    """The unsigned integer, if it fits 64 bits. Raises ``ExpressionError``."""
     if 0 <= value <= UINT_MAX:
         return Uint(value)
     raise ExpressionError("the unsigned result does not fit 64 bits")
@@ -131,7 +134,7 @@ def add(work: Work, a: Any, b: Any) -> Any:
     kind = a.__class__
     if kind is b.__class__:
         if kind is int:
-            return _int(a + b)
+            return checked_int(a + b)
         if kind is float:
             return a + b
         if kind is str or kind is bytes:
@@ -141,7 +144,7 @@ def add(work: Work, a: Any, b: Any) -> Any:
             spend(work, len(a) + len(b))
             return a + b
         if kind is Uint:
-            return _uint(int(a) + int(b))
+            return checked_uint(int(a) + int(b))
         if kind is Duration:
             return checked_duration(a.nanos + b.nanos)
     elif {kind, b.__class__} == {Timestamp, Duration}:
@@ -154,13 +157,13 @@ def subtract(a: Any, b: Any) -> Any:
     kind, other = a.__class__, b.__class__
     if kind is other:
         if kind is int:
-            return _int(a - b)
+            return checked_int(a - b)
         if kind is float:
             return a - b
         if kind is Timestamp or kind is Duration:
             return checked_duration(a.nanos - b.nanos)
         if kind is Uint:
-            return _uint(int(a) - int(b))
+            return checked_uint(int(a) - int(b))
     elif kind is Timestamp and other is Duration:
         return checked_timestamp(a.nanos - b.nanos)
     raise TypeError
@@ -171,11 +174,11 @@ def multiply(a: Any, b: Any) -> Any:
     kind = a.__class__
     if kind is b.__class__:
         if kind is int:
-            return _int(a * b)
+            return checked_int(a * b)
         if kind is float:
             return a * b
         if kind is Uint:
-            return _uint(int(a) * int(b))
+            return checked_uint(int(a) * int(b))
     raise TypeError
 
 
@@ -185,13 +188,23 @@ def divide(a: Any, b: Any) -> Any:
     if kind is not b.__class__:
         raise TypeError
     if kind is float:
-        return a / b if b else math.nan if a != a or a == 0 else math.copysign(math.inf, a) * math.copysign(1, b)
+        return (
+            a / b
+            if b
+            else math.nan
+            if a != a or a == 0
+            else math.copysign(math.inf, a) * math.copysign(1, b)
+        )
     if kind is not int and kind is not Uint:
         raise TypeError
     if not b:
         raise ExpressionError("division by zero")
     quotient = abs(int(a)) // abs(int(b))
-    return _uint(quotient) if kind is Uint else _int(quotient if (a < 0) == (b < 0) else -quotient)
+    return (
+        checked_uint(quotient)
+        if kind is Uint
+        else checked_int(quotient if (a < 0) == (b < 0) else -quotient)
+    )
 
 
 def modulo(a: Any, b: Any) -> Any:
@@ -208,7 +221,7 @@ def modulo(a: Any, b: Any) -> Any:
 def negate(a: Any) -> Any:
     """``-a``."""
     if a.__class__ is int:
-        return _int(-a)
+        return checked_int(-a)
     if a.__class__ is float:
         return -a
     raise TypeError
@@ -244,12 +257,13 @@ def make_map(*parts: Any) -> dict[Any, Any]:
     return made
 
 
-def _position(items: list[Any], index: Any) -> int:
-    if index.__class__ not in _NUMBERS or index != (whole := int(index)):
+def _position(items: list[Any], place: Any) -> int:
+    if place.__class__ not in (int, Uint, float):
         raise TypeError
-    if 0 <= whole < len(items):
+    whole = int(place)
+    if whole == place and 0 <= whole < len(items):
         return whole
-    raise ExpressionError(f"index {whole} is outside the list of {len(items)}")
+    raise ExpressionError(f"index {place} is outside the list of {len(items)}")
 
 
 def index(container: Any, key: Any) -> Any:
@@ -321,155 +335,14 @@ def matches(work: Work, text: Any, pattern: Any) -> bool:
     return matches_program(work, text, regex(pattern))
 
 
-# Conversions.
-
-_INT = re.compile(r"[+-]?\d{1,40}", re.ASCII)
-_UINT = re.compile(r"\d{1,40}", re.ASCII)
-_DOUBLE = re.compile(r"[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|nan|inf(?:inity)?)", re.A | re.I)
-_BOOLS = {
-    **dict.fromkeys(("1", "t", "true", "TRUE", "True"), True),
-    **dict.fromkeys(("0", "f", "false", "FALSE", "False"), False),
-}
-
-
-def _unconvertible(value: Any, kind: str) -> ExpressionError:
-    return ExpressionError(f"{str(value)[:60]!r} cannot be read as {kind}")
-
-
-def to_int(value: Any) -> int:
-    """``int(x)``."""
-    kind = value.__class__
-    if kind is int or kind is Uint:
-        return _int(int(value))
-    if kind is float:
-        if -(2.0**63) < value < 2.0**63:
-            return int(value)
-        raise ExpressionError("the double is out of the range of an int")
-    if kind is str:
-        if not _INT.fullmatch(value):
-            raise _unconvertible(value, "an int")
-        return _int(int(value))
-    if kind is Timestamp:
-        return int(value.nanos // SECOND)
-    raise TypeError
-
-
-def to_uint(value: Any) -> Uint:
-    """``uint(x)``."""
-    kind = value.__class__
-    if kind is int or kind is Uint:
-        return _uint(int(value))
-    if kind is float:
-        if 0 <= value < 2.0**64:
-            return Uint(value)
-        raise ExpressionError("the double is out of the range of a uint")
-    if kind is str:
-        if not _UINT.fullmatch(value):
-            raise _unconvertible(value, "a uint")
-        return _uint(int(value))
-    raise TypeError
-
-
-def to_double(value: Any) -> float:
-    """``double(x)``."""
-    kind = value.__class__
-    if kind in _NUMBERS:
-        return float(value)
-    if kind is str:
-        if len(value) > 400 or not _DOUBLE.fullmatch(value):
-            raise _unconvertible(value, "a double")
-        number = float(value)
-        if math.isinf(number) and "i" not in value.lower():
-            raise ExpressionError("the double is out of range")
-        return number
-    raise TypeError
-
-
-def to_bool(value: Any) -> bool:
-    """``bool(x)``."""
-    if value.__class__ is bool:
-        return bool(value)
-    if value.__class__ is str:
-        if value not in _BOOLS:
-            raise _unconvertible(value, "a bool")
-        return _BOOLS[value]
-    raise TypeError
-
-
-def double_text(value: float) -> str:
-    """A double's shortest exact digits, never with an exponent: ``1``, ``-0.0045``, ``NaN``."""
-    if value != value:
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    text = repr(value)
-    if "e" in text:
-        mantissa, _, exponent = text.partition("e")
-        whole, _, fraction = mantissa.lstrip("-").partition(".")
-        digits, point = whole + fraction, len(whole) + int(exponent)
-        if point <= 0:
-            digits, point = "0" * (1 - point) + digits, 1
-        digits = digits.ljust(point, "0")
-        text = f"{'-' if value < 0 else ''}{digits[:point]}.{digits[point:]}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def to_string(work: Work, value: Any) -> str:
-    """``string(x)``."""
-    kind = value.__class__
-    if kind is str:
-        return str(value)
-    if kind is bool:
-        return "true" if value else "false"
-    if kind is int or kind is Uint:
-        return str(int(value))
-    if kind is float:
-        return double_text(value)
-    if kind is Timestamp or kind is Duration:
-        return str(value)
-    if kind is bytes:
-        spend(work, len(value) >> 4)
-        try:
-            return str(value, "utf-8")
-        except UnicodeDecodeError:
-            raise ExpressionError("the bytes are not UTF-8") from None
-    raise TypeError
-
-
-def to_bytes(work: Work, value: Any) -> bytes:
-    """``bytes(x)``."""
-    if value.__class__ is bytes:
-        return bytes(value)
-    if value.__class__ is str:
-        spend(work, len(value) >> 4)
-        return bytes(value, "utf-8")
-    raise TypeError
-
-
-def to_timestamp(value: Any) -> Timestamp:
-    """``timestamp(x)`` of RFC 3339 text or of seconds since 1970."""
-    if value.__class__ is Timestamp:
-        return value  # type: ignore[no-any-return]
-    if value.__class__ is str:
-        return parse_timestamp(value)
-    if value.__class__ is int:
-        return checked_timestamp(value * SECOND)
-    raise TypeError
-
-
-def to_duration(value: Any) -> Duration:
-    """``duration(x)`` of text such as ``1h30m``."""
-    if value.__class__ is Duration:
-        return value  # type: ignore[no-any-return]
-    if value.__class__ is str:
-        return parse_duration(value)
-    raise TypeError
-
-
 def keys(value: Any) -> list[Any]:
     """What a loop runs over: the items of a list, the keys of a map."""
     if value.__class__ is list:
-        return value  # type: ignore[no-any-return]
+        return value
     if value.__class__ is dict:
-        return [plain_key(key) for key in value] if any(key.__class__ is BoolKey for key in value) else list(value)
+        return (
+            [plain_key(key) for key in value]
+            if any(key.__class__ is BoolKey for key in value)
+            else list(value)
+        )
     raise TypeError

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from forestall.contracts.errors import ExpressionError
-from forestall.policy.language.cel.operators import double_text, to_string
+from forestall.policy.language.cel.conversions import double_text, to_string
 from forestall.policy.language.cel.values import CelType, Uint, Work, plain_key, spend
 
 _MAX_PRECISION = 100
@@ -191,7 +191,8 @@ def _formatted(work: Work, kind: str, precision: str | None, value: Any) -> str:
     if value.__class__ is bool and kind == "b":
         return "1" if value else "0"
     if kind in "xX" and value.__class__ in (str, bytes):
-        digits = (value.encode() if value.__class__ is str else value).hex()
+        raw = value.encode() if isinstance(value, str) else bytes(value)
+        digits = raw.hex()
         return digits if kind == "x" else digits.upper()
     if value.__class__ not in (int, Uint):
         raise ExpressionError(f"%{kind} cannot format a value of this type")
@@ -215,7 +216,8 @@ def _plain_text(work: Work, value: Any) -> str:
         return "[" + ", ".join([_plain_text(work, item) for item in value]) + "]"
     if kind is dict:
         entries = sorted(
-            (_plain_text(work, plain_key(key)), _plain_text(work, item)) for key, item in value.items()
+            (_plain_text(work, plain_key(key)), _plain_text(work, item))
+            for key, item in value.items()
         )
         return "{" + ", ".join(f"{key}: {item}" for key, item in entries) + "}"
     if value is None:
@@ -225,5 +227,3 @@ def _plain_text(work: Work, value: Any) -> str:
     if kind is bytes:
         return str(value, "utf-8", "replace")
     return to_string(work, value)
-
-

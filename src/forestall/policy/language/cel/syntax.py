@@ -39,10 +39,12 @@ def problem(source: str, at: int, message: str, hint: str | None = None) -> Inva
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A part of an expression; ``at`` is its offset, ``height`` the depth of the tree below."""
+    """A part of an expression; ``at`` is its offset, ``height`` the depth of the tree that starts
+    here, ``size`` the number of its nodes."""
 
     at: int
     height: int
+    size: int
 
 
 class Literal(Node, frozen=True):
@@ -63,6 +65,15 @@ class Select(Node, frozen=True):
 
     operand: Node
     field: str
+
+
+def chain(node: Node) -> tuple[Node, list[str]]:
+    """``a.b.c`` as what it starts from and the fields after it."""
+    fields: list[str] = []
+    while isinstance(node, Select):
+        fields.append(node.field)
+        node = node.operand
+    return node, fields[::-1]
 
 
 class Call(Node, frozen=True):
@@ -102,9 +113,11 @@ _TOKEN = re.compile(
 )
 KEYWORDS = frozenset({"true", "false", "null", "in"})
 RESERVED = frozenset(
-    "as break const continue else for function if import let loop package namespace return var void "
-    "while".split()
-)
+    {
+        "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
+        "loop", "package", "namespace", "return", "var", "void", "while",
+    }
+)  # fmt: skip
 _WRITE_INSTEAD = {
     "and": "write && for and",
     "or": "write || for or",
@@ -118,6 +131,7 @@ _ESCAPE = re.compile(
     r"\\(?:[xX](?P<x>[0-9a-fA-F]{2})|u(?P<u>[0-9a-fA-F]{4})|U(?P<U>[0-9a-fA-F]{8})|(?P<o>[0-3][0-7]{2})"
     r"|(?P<c>[abfnrtv\\?\"'`])|(?P<bad>[\s\S]?))"
 )
+_SPLIT = "split it, or move a part into a feature"
 _CONTROL = dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True))
 _PRECEDENCE = {
     **dict.fromkeys(("<", "<=", ">", ">=", "==", "!=", "in"), 3),
@@ -204,23 +218,23 @@ class _Parser:
         self.tokens = _tokens(source)
         self.i = 0
         self.depth = 0
-        self.nodes = 0
 
     def fail(self, token: _Token, message: str, hint: str | None = None) -> NoReturn:
         raise problem(self.source, token.at, message, hint)
 
-    def node(self, build: Callable[..., Node], token: _Token, children: Sequence[Node], *parts: Any) -> Node:
+    def node(
+        self, build: Callable[..., Node], token: _Token, children: Sequence[Node], *parts: Any
+    ) -> Node:
         height = 1 + max((child.height for child in children), default=0)
-        self.nodes += 1
-        if height > MAX_DEPTH or self.nodes > MAX_NODES:
-            self.fail(
-                token,
-                f"the condition is nested deeper than {MAX_DEPTH} levels"
-                if height > MAX_DEPTH
-                else f"the condition has more than {MAX_NODES} parts",
-                "split it, or move a part into a feature",
-            )
-        return build(token.at, height, *parts)
+        size = 1 + sum(child.size for child in children)
+        if height > MAX_DEPTH:
+            self.too_deep(token)
+        if size > MAX_NODES:
+            self.fail(token, f"the condition has more than {MAX_NODES} parts", _SPLIT)
+        return build(token.at, height, size, *parts)
+
+    def too_deep(self, token: _Token) -> NoReturn:
+        self.fail(token, f"the condition is nested deeper than {MAX_DEPTH} levels", _SPLIT)
 
     def accept(self, *texts: str) -> _Token | None:
         token = self.tokens[self.i]
@@ -249,28 +263,28 @@ class _Parser:
     def expression(self) -> Node:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            self.fail(
-                self.tokens[self.i],
-                f"the condition is nested deeper than {MAX_DEPTH} levels",
-                "split it, or move a part into a feature",
-            )
+            self.too_deep(self.tokens[self.i])
         node = self.logic("||")
         question = self.accept("?")
         if question:
             chosen = self.logic("||")
             self.expect(":", "between the two values of '?'")
             other = self.expression()
-            node = self.node(Call, question, (node, chosen, other), "?:", None, (node, chosen, other))
+            node = self.node(
+                Call, question, (node, chosen, other), "?:", None, (node, chosen, other)
+            )
         self.depth -= 1
         return node
 
     def logic(self, symbol: str) -> Node:
-        below = (lambda: self.logic("&&")) if symbol == "||" else (lambda: self.binary(3))
         first = self.tokens[self.i]
-        parts = [below()]
+        parts = [self.conjunct(symbol)]
         while self.accept(symbol):
-            parts.append(below())
+            parts.append(self.conjunct(symbol))
         return self.node(Call, first, parts, symbol, None, tuple(parts)) if parts[1:] else parts[0]
+
+    def conjunct(self, symbol: str) -> Node:
+        return self.logic("&&") if symbol == "||" else self.binary(3)
 
     def binary(self, level: int) -> Node:
         if level > 5:
@@ -289,7 +303,9 @@ class _Parser:
         operators = []
         while first.text in ("!", "-") and (token := self.accept(first.text)):
             operators.append(token)
-        negative = bool(operators) and first.text == "-" and self.tokens[self.i].kind in ("int", "float")
+        negative = (
+            bool(operators) and first.text == "-" and self.tokens[self.i].kind in ("int", "float")
+        )
         if negative:
             operators.pop()
         node = self.member(negative)
@@ -302,14 +318,16 @@ class _Parser:
         while True:
             token = self.tokens[self.i]
             if self.accept("."):
-                node = self.select(node, token)
+                node = self.select(node)
             elif self.accept("["):
                 self.no_optional()
                 index = self.expression()
                 self.expect("]", "after the index")
                 node = self.node(Call, token, (node, index), "[]", None, (node, index))
             elif token.text == "{" and token.kind == "op" and isinstance(node, Name | Select):
-                self.fail(token, "messages cannot be built here", "write a map such as {'key': value}")
+                self.fail(
+                    token, "messages cannot be built here", "write a map such as {'key': value}"
+                )
             else:
                 return node
 
@@ -318,7 +336,7 @@ class _Parser:
         if token.text == "?":
             self.fail(token, "optional values are not part of this language", "use has() and '? :'")
 
-    def select(self, operand: Node, dot: _Token) -> Node:
+    def select(self, operand: Node) -> Node:
         self.no_optional()
         token = self.tokens[self.i]
         if token.kind == "quoted":
@@ -385,9 +403,13 @@ class _Parser:
 
     def name(self, token: _Token, root: bool) -> Node:
         if token.text in RESERVED or (token.text == "in" or (root and token.text in KEYWORDS)):
-            self.fail(token, f"{token.text!r} is a reserved word of CEL", "quote it as text, or rename it")
+            self.fail(
+                token, f"{token.text!r} is a reserved word of CEL", "quote it as text, or rename it"
+            )
         if token.text in KEYWORDS:
-            return self.node(Literal, token, (), {"true": True, "false": False, "null": None}[token.text])
+            return self.node(
+                Literal, token, (), {"true": True, "false": False, "null": None}[token.text]
+            )
         if self.accept("("):
             args = self.sequence(")", "the arguments")
             return self.node(Call, token, args, token.text, None, args)

@@ -40,7 +40,7 @@ class _Instant:
         self.nanos = nanos
 
     def __eq__(self, other: object) -> bool:
-        return other.__class__ is self.__class__ and self.nanos == other.nanos  # type: ignore[attr-defined]
+        return other.__class__ is self.__class__ and self.nanos == other.nanos
 
     def __lt__(self, other: Any) -> bool:
         return self.nanos < other.nanos if other.__class__ is self.__class__ else NotImplemented
@@ -104,9 +104,7 @@ def parse_timestamp(text: str) -> Timestamp:
     """An RFC 3339 time, to the nanosecond. Raises ``ExpressionError``."""
     match = _TIME.fullmatch(text)
     if match is None:
-        raise ExpressionError(
-            f"{text[:60]!r} is not an RFC 3339 time such as 2024-05-01T12:00:00Z"
-        )
+        raise ExpressionError(f"{text[:60]!r} is not an RFC 3339 time such as 2024-05-01T12:00:00Z")
     moment, fraction, zone = match.groups()
     try:
         naive = datetime.fromisoformat(moment).replace(tzinfo=UTC)

@@ -1,14 +1,16 @@
 """From a tree to the Python source of one function.
 
 The source holds only names made here (``p0`` a variable, ``v0`` a loop's item, ``t0`` a temporary,
-``k0`` a constant, ``w`` the steps left, and the functions of the namespace) and literals by
-``repr``. It is written twice: fast, where ``&&`` and ``||`` are Python's ``and`` and ``or``; and
-settled, run when the fast one failed, where one operand can outweigh the error of another.
+``k0`` a constant, ``w`` the steps left, ``f_size`` a function) and literals by ``repr``. It is
+written twice: fast, where ``&&`` and ``||`` are Python's ``and`` and ``or``; and settled, run when
+the fast one failed, where one operand can outweigh the error of another.
 """
 
 import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
+
+import msgspec
 
 from forestall.contracts.errors import ExpressionError
 from forestall.policy.language.cel import macros, operators
@@ -28,6 +30,7 @@ from forestall.policy.language.cel.syntax import (
     Name,
     Node,
     Select,
+    chain,
     problem,
 )
 from forestall.policy.language.cel.times import Duration, Timestamp
@@ -35,6 +38,11 @@ from forestall.policy.language.cel.values import WORK, Uint
 
 Path = tuple[str, ...]
 Code = tuple[str, Kind]
+
+
+def _python_name(function: Function) -> str:
+    return f"f_{function.name.replace('.', '_')}"
+
 
 NAMESPACE: dict[str, Any] = {
     "__builtins__": {},
@@ -44,6 +52,7 @@ NAMESPACE: dict[str, Any] = {
     "at_most": operators.at_most,
     "contains": operators.contains,
     "divide": operators.divide,
+    "dyn": operators.dyn,
     "equal": operators.equal,
     "exists_one": macros.exists_one,
     "failures": macros.FAILURES,
@@ -66,13 +75,10 @@ NAMESPACE: dict[str, Any] = {
     "transform": macros.transform,
     "truth": operators.truth,
     "worded": macros.worded,
-    **{f"f{i}": function.run for i, function in enumerate((*GLOBALS.values(), *METHODS.values()))},
+    **{_python_name(function): function.run for function in (*GLOBALS.values(), *METHODS.values())},
 }
 """All that translated source can reach."""
 
-_FUNCTION_NAMES = {
-    id(function): f"f{i}" for i, function in enumerate((*GLOBALS.values(), *METHODS.values()))
-}
 _ORDER = {
     "<": ("less", ">"),
     "<=": ("at_most", ">="),
@@ -93,19 +99,34 @@ def {name}({parameters}):
     {steps}
     try:
         return {code}
-    except failures as failure:
-        error = failure
-    {again}
+    {rescue}
 """
-_RAISE = "raise worded(error) from None"
+_RAISE = """except failures as failure:
+        raise worded(failure) from None"""
+_AGAIN = """except failures:
+        pass
+    return settled({parameters})"""
 
 
-class Translator:
-    """One translation. After ``function``: the ``constants`` its source needs, and what it reads.
+class Translation(msgspec.Struct, frozen=True):
+    """Python source that defines ``evaluate``, the constants it needs besides ``NAMESPACE``, and
+    the offset of the first mention of each path it reads."""
 
-    ``places`` maps each path read to the offset of its first mention.
-    """
+    code: str
+    constants: dict[str, Any]
+    places: dict[Path, int]
 
+
+def translate(source: str, node: Node, variables: Sequence[str]) -> Translation:
+    """The tree of ``source`` as Python. Raises ``InvalidExpression``."""
+    translator = _Translator(source, variables)
+    code = translator.function(node, settled=False)
+    if translator.logic:
+        code += translator.function(node, settled=True)
+    return Translation(code, translator.constants, translator.places)
+
+
+class _Translator:
     def __init__(self, source: str, variables: Sequence[str]) -> None:
         self.source = source
         self.variables = {name: f"p{i}" for i, name in enumerate(variables)}
@@ -122,13 +143,13 @@ class Translator:
         if self.loops and kind in ("dyn", "list", "map"):
             code = self.call("measured", code, works=True)
         parameters = ", ".join(self.variables.values())
-        again = f"return settled({parameters})" if self.logic and not settled else _RAISE
+        rescue = _AGAIN.format(parameters=parameters) if self.logic and not settled else _RAISE
         return _FUNCTION.format(
             name="settled" if settled else "evaluate",
             parameters=parameters,
             steps=f"w = [{WORK}]" if self.works else "pass",
             code=code,
-            again=again,
+            rescue=rescue,
         )
 
     def fail(self, node: Node, message: str, hint: str | None = None) -> NoReturn:
@@ -171,21 +192,23 @@ class Translator:
         code, kind = self.emit(node)
         return code if kind == "bool" else f"truth({code})"
 
-    def path(self, node: Name | Select) -> Code:
-        fields: list[str] = []
-        base: Node = node
-        while isinstance(base, Select):
-            fields.append(base.field)
-            base = base.operand
-        fields.reverse()
-        if isinstance(base, Name):
-            code, kind, used, path = self.variable(base, fields)
-            if path:
-                self.places.setdefault(path, base.at)
-        else:
-            (code, kind), used = self.emit(base), 0
-        rest = fields[used:]
-        return code + "".join(f"[{field!r}]" for field in rest), "dyn" if rest else kind
+    def path(self, node: Node) -> Code:
+        base, fields = chain(node)
+        if not isinstance(base, Name):
+            return self.fields(*self.emit(base), fields)
+        code, kind, used, path = self.variable(base, fields)
+        self.read(base, path)
+        return self.fields(code, kind, fields[used:])
+
+    def fields(self, code: str, kind: Kind, fields: Sequence[str]) -> Code:
+        for field in fields:
+            code = f"{code}[{field!r}]" if kind in ("dyn", "map") else f"index({code}, {field!r})"
+            kind = "dyn"
+        return code, kind
+
+    def read(self, base: Node, path: Path | None) -> None:
+        if path:
+            self.places.setdefault(path, base.at)
 
     def variable(self, base: Name, fields: Sequence[str]) -> tuple[str, Kind, int, Path | None]:
         """Code and type of a name, how many of the fields after it belong to the name itself (a
@@ -201,16 +224,15 @@ class Translator:
             if name in operators.TYPES:
                 return self.constant(operators.TYPES[name]), "type", used, None
         known = [*self.variables, *(name for name, _ in self.locals)]
-        self.fail(
-            base,
-            f"there is no variable {base.name!r}",
-            _nearest(base.name, known) or f"there are: {', '.join(known) or 'none'}",
-        )
+        hint = _nearest(base.name, known) or f"there are: {', '.join(known) or 'none'}"
+        raise problem(self.source, base.at, f"there is no variable {base.name!r}", hint)
 
     def operation(self, node: Call) -> Code:
         name, args = node.function, node.args
         if node.target is not None:
             return self.method(node, node.target)
+        if name[0].isidentifier() and name != "in":
+            return self.global_call(node)
         if name in ("&&", "||"):
             return self.junction(name, args), "bool"
         if name == "?:":
@@ -224,13 +246,11 @@ class Translator:
         if name in _ORDER:
             return self.order(name, *args), "bool"
         if name == "[]" and isinstance(args[1], Literal) and args[1].value.__class__ is str:
-            return f"{self.emit(args[0])[0]}[{args[1].value!r}]", "dyn"
+            return self.fields(*self.emit(args[0]), [args[1].value])
         return self.plain_operation(node)
 
     def plain_operation(self, node: Call) -> Code:
         name, args = node.function, node.args
-        if name in ("has", "dyn") or name[0].isalpha() and name != "in":
-            return self.global_call(node)
         codes = [self.emit(arg) for arg in args]
         texts = [code for code, _ in codes]
         kind = codes[0][1] if len({kind for _, kind in codes}) == 1 else "dyn"
@@ -257,21 +277,20 @@ class Translator:
         if isinstance(left, Literal):
             left, right = right, left
         (code, kind), (other, other_kind) = self.emit(left), self.emit(right)
-        if isinstance(right, Literal):
-            value = right.value
-            if value is None or value.__class__ is bool:
-                return f"({code} {'is' if name == '==' else 'is not'} {other})"
-            plain = value.__class__ is str or (
-                value.__class__ in (int, float)
-                and (abs(value) <= _EXACT and value not in (0, 1) or kind in ("int", "double"))
-            )
-            if plain:
-                return f"({code} {name} {other})"
-            if value in (0, 1) and value.__class__ in (int, float):
-                held = self.temporary()
-                test = f"({held} := {code}) == {other} and {held} is not {bool(value)}"
-                return f"({test})" if name == "==" else f"(not ({test}))"
-        if kind == other_kind and kind in ("int", "string", "timestamp", "duration", "bool"):
+        constant = right.value if isinstance(right, Literal) else ()
+        literal = constant.__class__
+        if literal in (int, float) and kind == "dyn" and constant in (0, 1):
+            held = self.temporary()
+            test = f"({held} := {code}) == {other} and {held} is not {bool(constant)}"
+            return f"({test})" if name == "==" else f"(not ({test}))"
+        if literal in (bool, type(None)) and kind == "dyn":
+            return f"({code} {'is' if name == '==' else 'is not'} {other})"
+        alike = kind == other_kind and kind in ("int", "string", "timestamp", "duration", "bool")
+        if (
+            alike
+            or literal is str
+            or (literal in (int, float) and kind in ("dyn", "int", "double"))
+        ):
             return f"({code} {name} {other})"
         test = self.call("equal", code, other, works=True)
         return test if name == "==" else f"(not {test})"
@@ -303,7 +322,8 @@ class Translator:
     def global_call(self, node: Call) -> Code:
         name, args = node.function, node.args
         if name == "dyn" and len(args) == 1:
-            return self.emit(args[0])[0], "dyn"
+            code, kind = self.emit(args[0])
+            return code if kind == "dyn" else self.call("dyn", code), "dyn"
         if name == "has":
             return self.has(node)
         function = GLOBALS.get(name)
@@ -314,25 +334,15 @@ class Translator:
     def has(self, node: Call) -> Code:
         if len(node.args) != 1 or not isinstance(node.args[0], Select):
             self.fail(node, "has() takes one field", "write has(event.data.field)")
-        field = node.args[0]
-        inner = field
-        while isinstance(inner.operand, Select):
-            inner = inner.operand
-        operand = self.emit(field.operand)[0]
-        if isinstance(inner.operand, Name):
-            self.note_field(inner.operand, field)
-        return self.call("has", operand, repr(field.field)), "bool"
-
-    def note_field(self, base: Name, field: Select) -> None:
-        """Record the path that ``has`` tests, which is longer than the one it evaluates."""
-        fields: list[str] = []
-        step: Node = field
-        while isinstance(step, Select):
-            fields.append(step.field)
-            step = step.operand
-        path = self.variable(base, fields[::-1])[3]
-        if path:
-            self.places.setdefault(path, base.at)
+        base, fields = chain(node.args[0])
+        field = fields.pop()
+        if isinstance(base, Name):
+            code, kind, used, path = self.variable(base, fields)
+            self.read(base, (*path, field) if path else None)
+        else:
+            (code, kind), used = self.emit(base), 0
+        operand = self.fields(code, kind, fields[used:])[0]
+        return self.call("has", operand, repr(field)), "bool"
 
     def method(self, node: Call, target: Node) -> Code:
         name = node.function
@@ -345,9 +355,7 @@ class Translator:
             self.unknown(node, name, (*METHODS, *MACROS), GLOBALS)
         return self.apply(node, function, (target, *node.args))
 
-    def unknown(
-        self, node: Call, name: str, here: Iterable[str], there: Iterable[str]
-    ) -> NoReturn:
+    def unknown(self, node: Call, name: str, here: Iterable[str], there: Iterable[str]) -> NoReturn:
         hint = OUT_OF_SCOPE.get(name)
         if hint is None and name in there:
             hint = f"write x.{name}(...)" if there is METHODS else f"write {name}(x)"
@@ -365,7 +373,7 @@ class Translator:
             if folded:
                 return folded
         codes = [self.emit(arg)[0] for arg in args]
-        return self.call(_FUNCTION_NAMES[id(function)], *codes, works=function.works), function.kind
+        return self.call(_python_name(function), *codes, works=function.works), function.kind
 
     def folded(
         self, node: Call, function: Function, args: Sequence[Node], constant: Literal
@@ -394,10 +402,8 @@ class Translator:
         items = self.emit(target)[0]
         variable = f"v{len(self.locals)}"
         self.locals.append((item.name, variable))
-        bodies = [
-            f"lambda {variable}: {self.emit(arg)[0]}" for arg in args[1:]
-        ]
-        costs = [str(1 + _count(arg)) for arg in args[1:]]
+        bodies = [f"lambda {variable}: {self.emit(arg)[0]}" for arg in args[1:]]
+        costs = [str(1 + arg.size) for arg in args[1:]]
         self.locals.pop()
         if name in ("all", "exists"):
             decisive = str(name == "exists")
@@ -414,18 +420,3 @@ class Translator:
 def _nearest(name: str, known: Iterable[str]) -> str | None:
     close = difflib.get_close_matches(name, list(known), 1)
     return f"did you mean {close[0]!r}?" if close else None
-
-
-def _count(node: Node) -> int:
-    """How many nodes a tree has."""
-    match node:
-        case Select():
-            return 1 + _count(node.operand)
-        case Call():
-            targets = () if node.target is None else (node.target,)
-            return 1 + sum(_count(part) for part in (*targets, *node.args))
-        case ListNode():
-            return 1 + sum(_count(item) for item in node.items)
-        case MapNode():
-            return 1 + sum(_count(part) for entry in node.entries for part in entry)
-    return 1

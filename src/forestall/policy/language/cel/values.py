@@ -54,7 +54,7 @@ class CelType:
         self.name = name
 
     def __eq__(self, other: object) -> bool:
-        return other.__class__ is CelType and other.name == self.name  # type: ignore[attr-defined]
+        return other.__class__ is CelType and other.name == self.name
 
     def __hash__(self) -> int:
         return hash(self.name)
