@@ -152,7 +152,7 @@ class Deliveries:
         detail = delivery.detail or delivery.reason
         if effect.kind == "escalation" or delivery.again:
             if not delivery.again:
-                _log.error("escalation_waits", queue=effect.channel, key=effect.key, why=detail)
+                _log.error("escalation_waits", queue=effect.channel, effect=effect.key, why=detail)
             return self._again(effect, detail, delivery.retry_after)
         self._store.keep_effect(msgspec.structs.replace(effect, status="failed", detail=detail))
         self._report(effect, "failed", delivery.reason)

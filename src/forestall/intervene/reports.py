@@ -4,8 +4,11 @@ They wait in the store's outbox and leave in order, in batches, with ids that ar
 repeated one is a duplicate. Nothing is given up: what the gateway cannot take now is sent later.
 """
 
+import asyncio
+import contextlib
 import hashlib
 
+import httpx
 import msgspec
 import structlog
 
@@ -13,6 +16,8 @@ from forestall.contracts.decision import Decision
 from forestall.contracts.event import CloudEvent
 from forestall.contracts.instants import format_time
 from forestall.contracts.intervention import Tell, Told
+from forestall.intervene.store import Store
+from forestall.intervene.telemetry import REPORTS_SENT
 
 SOURCE = "/forestall/intervene"
 """``source`` of every report."""
@@ -21,6 +26,7 @@ AT_ONCE = 200
 """Reports sent in one request."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+_IDLE = 0.02
 _log = structlog.get_logger(__name__)
 
 
@@ -40,3 +46,74 @@ def report_event(
         traceparent=decision.traceparent if isinstance(decision.traceparent, str) else None,
         data=msgspec.Raw(msgspec.json.encode(tell)),
     )
+
+
+class Reporter:
+    """Sends the outbox of ``store`` to the gateway at ``url`` with our own processes' key."""
+
+    def __init__(self, store: Store, client: httpx.AsyncClient, url: str, key: str) -> None:
+        self._store, self._client = store, client
+        self._url = f"{url.rstrip('/')}/v1/events"
+        self._headers = {
+            "authorization": f"Bearer {key}",
+            "content-type": "application/cloudevents-batch+json",
+        }
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Send what is there as it comes, until ``stopping``; a last time after that."""
+        pause = _FIRST_PAUSE
+        while not stopping.is_set():
+            if not self._store.reports(1):
+                await rest(stopping, _IDLE)
+            elif await self.send():
+                pause = _FIRST_PAUSE
+            else:
+                await rest(stopping, pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+        await self.send()
+
+    async def send(self) -> bool:
+        """Send the oldest reports in one request; false if the gateway could not take them now."""
+        waiting = self._store.reports(AT_ONCE)
+        if not waiting:
+            return True
+        body = msgspec.json.encode([event for _, event in waiting])
+        try:
+            response = await self._client.post(self._url, content=body, headers=self._headers)
+            verdicts = _verdicts(response, len(waiting))
+        except (httpx.HTTPError, msgspec.MsgspecError) as error:
+            _log.warning(
+                "the gateway did not take reports; they wait", why=str(error) or repr(error)
+            )
+            return False
+        for verdict in verdicts:
+            REPORTS_SENT.labels(verdict.verdict).inc()
+            if verdict.verdict == "quarantined":
+                _log.error("a report was quarantined", code=verdict.code, path=verdict.path)
+        self._store.reported(number for number, _ in waiting)
+        return True
+
+
+class _Verdict(msgspec.Struct):
+    verdict: str
+    code: str | None = None
+    path: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    verdicts: list[_Verdict]
+
+
+def _verdicts(response: httpx.Response, count: int) -> list[_Verdict]:
+    """One verdict an event. Raises ``httpx.HTTPStatusError``, or ``msgspec.ValidationError``."""
+    response.raise_for_status()
+    verdicts = msgspec.json.decode(response.content, type=_Answer).verdicts
+    if len(verdicts) != count:
+        raise msgspec.ValidationError(f"{count} reports got {len(verdicts)} verdicts")
+    return verdicts
+
+
+async def rest(stopping: asyncio.Event, seconds: float) -> None:
+    """Wait until ``stopping``, at most so long."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)

@@ -23,6 +23,7 @@ from forestall.contracts.decision import Decided
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.intervention import REPORTS
 from forestall.decide.plan import with_doubles
+from forestall.decide.stage import CURSOR
 from forestall.intervene import playbook
 from forestall.intervene.carry import Carrier
 from forestall.intervene.merge import merge
@@ -43,9 +44,6 @@ from forestall.policy.language.model import Policy
 
 BATCHES = 64
 """Signals batches taken into one commit."""
-
-WORKER = "worker"
-"""The cursor of the worker: signals up to there have been decided."""
 
 
 class Governing:
@@ -121,6 +119,16 @@ class Stage:
         self.log_time = signals.received(SIGNALS)
         self._reload()
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything accepted so far is decided and taken in."""
+        taken = self._store.cursor(SIGNALS) >= self._signals.last(SIGNALS)
+        return taken and self._store.cursor(DECISIONS) >= self._decisions.last(DECISIONS)
+
+    def require_consent(self) -> bool:
+        """Whether nothing may reach anybody without consent, by the settings in force."""
+        return self._governing.settings(self.log_time).require_consent
+
     def _reload(self) -> None:
         self._running.clear()
         self._of_subject.clear()
@@ -138,7 +146,7 @@ class Stage:
         """
         tick = self._signals.tick()
         last = self._signals.last(SIGNALS)
-        worker = self._decisions.cursor(WORKER)
+        worker = self._decisions.cursor(CURSOR)
         start, read = self._store.cursor(SIGNALS), self._store.cursor(DECISIONS)
         upto = max(start, min(worker, start + BATCHES))
         decided, consumed = self._decided(read, upto)

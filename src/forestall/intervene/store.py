@@ -200,13 +200,15 @@ class Store:
 
     def note(
         self, subject: str, intervention: str, what: str, step: int | None, at: int, reason: Any
-    ) -> None:
-        """Remember, once, that this happened; ignored where the subject has no such intervention."""
-        self._db.execute(
+    ) -> bool:
+        """Remember, once, that this happened; false where that is known already, or the subject
+        has no such intervention."""
+        written = self._db.execute(
             "INSERT OR IGNORE INTO history (intervention, what, step, at, reason)"
             " SELECT id, ?, ?, ?, ? FROM interventions WHERE id = ? AND subject = ?",
             (what, step or 0, at, reason, intervention, subject),
         )
+        return written.rowcount > 0
 
     def history(self, intervention: str) -> tuple[Taken, ...]:
         """What was done so far, in order."""

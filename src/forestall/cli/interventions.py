@@ -1,0 +1,86 @@
+"""``forestall interventions``: what is being carried out for customers, and how it went."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from forestall.cli.deployment import ConfigOption, DataOption, data_for
+from forestall.contracts.errors import UnreadableInput
+from forestall.intervene.store import Store, Summary
+
+app = typer.Typer(
+    help="Look at interventions: what was done for which customer, why, and what came of it.",
+    no_args_is_help=True,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    subject: Annotated[
+        str | None, typer.Option(help="Only those of this customer (a pseudonym).")
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest interventions."""
+    store = Store(data_for(data, config) / "app.db", read_only=True)
+    try:
+        newest = store.newest(limit, subject=subject)
+    finally:
+        store.close()
+    if as_json:
+        typer.echo(msgspec.json.encode(newest).decode())
+        return
+    table = Table("id", "policy", "customer", "since", "outcome", "reason", box=None)
+    for one in newest:
+        table.add_row(one.id[:12], one.policy, one.subject, one.at, one.outcome, one.reason or "")
+    Console().print(table)
+
+
+@app.command()
+def show(
+    intervention: Annotated[
+        str, typer.Argument(metavar="ID", help="The intervention's id, or enough of its start.")
+    ],
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one intervention: why it began, every step, and how it ended.
+
+    Exit code 2 when no intervention, or more than one, has that id.
+    """
+    store = Store(data_for(data, config) / "app.db", read_only=True)
+    try:
+        found = store.find(intervention)
+    finally:
+        store.close()
+    if not found:
+        raise UnreadableInput(f"there is no intervention whose id starts with {intervention!r}")
+    if len(found) > 1:
+        raise UnreadableInput(
+            f"{intervention!r} could be any of " + ", ".join(one.id[:20] for one in found)
+        )
+    typer.echo(msgspec.json.encode(found[0]).decode() if as_json else _text(found[0]))
+
+
+def _text(one: Summary) -> str:
+    lines = [
+        f"intervention  {one.id}",
+        f"policy        {one.policy}",
+        f"customer      {one.subject}",
+        f"why           {one.explanation}",
+        f"outcome       {one.outcome}" + (f" ({one.reason})" if one.reason else ""),
+    ]
+    for taken in one.taken:
+        step = f" step {taken.step}" if taken.step else ""
+        because = f": {taken.reason}" if taken.reason else ""
+        lines.append(f"{taken.at}  {taken.what}{step}{because}")
+    return "\n".join(lines)

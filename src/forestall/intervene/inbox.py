@@ -1,0 +1,38 @@
+"""The in-app messages of a subject, as the event-stream hub reads them: the door comes first."""
+
+from forestall.contracts.intervention import Message
+from forestall.intervene.deliver import Surroundings, door_says
+from forestall.intervene.reports import report_event
+from forestall.intervene.store import Store
+from forestall.intervene.telemetry import EFFECTS
+
+
+class Inbox:
+    """Messages waiting for open pages. Belongs to the event loop's thread, as the store does."""
+
+    def __init__(self, store: Store, surroundings: Surroundings) -> None:
+        self._store, self._now = store, surroundings
+
+    def after(self, subject: str, last_id: str | None, now: int) -> list[Message]:
+        """What may be shown to ``subject`` at log time ``now`` and came after the message
+        ``last_id``; nothing after an opt-out, without consent, or once it is not needed."""
+        number = None if last_id is None else self._store.message_number(last_id)
+        return [
+            message
+            for _, purpose, message in self._store.messages_after(subject, number or 0, now)
+            if door_says(self._now, subject, purpose) is None
+        ]
+
+    def shown(self, message: str, now: int) -> bool:
+        """The message was handed to its customer's page at log time ``now``: report it, once.
+        False for a message that is not there."""
+        found = self._store.message(message)
+        if found is None:
+            return False
+        subject, intervention, step = found
+        decision, _ = self._store.decision(intervention)
+        with self._store.transaction():
+            if self._store.note(subject, intervention, "shown", step, now, None):
+                self._store.report(report_event(decision, "shown", now, step))
+                EFFECTS.labels("inapp", "delivered").inc()
+        return True

@@ -1,0 +1,148 @@
+"""The loop of the app process: playbooks, effects and reports, until told to stop."""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import httpx
+import structlog
+
+from forestall.channels.base import Channels, Desk
+from forestall.context.knowledge.runbooks import Runbooks
+from forestall.contracts.errors import ForestallError
+from forestall.intervene.carry import Carrier
+from forestall.intervene.deliver import Deliveries, Door, Surroundings
+from forestall.intervene.effects import Effects
+from forestall.intervene.inbox import Inbox
+from forestall.intervene.reports import Reporter, rest
+from forestall.intervene.stage import Stage
+from forestall.intervene.store import Store
+from forestall.kernel.clock import Clock, Tokens
+from forestall.log.port import Log
+
+_BUSY, _IDLE, _TROUBLED = 0.002, 0.05, 1.0
+_TIMEOUT = httpx.Timeout(10.0)
+_log = structlog.get_logger(__name__)
+
+
+class AlreadyRunning(ForestallError):
+    """Another app process works in this data folder; stop it first, there can only be one."""
+
+    code = "app-running"
+    exit_code = 2
+
+
+class Interventions:
+    """Everything of this room for one data folder; ``open_interventions`` makes it.
+
+    ``store`` and ``inbox`` serve the console and the event-stream hub. ``now`` is the time by which
+    messages expire: wall time, or log time where the deployment replays history.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        stage: Stage,
+        deliveries: Deliveries,
+        effects: Effects,
+        reporter: Reporter,
+        inbox: Inbox,
+        now: Clock,
+    ) -> None:
+        self.store, self.inbox, self.now = store, inbox, now
+        self._stage, self._deliveries = stage, deliveries
+        self._effects, self._reporter = effects, reporter
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let ``run`` finish what is under way and return."""
+        self._stopping.set()
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything decided so far is carried out and reported."""
+        reported = not self.store.reports(1)
+        return self._stage.caught_up and reported and not self._deliveries.waiting(1)
+
+    async def run(self) -> None:
+        """Carry out what is decided until ``stop``."""
+        await self._effects.launch()
+        reporting = asyncio.create_task(self._reporter.run(self._stopping))
+        try:
+            await self._carry_on()
+        finally:
+            self._stopping.set()
+            await self._effects.close()
+            await reporting
+
+    async def _carry_on(self) -> None:
+        pause = _BUSY
+        while not self._stopping.is_set():
+            try:
+                busy = self._stage.step()
+                busy = await self._effects.start_waiting() or busy
+                pause = _BUSY if busy else min(pause * 1.5, _IDLE)
+            except sqlite3.OperationalError as error:
+                _log.error("interventions wait until the disk works again", why=str(error))
+                pause = _TROUBLED
+            await rest(self._stopping, pause)
+
+
+@asynccontextmanager
+async def open_interventions(
+    data: Path,
+    *,
+    signals: Log,
+    decisions: Log,
+    runbooks: Runbooks,
+    channels: Channels,
+    queues: Mapping[str, Desk],
+    door: Door,
+    gateway: str,
+    key: str,
+    clock: Clock,
+    ids: Tokens,
+    event_clock: bool = False,
+) -> AsyncIterator[Interventions]:
+    """Interventions of the data folder ``data``, which this process alone may work in.
+
+    ``signals`` and ``decisions`` are the logs of the gateway and the worker, read only. ``queues``
+    says which desk takes the escalations of a queue. Reports go to the URL ``gateway`` with our own
+    processes' ``key``. ``event_clock``: messages expire in log time, as history is being replayed.
+    Raises ``AlreadyRunning``.
+    """
+    with _alone(data / "app.lock"):
+        store = Store(data / "app.db")
+        try:
+            stage = Stage(signals, decisions, store, Carrier(store, signals, runbooks))
+            now = (lambda: stage.log_time) if event_clock else clock
+            around = Surroundings(channels, queues, door, now, clock, stage.require_consent)
+            deliveries = Deliveries(store, around)
+            identity = store.identity(ids())
+            effects = Effects(deliveries, database=data / "dbos.db", identity=identity)
+            async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
+                reporter = Reporter(store, client, gateway, key)
+                inbox = Inbox(store, around)
+                yield Interventions(store, stage, deliveries, effects, reporter, inbox, now)
+        finally:
+            store.close()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock ``path``, which the system lets go when the process dies."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(
+                f"{path.parent}: another app process works in this folder; stop it first"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
