@@ -5,6 +5,7 @@ decisions that the worker wrote. A decision that the worker has not made yet is 
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +13,8 @@ import msgspec
 from forestall.contracts.control import PoliciesApplied
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import format_time, parse_time
-from forestall.log.port import Log
+from forestall.log.port import Log, LogMissing
+from forestall.log.sqlite import SqliteLog
 from forestall.log.streams import (
     CONTROL,
     DECISIONS,
@@ -35,9 +37,20 @@ ActsOf = Callable[[str], Acts]
 """Gives the acts of a subject, as decided so far."""
 
 
-def no_acts(_subject: str) -> Acts:
-    """For a gateway that runs without a worker."""
-    return Acts()
+def acts_in(path: Path) -> ActsOf:
+    """Reads acts from the worker's file, as far as there is one; opened for each join only."""
+
+    def read(subject: str) -> Acts:
+        try:
+            log = SqliteLog(path, read_only=True)
+        except LogMissing:
+            return Acts()
+        try:
+            return acts_of(log, subject)
+        finally:
+            log.close()
+
+    return read
 
 
 def carried(former: str, state: DoorState, records: Iterable[Record], acts: Acts) -> dict[str, Any]:

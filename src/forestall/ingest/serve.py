@@ -53,13 +53,14 @@ def build_gateway(
     *,
     clock: Clock = wall_clock,
     ids: Tokens = random_id,
-    acts_of: past.ActsOf = past.no_acts,
+    acts_of: past.ActsOf | None = None,
     fallback: App | None = None,
     log: SqliteLog | None = None,
 ) -> Built:
     """The gateway of a deployment; makes the data folder and its keys where they are missing.
 
-    ``acts_of`` reads the worker's decisions, ``fallback`` answers paths that are not ours. Raises
+    ``acts_of`` gives what a joining device brings (default: from the worker's decisions beside
+    it), ``fallback`` answers paths that are not ours. Raises
     ``VaultLocked``, ``InvalidFile`` (contracts), ``WeakSecret``, ``LogUnreadable``.
     """
     if settings.tokens.secret is not None:
@@ -79,7 +80,7 @@ def build_gateway(
         vault,
         keys,
         ids,
-        acts_of,
+        acts_of or past.acts_in(settings.data / "worker.db"),
         settings.decide.lateness,
         settings.ingest.clock,
     )
