@@ -63,11 +63,8 @@ def backtest(
 
 
 class Summary(msgspec.Struct):
-    """What a backtest found: events read, and decisions by policy, outcome and reason."""
+    """What a backtest found: decisions by policy, outcome and reason (empty for none)."""
 
-    events: int = 0
-    subjects: int = 0
-    skipped: int = 0
     decisions: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
 
     def add(self, decisions: Iterable[Decision]) -> None:

@@ -7,9 +7,10 @@ signals in log order (``process``), and the log's ticks (``tick``).
 
 import heapq
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
+import msgspec
 import xxhash
 
 from forestall.context import features as window
@@ -26,15 +27,15 @@ from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import DAY
 from forestall.decide.arbitrate import Candidate, decision, judge, record_acts
-from forestall.decide.gates import Switches
+from forestall.decide.gates import Circumstances, Switches
 from forestall.decide.ledger import EFFECTS
-from forestall.decide.patterns import Armed, Hits, Moment, Ref, advance, evict
+from forestall.decide.patterns import Armed, Hits, Keys, Moment, Ref, advance, evict
 from forestall.decide.plan import FeatureUse, PatternUse, Plan, key_text, make_plan, with_doubles
 from forestall.decide.state import NEVER, FeatureState, State, Subject
 from forestall.policy.bundle import policy_of
 from forestall.policy.language.cel import Timestamp
 from forestall.policy.language.compile import Condition, Program, compile_policy, event_expression
-from forestall.policy.language.model import Feature
+from forestall.policy.language.model import Feature, Policy
 
 REPEATED_WITHIN: Final = 7 * DAY
 
@@ -43,10 +44,15 @@ Order = int
 
 
 class Engine:
-    """Decides for the subjects of one partition. ``counters`` count what went wrong or was dropped."""
+    """Decides for the subjects of one partition.
+
+    ``counters`` count what was taken, went wrong or was dropped. ``watch``, if set, is shown the
+    circumstances of each candidate and its key before anything is decided.
+    """
 
     def __init__(self, settings: DecideSettings | None = None) -> None:
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+        self.watch: Callable[[Circumstances, str | None], None] | None = None
         self._settings = settings or DecideSettings()
         self._switches = Switches()
         self._services: dict[str, Any] = {}
@@ -107,6 +113,7 @@ class Engine:
                 out.extend((2 * index, entry) for entry in before)
             if after:
                 out.extend((2 * index + 1, entry) for entry in after)
+        self.counters["records"] += len(records)
         return out
 
     def tick(self, received: int) -> list[Decision]:
@@ -212,7 +219,7 @@ class Engine:
             if seen[oldest] >= horizon:
                 break
             del seen[oldest]
-        digest = xxhash.xxh3_128_digest(f"{record.source}\x00{record.id}")
+        digest = xxhash.xxh3_128_digest(f"{len(record.source)}:{record.source}{record.id}".encode())
         if digest in seen:
             return True
         seen[digest] = record.received
@@ -227,7 +234,7 @@ class Engine:
         return plan
 
     def _match(self, name: str, subject: Subject, moment: Moment, plan: Plan) -> list[Decision]:
-        given = (moment.event, moment.traits, Timestamp(moment.at))
+        given = (moment.event, moment.traits, Timestamp(moment.at * 1000))
         truths = [True, *(self._truth(where, given) for where in plan.wheres)]
         keys = [None, *(key_text(_value(by, given)) for by in plan.keys)]
         values = [None, *(_value(value, given) for value in plan.values)]
@@ -369,6 +376,11 @@ class Engine:
     def _decide(
         self, name: str, subject: Subject, candidates: Sequence[Candidate], at: int
     ) -> list[Decision]:
+        if self.watch is not None:
+            for candidate in candidates:
+                self.watch(
+                    self._circumstances(subject, candidate.program.policy, at), candidate.key
+                )
         verdicts = judge(candidates, name, at, subject.ledger, self._settings, self._switches)
         record_acts(verdicts, at, subject.ledger)
         for verdict in verdicts:
@@ -376,11 +388,32 @@ class Engine:
                 subject.patterns.pop(verdict.candidate.slot, None)
         return [decision(verdict, name, at) for verdict in verdicts]
 
+    def _circumstances(self, subject: Subject, policy: Policy, at: int) -> Circumstances:
+        ledger = msgspec.structs.replace(subject.ledger)
+        return Circumstances(policy, at, ledger, self._settings, self._switches)
+
+    def standing(
+        self, name: str, policy: str, at: int
+    ) -> tuple[Program | None, Circumstances | None, Keys]:
+        """The program of a policy in force, what its gates would look at, and its keys' state."""
+        subject = self._subjects.get(name) or Subject()
+        for slot, program in self._programs.items():
+            if program.policy.name == policy:
+                now = self._circumstances(subject, program.policy, at)
+                return program, now, subject.patterns.get(slot, {})
+        return None, None, {}
+
     def _holds(self, subject: Subject, program: Program, moment: Moment, at: int) -> bool:
         if program.condition is None:
             return True
         features = self._features_at(subject, program, moment, at, program.reads)
-        given = (moment.event, subject.ledger.traits, Timestamp(at), features, self._services)
+        given = (
+            moment.event,
+            subject.ledger.traits,
+            Timestamp(at * 1000),
+            features,
+            self._services,
+        )
         return self._truth(program.condition, given) is True
 
     def _features_at(
@@ -395,7 +428,7 @@ class Engine:
             if state is not None:
                 key = None
                 if feature.by is not None:
-                    given = (moment.event, moment.traits, Timestamp(moment.at))
+                    given = (moment.event, moment.traits, Timestamp(moment.at * 1000))
                     key = key_text(_value(event_expression(feature.by), given))
                 found = state.windows.get(key)
             values[name] = window.value_at(feature.kind, feature.over, found, at)
@@ -451,6 +484,7 @@ class Engine:
 
 
 COUNTERS: Final = (
+    "records",
     "duplicate",
     "late",
     "control_ignored",
@@ -472,7 +506,7 @@ def _binding(record: Record, time: int, data: Any) -> dict[str, Any]:
         "id": record.id,
         "type": record.type,
         "source": record.source,
-        "time": Timestamp(time),
+        "time": Timestamp(time * 1000),
         "origin": record.origin,
         "data": data,
     }

@@ -130,11 +130,16 @@ def _quiet_hours(now: Circumstances) -> bool:
     quiet = now.settings.quiet_hours
     if quiet is None or now.policy.quiet_hours == "ignore":
         return False
-    zone = _zone(now.ledger.traits.get("timezone")) or _zone(now.settings.timezone) or UTC
-    local = (_EPOCH + timedelta(microseconds=now.at)).astimezone(zone)
+    local = local_time(now)
     minute = local.hour * 60 + local.minute
     start, end = quiet
     return start <= minute < end if start < end else minute >= start or minute < end
+
+
+def local_time(now: Circumstances) -> datetime:
+    """The moment in the subject's time zone, else the deployment's, else UTC."""
+    zone = _zone(now.ledger.traits.get("timezone")) or _zone(now.settings.timezone) or UTC
+    return (_EPOCH + timedelta(microseconds=now.at)).astimezone(zone)
 
 
 def _low_confidence(now: Circumstances) -> bool:
@@ -173,8 +178,3 @@ def first_refusal(now: Circumstances) -> Reason | None:
         if refuses(now):
             return reason
     return None
-
-
-def refusals(now: Circumstances) -> list[Reason]:
-    """Every gate that refuses, in order; for explanations."""
-    return [reason for reason, refuses in GATES if refuses(now)]

@@ -7,7 +7,7 @@ import msgspec
 from forestall.decide.state import State
 from forestall.policy.language.cel import Duration, Timestamp
 
-_TIMESTAMP, _DURATION = 1, 2
+_KINDS = (Timestamp, Duration)
 _WIDTH = 16
 
 
@@ -22,17 +22,14 @@ def decode_state(data: bytes) -> State:
 
 
 def _to_extension(value: Any) -> msgspec.msgpack.Ext:
-    match value:
-        case Timestamp():
-            return msgspec.msgpack.Ext(_TIMESTAMP, value.nanos.to_bytes(_WIDTH, "big", signed=True))
-        case Duration():
-            return msgspec.msgpack.Ext(_DURATION, value.nanos.to_bytes(_WIDTH, "big", signed=True))
-    raise NotImplementedError(f"a {type(value).__name__} cannot be remembered")
+    if not isinstance(value, _KINDS):
+        raise NotImplementedError(f"a {type(value).__name__} cannot be remembered")
+    nanos = value.nanos.to_bytes(_WIDTH, "big", signed=True)
+    return msgspec.msgpack.Ext(_KINDS.index(type(value)), nanos)
 
 
 def _from_extension(code: int, data: memoryview) -> Any:
-    nanos = int.from_bytes(data, "big", signed=True)
-    return Timestamp.of_nanos(nanos) if code == _TIMESTAMP else Duration(nanos)
+    return _KINDS[code](int.from_bytes(data, "big", signed=True))
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_to_extension)

@@ -80,6 +80,15 @@ class Stage:
             self._commit(decided, sum(batch.count for batch in batches))
         return bool(batches or decided)
 
+    @property
+    def governing(self) -> list[Control]:
+        """Every control record so far, in order."""
+        return self._history
+
+    def note(self, name: str, value: bytes) -> None:
+        """Leave a note beside the log for other processes to read (see ``Log.snapshot``)."""
+        self._own.commit(snapshots={name: value})
+
     def rest(self) -> None:
         """Write a snapshot, so that the next start is quick."""
         self._own.commit(snapshots={SNAPSHOT: self._snapshot()})

@@ -1,0 +1,5 @@
+"""``python -m forestall`` is ``forestall``."""
+
+from forestall.cli import main
+
+main()

@@ -1,0 +1,95 @@
+"""The worker process: decides, and puts changed policies, settings and switches in force."""
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from forestall.contracts.errors import ForestallError
+from forestall.decide.stage import Stage
+from forestall.kernel.clock import monotonic
+from forestall.kernel.settings import Settings
+from forestall.log.sqlite import SqliteLog
+from forestall.policy.deployment import Wanted, fingerprint, read_deployment
+
+WATCH_EVERY = 0.5
+"""Seconds between two looks at the deployment's files."""
+
+SHORTEST, LONGEST = 0.001, 0.02
+"""Seconds between two looks at the log while there is nothing to do."""
+
+_log = structlog.get_logger("worker")
+
+
+class Files:
+    """The deployment's files, looked at again whenever one of them changes."""
+
+    def __init__(self, config: Path, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._seen: object = None
+        self.problem: str | None = None
+
+    def changed(self) -> Wanted | None:
+        """What the files want, if they changed and are sound; ``problem`` says why they are not."""
+        seen = fingerprint(self._config, self._settings)
+        if seen == self._seen:
+            return None
+        self._seen = seen
+        try:
+            wanted = read_deployment(self._config)
+        except ForestallError as error:
+            self.problem = str(error)
+            _log.error(
+                "the deployment's files have mistakes; what was in force stays in force",
+                problems=self.problem.splitlines(),
+            )
+            return None
+        self.problem = None
+        self._settings = wanted.settings
+        return wanted
+
+
+def run_worker(config: Path, settings: Settings, stopped: Callable[[float], bool]) -> None:
+    """Decide until ``stopped(seconds)``, which waits at most that long, says true."""
+    files = Files(config, settings)
+    own = SqliteLog(settings.data / "worker.db")
+    signals = _await_log(settings.data / "gateway.db", stopped)
+    if signals is None:
+        own.close()
+        return
+    stage = Stage(signals, own)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    _log.info("deciding", position=stage.position)
+    look, pause = 0.0, SHORTEST
+    while not stopped(pause if pause > SHORTEST else 0.0):
+        if monotonic() >= look:
+            look = monotonic() + WATCH_EVERY
+            _obey(stage, files)
+        pause = SHORTEST if stage.step() else min(pause * 1.5, LONGEST)
+    stage.rest()
+    signals.close()
+    own.close()
+
+
+def _obey(stage: Stage, files: Files) -> None:
+    before = files.problem
+    wanted = files.changed()
+    if wanted is not None:
+        records = wanted.differences(stage.governing)
+        if records:
+            stage.apply(records)
+            _log.info("in force", policies=len(wanted.bundle.policies), records=len(records))
+    if files.problem != before or wanted is not None:
+        stage.note("problem", msgspec.json.encode(files.problem))
+
+
+def _await_log(path: Path, stopped: Callable[[float], bool]) -> SqliteLog | None:
+    while not path.exists():
+        if stopped(0.02):
+            return None
+    return SqliteLog(path, read_only=True)

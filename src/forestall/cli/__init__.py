@@ -1,0 +1,57 @@
+"""The door: ``forestall``, one file per group of commands.
+
+Exit codes everywhere: 0 it went well, 1 the answer is no or problems were found, 2 the input could
+not be used. An error of ours is printed as its message, never as a stack trace.
+"""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from forestall.cli import backtest, contracts, explain, interventions, log, policy, quarantine, serve
+from forestall.contracts.errors import ForestallError
+
+app = typer.Typer(
+    name="forestall",
+    help="Help customers before they file a support ticket.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"forestall {version('forestall')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version_wanted: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("serve")(serve.serve)
+app.command("backtest")(backtest.backtest)
+app.command("explain")(explain.explain)
+app.add_typer(policy.app, name="policy")
+app.add_typer(contracts.app, name="contracts")
+app.add_typer(log.app, name="log")
+app.add_typer(interventions.app, name="interventions")
+app.add_typer(quarantine.app, name="quarantine")
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``forestall`` script."""
+    try:
+        app()
+    except ForestallError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(error.exit_code)

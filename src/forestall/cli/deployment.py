@@ -1,0 +1,39 @@
+"""The ``--config`` option that commands share, and what it stands for."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forestall.kernel.settings import Settings, load_settings
+
+DEFAULT = Path("forestall.toml")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="The deployment's settings; ./forestall.toml if there is one.",
+        show_default=False,
+    ),
+]
+
+
+def settings_for(config: Path | None) -> Settings:
+    """The settings named, those of the current folder, or the defaults. Raises
+    ``InvalidSettings``."""
+    if config is not None:
+        return load_settings(config)
+    return load_settings(DEFAULT) if DEFAULT.exists() else Settings()
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="The server's data folder; the one the settings name.", show_default=False
+    ),
+]
+
+
+def data_for(data: Path | None, config: Path | None) -> Path:
+    """The data folder given, or the one of the settings."""
+    return data if data is not None else settings_for(config).data

@@ -1,0 +1,91 @@
+"""A deployment's folders as what should be in force: the bundle, checked against its surroundings."""
+
+from pathlib import Path
+
+import msgspec
+
+from forestall.context.knowledge.runbooks import load_runbooks
+from forestall.contracts.catalogue import load_catalogue
+from forestall.contracts.control import (
+    Control,
+    PoliciesApplied,
+    SettingsApplied,
+    SwitchesApplied,
+)
+from forestall.kernel.settings import Settings, load_settings
+from forestall.policy.bundle import Bundle, applied, load_folder
+from forestall.policy.language.check import INAPP, Surroundings
+
+
+def load_bundle(path: Path, settings: Settings) -> Bundle:
+    """The policies in ``path``, checked against the deployment's catalogue, runbooks and queues.
+
+    Raises ``InvalidFile`` with every mistake, ``UnreadableInput`` where there is nothing to read.
+    """
+    return load_folder(path, surroundings(settings))
+
+
+def surroundings(settings: Settings) -> Surroundings:
+    """What policies of this deployment may name.
+
+    Without a catalogue any type, field and trait; without queues or runbooks in the settings any of
+    those. Raises ``InvalidFile`` when a contract or a runbook has mistakes.
+    """
+    return Surroundings(
+        catalogue=load_catalogue(settings.contracts) if settings.contracts else None,
+        runbooks=frozenset(load_runbooks(settings.runbooks)) if settings.runbooks else None,
+        queues=frozenset(settings.queues) or None,
+        channels=frozenset([INAPP, *settings.webhooks]),
+    )
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a deployment's files say should be in force."""
+
+    bundle: Bundle
+    settings: Settings
+
+    def differences(self, in_force: list[Control]) -> list[Control]:
+        """Control records (their ``received`` still 0) that turn ``in_force`` into this."""
+        wanted: list[Control] = [
+            SettingsApplied(0, self.settings.decide, "files", "settings changed"),
+            SwitchesApplied(
+                0,
+                self.settings.switches.off,
+                self.settings.switches.everything_off,
+                "files",
+                "switches changed",
+            ),
+            applied(self.bundle, 0, "files", "policies changed"),
+        ]
+        return [record for record in wanted if not _stands(record, in_force)]
+
+
+def _stands(record: Control, in_force: list[Control]) -> bool:
+    newest = next((old for old in reversed(in_force) if type(old) is type(record)), None)
+    return newest is not None and _content(newest) == _content(record)
+
+
+def _content(record: Control) -> bytes:
+    return msgspec.json.encode(msgspec.structs.replace(record, received=0, by="", why=""))
+
+
+def read_deployment(config: Path) -> Wanted:
+    """What the files of the deployment at ``config`` want. Raises what reading them raises."""
+    settings = load_settings(config)
+    folder = settings.policies
+    return Wanted(load_bundle(folder, settings) if folder else Bundle(), settings)
+
+
+def fingerprint(config: Path, settings: Settings) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of change of every file that matters; equal means nothing changed."""
+    folders = [settings.policies, settings.contracts, settings.runbooks]
+    files = [config, *(file for folder in folders if folder for file in sorted(folder.rglob("*")))]
+    found = []
+    for file in files:
+        try:
+            stat = file.stat()
+        except OSError:
+            continue
+        found.append((str(file), stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
