@@ -47,23 +47,20 @@ def entry(feature: Feature, event: Seen) -> Entry | None:
 def remembered(feature: Feature, events: Sequence[Seen]) -> list[Entry]:
     """The entries left after the caps of keys and of events."""
     kept: list[Entry] = []
+    silent_longest_first: dict[str | None, None] = {}
     for event in events:
         found = entry(feature, event)
         if found is None:
             continue
         kept.append(found)
-        if feature.by:
-            kept = newest_keys(kept)
+        silent_longest_first.pop(found.key, None)
+        silent_longest_first[found.key] = None
+        if len(silent_longest_first) > KEYS:
+            dropped = next(iter(silent_longest_first))
+            del silent_longest_first[dropped]
+            kept = [other for other in kept if other.key != dropped]
         del kept[:-REMEMBERED]
     return kept
-
-
-def newest_keys(entries: list[Entry]) -> list[Entry]:
-    """The entries without the key whose last entry is oldest, if there are too many keys."""
-    newest_first = list(dict.fromkeys(found.key for found in reversed(entries)))
-    if len(newest_first) <= KEYS:
-        return entries
-    return [found for found in entries if found.key in newest_first[:KEYS]]
 
 
 def value_at(feature: Feature, events: Sequence[Seen], now: int, deciding: Seen) -> Any:
