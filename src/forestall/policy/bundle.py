@@ -81,8 +81,7 @@ def read_policies(
         found, wrong = _read(file)
         located += found
         problems += wrong
-        if not wrong:
-            problems += [problem for one in found for problem in check(one, surroundings)]
+        problems += [problem for one in found for problem in check(one, surroundings)]
     problems += _doubles(located)
     return [one.policy for one in located], sorted(problems)
 

@@ -5,7 +5,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import msgspec
 
@@ -13,17 +12,16 @@ from forestall.context.knowledge.template import TemplateError, parse_template
 from forestall.contracts.catalogue import IDENTIFY, Catalogue
 from forestall.contracts.errors import Problem
 from forestall.contracts.shape import Shape, json_type
-from forestall.policy.language.cel import Expression, comparisons, compile_expression
-from forestall.policy.language.clauses import CONDITION_VARIABLES, EVENT_VARIABLES
-from forestall.policy.language.document import Items, Place, Scalar
-from forestall.policy.language.model import WILDCARD, Await, Escalate, Guide, When
+from forestall.policy.language.cel import comparisons
+from forestall.policy.language.clauses import EVENT_TYPE
+from forestall.policy.language.document import Items, Mapping, Place, Scalar
+from forestall.policy.language.model import Escalate, Guide
 from forestall.policy.language.parse import Located
 from forestall.policy.language.reader import did_you_mean
+from forestall.policy.language.sites import Examined, NodePath, Reading, examine
 
 INAPP = "inapp"
 EVENT_FIELDS = ("id", "type", "source", "time", "origin", "data")
-
-Path = tuple[str | int, ...]
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,149 +36,19 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 ANYTHING = Surroundings()
 
 
-class Site(msgspec.Struct, frozen=True):
-    """An expression at ``path`` that sees an event of one of ``types``."""
-
-    path: Path
-    source: str
-    types: tuple[str, ...]
-    variables: tuple[str, ...] = EVENT_VARIABLES
-    template: bool = False
-
-
-class Reading(msgspec.Struct, frozen=True):
-    """A site that reads ``field``, such as ``("event", "data", "order_id")``, at ``offset``."""
-
-    site: Site
-    field: tuple[str, ...]
-    offset: int
-
-
-class Examined(msgspec.Struct, frozen=True):
-    """A policy with everything in it that names something."""
-
-    located: Located
-    surroundings: Surroundings
-    named_types: tuple[tuple[Path, tuple[str, ...]], ...]
-    sites: tuple[Site, ...]
-    readings: tuple[Reading, ...]
-
-    def problem(
-        self,
-        place: Place,
-        code: str,
-        message: str,
-        hint: str | None = None,
-        severity: Literal["error", "warning"] = "error",
-    ) -> Problem:
-        """A problem at a place of the policy's file."""
-        return Problem(
-            self.located.source.file, place.line, place.column, code, message, hint, severity
-        )
-
-    def inside(self, site: Site, offset: int) -> Place:
-        """The place in the file of an offset in a site's text."""
-        node = self.located.node(*site.path)
-        if isinstance(node, Scalar):
-            return self.located.source.inside(node, offset)
-        return self.located.place(*site.path)
-
-
 def check(located: Located, surroundings: Surroundings = ANYTHING) -> list[Problem]:
-    """Every problem of a policy that ``parse`` accepted: errors and warnings, by place."""
-    named, sites = _named_types(located), tuple(_sites(located))
-    readings = tuple(reading for site in sites for reading in _readings(site))
-    examined = Examined(located, surroundings, named, sites, readings)
-    return sorted(problem for one in CHECKS for problem in one(examined))
+    """Every problem beyond grammar: errors and warnings, by place.
+
+    What ``parse_located`` could not read is passed over, so that both can be told together.
+    """
+    examined = examine(located)
+    return sorted(problem for one in CHECKS for problem in one(examined, surroundings))
 
 
-# -- what a policy names -------------------------------------------------------------------------
-
-
-def _step_paths(when: When) -> list[Path]:
-    if when.kind == "event":
-        return [("spec", "when")]
-    return [("spec", "when", when.kind, index) for index in range(len(when.steps))]
-
-
-def _named_types(located: Located) -> tuple[tuple[Path, tuple[str, ...]], ...]:
-    policy = located.policy
-    named: list[tuple[Path, tuple[str, ...]]] = []
-    for path, step in zip(_step_paths(policy.when), policy.when.steps, strict=True):
-        named.append(((*path, "not" if step.negative else "event"), step.match.types))
-    for name, feature in policy.features.items():
-        key = feature.kind if feature.value is None else "of"
-        named.append((("spec", "features", name, key), feature.match.types))
-    for index, play in enumerate(policy.playbook):
-        if isinstance(play, Await):
-            named.append((("spec", "playbook", index, "await", "event"), play.match.types))
-    for number, test in enumerate(policy.tests):
-        for index, event in enumerate(test.events):
-            named.append((("tests", number, "events", index, "type"), (event.type,)))
-    return tuple(named)
-
-
-def deciding_types(when: When) -> tuple[str, ...]:
-    """The types of the event on which a candidate arises: that of the last positive step."""
-    positive = [step.match.types for step in when.steps if not step.negative]
-    chosen = positive if when.kind == "all" else positive[-1:]
-    return tuple(dict.fromkeys(one for types in chosen for one in types))
-
-
-def _sites(located: Located) -> Iterator[Site]:
-    policy, when = located.policy, located.policy.when
-    everywhere = tuple(dict.fromkeys(one for step in when.steps for one in step.match.types))
-    for path, step in zip(_step_paths(when), when.steps, strict=True):
-        yield from _site((*path, "where"), step.match.where, step.match.types)
-    yield from _site(("spec", "when", "by"), when.by, everywhere)
-    for name, feature in policy.features.items():
-        types, at = feature.match.types, ("spec", "features", name)
-        yield from _site((*at, "where"), feature.match.where, types)
-        yield from _site((*at, "by"), feature.by, types)
-        yield from _site((*at, feature.kind), feature.value, types)
-    deciding = deciding_types(when)
-    if policy.condition is not None:
-        yield Site(("spec", "if"), policy.condition, deciding, CONDITION_VARIABLES)
-    for index, play in enumerate(policy.playbook):
-        at_step = ("spec", "playbook", index)
-        if isinstance(play, Await):
-            yield from _site((*at_step, "await", "where"), play.match.where, play.match.types)
-        elif isinstance(play, Guide) and play.text is not None:
-            yield Site((*at_step, "guide", "text"), play.text, deciding, template=True)
-
-
-def _site(path: Path, source: str | None, types: tuple[str, ...]) -> Iterator[Site]:
-    if source is not None:
-        yield Site(path, source, types)
-
-
-def _readings(site: Site) -> Iterator[Reading]:
-    if site.template:
-        try:
-            template = parse_template(site.source)
-        except TemplateError:
-            return
-        for placeholder in template.reads():
-            yield Reading(site, tuple(placeholder.path.split(".")), placeholder.offset)
-        return
-    for field, (line, column) in sorted(_compiled(site).places.items()):
-        yield Reading(site, field, _offset(site.source, line, column))
-
-
-def _compiled(site: Site) -> Expression:
-    return compile_expression(site.source, site.variables)
-
-
-def _offset(source: str, line: int, column: int) -> int:
-    before = source.split("\n")[: line - 1]
-    return sum(len(text) + 1 for text in before) + column - 1
-
-
-# -- the checks ----------------------------------------------------------------------------------
-
-
-def _features(one: Examined) -> Iterator[Problem]:
-    declared, used = one.located.policy.features, set()
+def _features(one: Examined, _around: Surroundings) -> Iterator[Problem]:
+    written = one.located.node("spec", "features")
+    declared = list(written.entries) if isinstance(written, Mapping) else []
+    used = set(declared) if _uses_unseen(one) else set()
     for reading in one.readings:
         if reading.field[0] != "features":
             continue
@@ -197,21 +65,32 @@ def _features(one: Examined) -> Iterator[Problem]:
                 did_you_mean(name, declared),
             )
     for name in declared:
-        if name not in used:
+        if name not in used and name in one.located.policy.features:
             place = one.located.key_place("spec", "features", name)
             message = f"the feature `{name}` is declared, but never used"
             yield one.problem(place, "unused-feature", message, severity="warning")
 
 
-def _types(one: Examined) -> Iterator[Problem]:
-    catalogue = one.surroundings.catalogue
+def _uses_unseen(one: Examined) -> bool:
+    """Whether features may be used where it cannot be seen: a runbook's text, an escalated case,
+    an ``if`` that does not compile."""
+    policy = one.located.policy
+    if any(
+        isinstance(s, Escalate) or (isinstance(s, Guide) and s.runbook) for s in policy.playbook
+    ):
+        return True
+    return any(site.path == ("spec", "if") and site.compiled() is None for site in one.sites)
+
+
+def _types(one: Examined, around: Surroundings) -> Iterator[Problem]:
+    catalogue = around.catalogue
     if catalogue is None:
         return
     for path, types in one.named_types:
         node = one.located.node(*path)
         nodes = node.items if isinstance(node, Items) else [node]
         for name in types:
-            if name == WILDCARD or name in catalogue.types:
+            if not EVENT_TYPE.fullmatch(name) or name in catalogue.types:
                 continue
             places = [n.place for n in nodes if isinstance(n, Scalar) and n.value == name]
             yield one.problem(
@@ -222,7 +101,7 @@ def _types(one: Examined) -> Iterator[Problem]:
             )
 
 
-def _event_fields(one: Examined) -> Iterator[Problem]:
+def _event_fields(one: Examined, around: Surroundings) -> Iterator[Problem]:
     for reading in one.readings:
         if reading.field[0] != "event" or len(reading.field) < 2:
             continue
@@ -235,13 +114,13 @@ def _event_fields(one: Examined) -> Iterator[Problem]:
                 did_you_mean(reading.field[1], EVENT_FIELDS)
                 or f"what the sender said stands under `event.data.{reading.field[1]}`",
             )
-        elif reading.field[1] == "data" and (shapes := _shapes(one, reading.site.types)):
+        elif reading.field[1] == "data" and (shapes := _shapes(around, reading.site.types)):
             yield from _declared(one, reading, shapes, place)
 
 
-def _shapes(one: Examined, types: tuple[str, ...]) -> list[Shape]:
+def _shapes(around: Surroundings, types: tuple[str, ...]) -> list[Shape]:
     """What the events at hand may hold; nothing when that is not known of every one of them."""
-    catalogue = one.surroundings.catalogue
+    catalogue = around.catalogue
     if catalogue is None or not all(catalogue.majors(name) for name in types):
         return []
     return [contract.shape for name in types for contract in catalogue.majors(name).values()]
@@ -270,10 +149,11 @@ def _declared(
         shapes = kept
 
 
-def _comparisons(one: Examined) -> Iterator[Problem]:
+def _comparisons(one: Examined, around: Surroundings) -> Iterator[Problem]:
     for site in one.sites:
-        shapes = [] if site.template else _shapes(one, site.types)
-        for found in comparisons(_compiled(site)) if shapes else ():
+        shapes = [] if site.template else _shapes(around, site.types)
+        condition = site.compiled() if shapes else None
+        for found in comparisons(condition) if condition else ():
             if found.path[:2] != ("event", "data"):
                 continue
             ends = [end for shape in shapes if (end := _end(shape, found.path[2:])) is not None]
@@ -283,7 +163,7 @@ def _comparisons(one: Examined) -> Iterator[Problem]:
             constants = found.constant if found.operator == "in" else (found.constant,)
             for constant in constants:
                 if (kind := _json_type(constant)) is not None and not types & _AKIN[kind]:
-                    place = one.inside(site, _offset(site.source, found.line, found.column))
+                    place = one.inside(site, site.offset(found.line, found.column))
                     yield one.problem(
                         place,
                         "type-mismatch",
@@ -325,8 +205,8 @@ def _end(shape: Shape, path: tuple[str, ...]) -> Shape | None:
     return shape
 
 
-def _traits(one: Examined) -> Iterator[Problem]:
-    catalogue = one.surroundings.catalogue
+def _traits(one: Examined, around: Surroundings) -> Iterator[Problem]:
+    catalogue = around.catalogue
     contract = None if catalogue is None else catalogue.contract(IDENTIFY)
     traits = None if contract is None else contract.shape.properties.get("traits")
     if contract is None or traits is None:
@@ -348,10 +228,10 @@ def _traits(one: Examined) -> Iterator[Problem]:
         )
 
 
-def _playbook(one: Examined) -> Iterator[Problem]:
-    around = one.surroundings
+def _playbook(one: Examined, around: Surroundings) -> Iterator[Problem]:
+    around = around
     for index, step in enumerate(one.located.policy.playbook):
-        at: Path = ("spec", "playbook", index)
+        at: NodePath = ("spec", "playbook", index)
         if isinstance(step, Guide):
             yield from _known(
                 one, (*at, "guide", "channel"), "channel", step.channel, around.channels
@@ -364,7 +244,11 @@ def _playbook(one: Examined) -> Iterator[Problem]:
 
 
 def _known(
-    one: Examined, path: Path, what: str, name: str, known: frozenset[str] | None
+    one: Examined,
+    path: NodePath,
+    what: str,
+    name: str,
+    known: frozenset[str] | None,
 ) -> Iterator[Problem]:
     if known is None or name in known:
         return
@@ -374,7 +258,7 @@ def _known(
     yield one.problem(one.located.place(*path), f"unknown-{what}", message, hint)
 
 
-def _templates(one: Examined) -> Iterator[Problem]:
+def _templates(one: Examined, _around: Surroundings) -> Iterator[Problem]:
     for site in one.sites:
         if site.template:
             try:
@@ -383,13 +267,13 @@ def _templates(one: Examined) -> Iterator[Problem]:
                 yield one.problem(one.inside(site, error.offset), "bad-template", str(error))
 
 
-def _completeness(one: Examined) -> Iterator[Problem]:
+def _completeness(one: Examined, _around: Surroundings) -> Iterator[Problem]:
     policy = one.located.policy
     metadata = one.located.place("metadata")
-    if not policy.owner:
+    if one.located.node("metadata", "owner") is None:
         message = "the policy has no `metadata.owner`: who answers for it?"
         yield one.problem(metadata, "no-owner", message, severity="warning")
-    if not policy.playbook:
+    if one.located.node("spec", "playbook") is None:
         message = "the policy has no `spec.playbook`: it decides, but does nothing"
         yield one.problem(one.located.place("spec"), "no-playbook", message, severity="warning")
     for name in policy.features:
@@ -403,7 +287,7 @@ def _completeness(one: Examined) -> Iterator[Problem]:
             )
 
 
-CHECKS: tuple[Callable[[Examined], Iterator[Problem]], ...] = (
+CHECKS: tuple[Callable[[Examined, Surroundings], Iterator[Problem]], ...] = (
     _features,
     _types,
     _event_fields,

@@ -26,7 +26,7 @@ EVENT_VARIABLES = ("event", "subject", "now")
 CONDITION_VARIABLES = (*EVENT_VARIABLES, "features", "service")
 MAX_POSITIVE_STEPS = 32
 
-_TYPE = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*")
+EVENT_TYPE = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*")
 _FEATURE_KINDS = get_args(FeatureKind)
 _UNBOUNDED = ("since", "first", "last")
 _NO_TYPES = (WILDCARD,)
@@ -48,9 +48,9 @@ def event_type(fields: Fields, key: str, node: Node, *, wildcard: bool) -> str:
             f'`{fields.at(key)}`: "*" stands alone, not in a list or a test',
             'name the types, or write just "*"',
         )
-    elif text != WILDCARD and not _TYPE.fullmatch(text):
+    elif text != WILDCARD and not EVENT_TYPE.fullmatch(text):
         lower = re.sub(r"[^a-z0-9_.-]+", ".", text.strip().lower())
-        hint = f"did you mean `{lower}`?" if _TYPE.fullmatch(lower) else None
+        hint = f"did you mean `{lower}`?" if EVENT_TYPE.fullmatch(lower) else None
         fields.source.fail(
             node.place,
             "bad-event-type",

@@ -1,0 +1,153 @@
+"""Everything in a policy that names something: event types, and what expressions and templates read."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from forestall.context.knowledge.template import TemplateError, parse_template
+from forestall.contracts.errors import Problem
+from forestall.policy.language.cel import Expression, InvalidExpression, compile_expression
+from forestall.policy.language.clauses import CONDITION_VARIABLES, EVENT_VARIABLES
+from forestall.policy.language.document import Place, Scalar
+from forestall.policy.language.model import Await, Guide, When
+from forestall.policy.language.parse import Located
+
+NodePath = tuple[str | int, ...]
+
+
+class Site(msgspec.Struct, frozen=True):
+    """An expression at ``path`` that sees an event of one of ``types``."""
+
+    path: NodePath
+    source: str
+    types: tuple[str, ...]
+    variables: tuple[str, ...] = EVENT_VARIABLES
+    template: bool = False
+
+    def compiled(self) -> Expression | None:
+        """The expression, or none where ``parse`` has told what is wrong with it."""
+        try:
+            return compile_expression(self.source, self.variables)
+        except InvalidExpression:
+            return None
+
+    def offset(self, line: int, column: int) -> int:
+        """The offset of a line and column of the text, which count from 1."""
+        before = self.source.split("\n")[: line - 1]
+        return sum(len(text) + 1 for text in before) + column - 1
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """A site that reads ``field``, such as ``("event", "data", "order_id")``, at ``offset``."""
+
+    site: Site
+    field: tuple[str, ...]
+    offset: int
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """A policy with everything in it that names something."""
+
+    located: Located
+    named_types: tuple[tuple[NodePath, tuple[str, ...]], ...]
+    sites: tuple[Site, ...]
+    readings: tuple[Reading, ...]
+
+    def problem(
+        self,
+        place: Place,
+        code: str,
+        message: str,
+        hint: str | None = None,
+        severity: Literal["error", "warning"] = "error",
+    ) -> Problem:
+        """A problem at a place of the policy's file."""
+        return Problem(
+            self.located.source.file, place.line, place.column, code, message, hint, severity
+        )
+
+    def inside(self, site: Site, offset: int) -> Place:
+        """The place in the file of an offset in a site's text."""
+        node = self.located.node(*site.path)
+        if isinstance(node, Scalar):
+            return self.located.source.inside(node, offset)
+        return self.located.place(*site.path)
+
+
+def examine(located: Located) -> Examined:
+    """A policy with what it names."""
+    sites = tuple(_sites(located))
+    readings = tuple(reading for site in sites for reading in _readings(site))
+    return Examined(located, _named_types(located), sites, readings)
+
+
+def _step_paths(when: When) -> list[NodePath]:
+    if when.kind == "event":
+        return [("spec", "when")]
+    return [("spec", "when", when.kind, index) for index in range(len(when.steps))]
+
+
+def _named_types(located: Located) -> tuple[tuple[NodePath, tuple[str, ...]], ...]:
+    policy = located.policy
+    named: list[tuple[NodePath, tuple[str, ...]]] = []
+    for path, step in zip(_step_paths(policy.when), policy.when.steps, strict=True):
+        named.append(((*path, "not" if step.negative else "event"), step.match.types))
+    for name, feature in policy.features.items():
+        key = feature.kind if feature.value is None else "of"
+        named.append((("spec", "features", name, key), feature.match.types))
+    for index, play in enumerate(policy.playbook):
+        if isinstance(play, Await):
+            named.append((("spec", "playbook", index, "await", "event"), play.match.types))
+    for number, test in enumerate(policy.tests):
+        for index, event in enumerate(test.events):
+            named.append((("tests", number, "events", index, "type"), (event.type,)))
+    return tuple(named)
+
+
+def deciding_types(when: When) -> tuple[str, ...]:
+    """The types of the event on which a candidate arises: that of the last positive step."""
+    positive = [step.match.types for step in when.steps if not step.negative]
+    chosen = positive if when.kind == "all" else positive[-1:]
+    return tuple(dict.fromkeys(one for types in chosen for one in types))
+
+
+def _sites(located: Located) -> Iterator[Site]:
+    policy, when = located.policy, located.policy.when
+    everywhere = tuple(dict.fromkeys(one for step in when.steps for one in step.match.types))
+    for path, step in zip(_step_paths(when), when.steps, strict=True):
+        yield from _site((*path, "where"), step.match.where, step.match.types)
+    yield from _site(("spec", "when", "by"), when.by, everywhere)
+    for name, feature in policy.features.items():
+        types, at = feature.match.types, ("spec", "features", name)
+        yield from _site((*at, "where"), feature.match.where, types)
+        yield from _site((*at, "by"), feature.by, types)
+        yield from _site((*at, feature.kind), feature.value, types)
+    deciding = deciding_types(when)
+    if policy.condition is not None:
+        yield Site(("spec", "if"), policy.condition, deciding, CONDITION_VARIABLES)
+    for index, play in enumerate(policy.playbook):
+        at_step = ("spec", "playbook", index)
+        if isinstance(play, Await):
+            yield from _site((*at_step, "await", "where"), play.match.where, play.match.types)
+        elif isinstance(play, Guide) and play.text is not None:
+            yield Site((*at_step, "guide", "text"), play.text, deciding, template=True)
+
+
+def _site(path: NodePath, source: str | None, types: tuple[str, ...]) -> Iterator[Site]:
+    if source is not None:
+        yield Site(path, source, types)
+
+
+def _readings(site: Site) -> Iterator[Reading]:
+    if site.template:
+        try:
+            template = parse_template(site.source)
+        except TemplateError:
+            return
+        for placeholder in template.reads():
+            yield Reading(site, tuple(placeholder.path.split(".")), placeholder.offset)
+        return
+    compiled = site.compiled()
+    for field, (line, column) in sorted(compiled.places.items()) if compiled else ():
+        yield Reading(site, field, site.offset(line, column))
