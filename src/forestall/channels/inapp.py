@@ -84,7 +84,8 @@ class Hub:
 
     ``identify`` gives the pseudonym of a token's identity, None while it has none. ``now`` is wall
     time (tokens), ``log_time`` what ``Message.expires`` is counted in. Pages of ``origins`` may
-    connect from elsewhere (``*``: any). ``heartbeat`` is in seconds, ``backlog`` the entries that a
+    connect from elsewhere (``*``: any). ``sent`` hears of each message handed to a page and the log
+    time of it. ``heartbeat`` is in seconds, ``backlog`` the entries that a
     reader may fall behind. Raises ``WeakSecret``.
     """
 
@@ -100,6 +101,7 @@ class Hub:
         now: Clock,
         log_time: Clock,
         origins: Collection[str] = (),
+        sent: Callable[[Message, int], object] = lambda _message, _now: None,
         heartbeat: float = 15.0,
         backlog: int = 64,
         streams: int = 10_000,
@@ -112,6 +114,7 @@ class Hub:
         self._now = now
         self._log_time = log_time
         self._origins = frozenset(origins)
+        self._sent = sent
         self._heartbeat = heartbeat
         self._backlog = backlog
         self._streams = streams
@@ -247,6 +250,7 @@ class Hub:
                 elif entry.expires > now:
                     SENT.inc()
                     await _chunk(send, message_event(entry, now))
+                    self._sent(entry, now)
 
     @contextlib.contextmanager
     def _joined(self, subject: str, feed: Feed) -> Iterator[None]:
