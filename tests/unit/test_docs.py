@@ -1,0 +1,311 @@
+"""The documents are complete and true: everything is named, examples run, links lead somewhere.
+
+An example that needs more than a folder of files (a server, the network) stands after a comment
+``<!-- not run: WHY -->``. A file for the examples of a page is a fenced block right after a
+paragraph that ends in its name: ``Save this as `policies/card.yaml`:``.
+"""
+
+import importlib
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+import click
+import msgspec
+import pytest
+import typer.main
+
+import forestall
+from forestall.cli import app
+from forestall.contracts.catalogue import load_catalogue
+from forestall.contracts.decision import Reason
+from forestall.contracts.errors import ForestallError
+from forestall.kernel import settings
+from forestall.policy.language.parse import parse
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "forestall"
+PAGES = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    if path.name != "LICENSE.md"
+)
+REFERENCE = sorted((ROOT / "docs" / "reference").glob("*.md"))
+FENCE = re.compile(
+    r"(?P<before>[^\n]*)\n+(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<body>.*?)\n(?P=indent)```",
+    re.DOTALL,
+)
+NAMED = re.compile(r"`([\w./-]+\.\w+)`:$")
+COMMAND = re.compile(r"\$ (forestall .*)")
+
+
+class Example(msgspec.Struct, frozen=True):
+    """A fenced block: in which page and line, in which language, and the file it is, if it is."""
+
+    page: Path
+    line: int
+    language: str
+    body: str
+    run: bool
+    file: str | None
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def examples_of(page: Path) -> Iterator[Example]:
+    text = page.read_text()
+    for found in FENCE.finditer(text):
+        indent = len(found["indent"])
+        body = "\n".join(line[indent:] for line in found["body"].split("\n"))
+        named = NAMED.search(found["before"].rstrip())
+        yield Example(
+            page,
+            text.count("\n", 0, found.start("language")) + 1,
+            found["language"],
+            body,
+            "<!-- not run" not in found["before"],
+            named[1] if named else None,
+        )
+
+
+EXAMPLES = [example for page in PAGES for example in examples_of(page)]
+
+
+def of_language(*languages: str) -> list[Example]:
+    return [one for one in EXAMPLES if one.language in languages and one.run]
+
+
+@cache
+def reference() -> str:
+    return "\n".join(page.read_text() for page in REFERENCE)
+
+
+@cache
+def in_code() -> frozenset[str]:
+    """Every word that the reference sets in code, with the parts of what it sets together."""
+    spans = re.findall(r"`+([^`]+)`+", reference())
+    return frozenset(word for span in spans for word in re.split(r"[^\w.*-]+", span))
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    def walk(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+        if isinstance(command, click.Group) or hasattr(command, "commands"):
+            for child in command.commands.values():
+                yield from walk(child, f"{name} {child.name}")
+        else:
+            yield name, command
+
+    yield from walk(typer.main.get_command(app), "forestall")
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_every_command_is_documented(name: str) -> None:
+    assert re.search(rf"{re.escape(name)}\b", reference()), f"name {name!r} in docs/reference"
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda one: str(one))
+def test_every_option_of_a_command_is_documented_and_explained(
+    name: str, command: click.Command
+) -> None:
+    assert command.help, f"{name} has no help text"
+    for option in command.params:
+        if isinstance(option, click.Option) or hasattr(option, "help"):
+            longest = max(option.opts, key=len)
+            if longest.startswith("--") and longest != "--help":
+                assert longest in reference(), f"name {longest!r} of {name!r} in docs/reference"
+                assert getattr(option, "help", None), f"{name} {longest} has no help text"
+
+
+def setting_names(table: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
+    for field in msgspec.structs.fields(table):
+        inner = [field.type, *get_args(field.type)]
+        inner += [part for one in inner for part in get_args(one)]
+        tables = [one for one in inner if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+        if tables:
+            yield from setting_names(tables[0], f"{prefix}{field.encode_name}.")
+        else:
+            yield prefix + field.encode_name
+
+
+@pytest.mark.parametrize("name", list(setting_names(settings._File)))
+def test_every_setting_is_documented(name: str) -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text()
+    table, _, key = name.rpartition(".")
+    headings = rf"^## `\[+{re.escape(table)}(\.NAME)?\]+`.*?(?=^## |\Z)"
+    section = re.search(headings, page, re.DOTALL | re.MULTILINE)
+    assert section, f"docs/reference/settings.md has no section for [{table}]"
+    assert f"`{key}`" in section[0], f"docs/reference/settings.md: [{table}] lacks {key}"
+
+
+def metrics() -> set[str]:
+    pattern = re.compile(r'"(forestall_[a-z0-9_]+)"')
+    return {name for path in SOURCE.rglob("*.py") for name in pattern.findall(path.read_text())}
+
+
+@pytest.mark.parametrize("name", sorted(metrics()))
+def test_every_metric_is_documented(name: str) -> None:
+    assert re.search(rf"`{name}(_total)?(\{{[^`]*)?`", reference()), (
+        f"name {name} in docs/reference"
+    )
+
+
+@pytest.mark.parametrize("name", load_catalogue().types)
+def test_every_built_in_event_type_is_documented(name: str) -> None:
+    assert name in in_code()
+
+
+@pytest.mark.parametrize("name", get_args(Reason))
+def test_every_reason_is_documented(name: str) -> None:
+    assert name in in_code()
+
+
+def error_codes() -> set[str]:
+    for module in pkgutil.walk_packages(forestall.__path__, "forestall."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+    def below(root: type[ForestallError]) -> Iterator[str]:
+        yield root.code
+        for child in root.__subclasses__():
+            yield from below(child)
+
+    return set(below(ForestallError))
+
+
+def refusals() -> set[str]:
+    """Codes of refused requests and quarantined events, as they stand in the code."""
+    pattern = re.compile(r'\bRefuse(?:d|\(\s*\d+,)\s*\(?\s*"([a-z][a-z0-9-]+)"')
+    return {
+        code
+        for path in (SOURCE / "ingest").rglob("*.py")
+        for code in pattern.findall(path.read_text())
+    }
+
+
+@pytest.mark.parametrize("code", sorted(error_codes() | refusals()))
+def test_every_error_code_is_documented(code: str) -> None:
+    assert code in in_code()
+
+
+@pytest.mark.parametrize("example", of_language("yaml"), ids=str)
+def test_policies_in_documents_parse(example: Example) -> None:
+    if "kind: Policy" in example.body:
+        assert parse(example.body, str(example))
+
+
+@pytest.mark.parametrize("example", of_language("toml"), ids=str)
+def test_settings_in_documents_are_sound(example: Example) -> None:
+    msgspec.toml.decode(example.body, type=settings._File)
+
+
+@pytest.mark.parametrize("example", of_language("json"), ids=str)
+def test_json_in_documents_is_sound(example: Example) -> None:
+    msgspec.json.decode(example.body)
+
+
+@pytest.mark.parametrize("example", of_language("python"), ids=str)
+def test_python_in_documents_runs(example: Example) -> None:
+    exec(compile(example.body, str(example), "exec"), {"__name__": "example"})  # noqa: S102
+
+
+def shells() -> list[Path]:
+    return sorted({one.page for one in of_language("console") if COMMAND.search(one.body)})
+
+
+@pytest.mark.parametrize("page", shells(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_in_documents_do_what_they_show(page: Path, tmp_path: Path) -> None:
+    for example in examples_of(page):
+        if example.file is not None:
+            target = tmp_path / example.file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(example.body + "\n")
+        elif example.language == "console" and example.run:
+            for command, shown in transcript(example.body):
+                answer = subprocess.run(
+                    [sys.executable, "-m", *shlex.split(command)],
+                    cwd=tmp_path,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    env={"COLUMNS": "100", "NO_COLOR": "1", "PATH": ""},
+                )
+                said = answer.stdout + answer.stderr
+                assert matches(shown, said), f"{example}: $ {command}\n{said}"
+
+
+def transcript(body: str) -> Iterator[tuple[str, str]]:
+    """Each ``$ forestall ...`` command and the output shown below it."""
+    for part in re.split(r"^(?=\$ )", body, flags=re.MULTILINE):
+        head, _, shown = part.partition("\n")
+        while head.endswith("\\"):
+            more, _, shown = shown.partition("\n")
+            head = head[:-1] + more
+        if found := COMMAND.match(head):
+            yield found[1], shown
+
+
+def matches(shown: str, said: str) -> bool:
+    """Whether ``said`` has the lines of ``shown``; a line ``...`` stands for any lines, ``…`` in
+    a line for anything."""
+    pieces = [" ".join(line.split()) for line in shown.strip().split("\n")] if shown.strip() else []
+    pattern = "".join(
+        r"(?:.*\n)*?" if piece == "..." else re.escape(piece).replace("…", ".*") + r"\s*\n"
+        for piece in pieces
+    )
+    actual = "\n".join(" ".join(line.split()) for line in said.strip().split("\n")) + "\n"
+    return not pieces or re.fullmatch(pattern, actual) is not None
+
+
+def test_a_transcript_is_compared_line_by_line() -> None:
+    assert matches("one\n...\nfour", "one\ntwo\nthree\nfour")
+    assert matches("in … s", "in 1.2 s")
+    assert not matches("one\ntwo", "one\nthree")
+    assert not matches("one", "one\ntwo")
+
+
+def links() -> list[tuple[Path, str]]:
+    pattern = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
+    found = []
+    for page in PAGES:
+        prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        found += [(page, next(filter(None, one))) for one in pattern.findall(prose)]
+    return [(page, link) for page, link in found if not link.startswith(("http:", "https:"))]
+
+
+@pytest.mark.parametrize(("page", "link"), links(), ids=str)
+def test_links_lead_somewhere(page: Path, link: str) -> None:
+    path, _, anchor = link.partition("#")
+    target = page if not path else (page.parent / path).resolve()
+    assert target.exists(), f"{page.relative_to(ROOT)} links to {link}"
+    if anchor:
+        headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+        anchors = {
+            re.sub(r"[^\w\- ]", "", one).strip().lower().replace(" ", "-") for one in headings
+        }
+        assert anchor in anchors, f"{page.relative_to(ROOT)} links to {link}"
+
+
+def test_every_page_can_be_found_from_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    for page in PAGES:
+        inside = page.is_relative_to(ROOT / "docs") and page.name != "index.md"
+        if inside:
+            assert str(page.relative_to(ROOT / "docs")) in index, f"docs/index.md lacks {page.name}"
+
+
+def test_the_pins_cover_what_the_project_asks_for() -> None:
+    project = msgspec.toml.decode((ROOT / "pyproject.toml").read_bytes())
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    pins = (ROOT / "constraints" / "dev.txt").read_text()
+    pinned = set(re.findall(r"^([a-z0-9.-]+)==", pins, re.MULTILINE))
+    for requirement in wanted:
+        name = re.split(r"[\[<>=!;~ ]", requirement)[0].lower().replace("_", "-")
+        assert name in pinned, f"{name} is not pinned; run make lock"
+    assert not re.search(r"https?://|--index-url|--find-links", pins)
