@@ -62,7 +62,11 @@ def overview(client: httpx.Client) -> dict[str, Any] | None:
 
 
 def await_settled(
-    client: httpx.Client, seconds: float, tell: Callable[[dict[str, Any]], None]
+    client: httpx.Client,
+    seconds: float,
+    tell: Callable[[dict[str, Any]], None],
+    *,
+    pause: float = 0.6,
 ) -> dict[str, Any]:
     """Wait until every event is decided on and every intervention begun; the last overview.
 
@@ -77,5 +81,5 @@ def await_settled(
             calm = calm + 1 if now["settled"] else 0
             if calm == CALM:
                 return now
-        time.sleep(0.6)
+        time.sleep(pause)
     raise DemoFailed(f"after {seconds:.0f} s there was still something undecided or not begun")
