@@ -77,7 +77,7 @@ def run(console: Console, config: Path, cache: Path, summary: Path, *, once: boo
     with ExitStack() as stack:
         desk = stack.enter_context(_desk(settings))
         server = stack.enter_context(_server(config, cache / "server.log"))
-        client = stack.enter_context(httpx.Client(base_url=address, timeout=30))
+        client = stack.enter_context(httpx.Client(base_url=address, timeout=30, trust_env=False))
         _await_ready(client, server)
         console.print(f"Serving on {address}/ (open it in a browser and watch)")
         verdicts = _play(console, client, settings, rows)

@@ -1,0 +1,94 @@
+"""The demo from end to end: a small history through a real server, with the shop's own files."""
+
+import hashlib
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from examples.shop import demo, history
+from forestall.contracts.instants import MINUTE, format_time, parse_time
+
+HEADER = (
+    "user_id,session_id,event,timestamp,platform,acquisition_channel,user_cohort,user_lifecycle"
+)
+
+
+def free_ports(number: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def rows() -> Iterator[str]:
+    """Twenty quiet visits; three whose payment fails, in two of which a chat follows; one chat
+    out of the blue, and one before the payment fails."""
+    start = parse_time("2024-05-01T08:00:00Z")
+    visits = [["home", "product_view", "cart", "purchase"]] * 20
+    visits += [["cart", "payment_error", "support_chat"]] * 2
+    visits += [["cart", "payment_error", "purchase"]]
+    visits += [["home", "support_chat"], ["cart", "support_chat", "payment_error"]]
+    for number, visit in enumerate(visits):
+        for step, event in enumerate(visit):
+            at = format_time(start + number * 10 * MINUTE + step * MINUTE)
+            when = at.replace("T", " ")[:19]
+            yield f"user_{number},sess_{number},{event},{when},mobile,email,2024-01,new"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the shop on free ports, with the small history in its cache."""
+    folder = tmp_path / "shop"
+    shutil.copytree(Path(demo.__file__).parent, folder, ignore=shutil.ignore_patterns("*.py*"))
+    config = folder / "forestall.toml"
+    text = config.read_text().replace("../../.cache/demo/data", "data")
+    for old, new in zip((8080, 8081), free_ports(2), strict=True):
+        text = text.replace(str(old), str(new))
+    config.write_text(text)
+    content = "\n".join([HEADER, *rows()]).encode()
+    (tmp_path / "ecom.csv").write_bytes(content)
+    monkeypatch.setattr(history, "SHA256", hashlib.sha256(content).hexdigest())
+    for name, prefix in demo.SECRETS.items():
+        monkeypatch.setenv(name, prefix + "0" * 32)
+    return config
+
+
+def test_the_demo_plays_decides_and_scores(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = tmp_path / "demo-summary.json"
+    arguments = ["--once", "--config", shop, "--cache", tmp_path, "--summary", summary]
+    code = demo.main([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    result = msgspec.json.decode(summary.read_bytes())
+    assert result["events"] == 94
+    assert result["sessions"] == 25
+    assert result["chat_sessions"] == 4
+    assert result["reached_before_chat"] == 2
+    assert result["median_lead_seconds"] == 60
+    assert result["interventions"] == 3
+    assert result["decisions"]["intervene"] == {"total": 3}
+    assert result["decisions"]["suppress"] == {"total": 1, "in_conversation": 1}
+    assert result["by_policy"] == {
+        "payment-failed": {"interventions": 3, "followed_by_chat": 2, "precision": 0.667}
+    }
+    assert "cannot show whether a chat would have been avoided" in said.out
+    log = (tmp_path / "server.log").read_text()
+    assert "Traceback" not in log
+    assert "arning" not in log
+
+
+def test_a_broken_deployment_ends_the_demo_with_its_mistake(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = shop.parent / "policies" / "payments.yaml"
+    policy.write_text(policy.read_text().replace("cooldown: 1h", "cooldwon: 1h"))
+    code = demo.main(["--once", "--config", str(shop), "--cache", str(tmp_path)])
+    assert code == 1
+    assert "cooldwon" in capsys.readouterr().err
