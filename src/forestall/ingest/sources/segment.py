@@ -1,7 +1,8 @@
 """Segment's HTTP tracking API, which RudderStack speaks too.
 
 <https://segment.com/docs/connections/spec/common/>. How calls become events is documented in
-``docs/reference/segment.md``. Everything under ``context`` is dropped.
+``docs/reference/segment.md``. Everything under ``context`` is dropped, but for the traits of an
+identify call, which RudderStack's libraries put there.
 """
 
 import re
@@ -55,6 +56,7 @@ class Message(msgspec.Struct, rename="camel"):
     sent_at: str | None = None
     properties: dict[str, Any] | None = None
     traits: dict[str, Any] | None = None
+    context: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Batch(msgspec.Struct, rename="camel"):
@@ -65,6 +67,11 @@ class Batch(msgspec.Struct, rename="camel"):
     write_key: str | None = None
 
 
+class _Context(msgspec.Struct):
+    traits: dict[str, Any] | None = None
+
+
+_context = msgspec.json.Decoder(_Context | None)
 _message = msgspec.json.Decoder(Message)
 
 
@@ -76,13 +83,16 @@ def event_type(name: str) -> str:
 def read(letter: Letter) -> CloudEvent:
     """The event that a message stands for. Raises ``Refused``."""
     try:
-        message = _message.decode(letter.raw)
+        return _event(_message.decode(letter.raw), letter)
     except msgspec.ValidationError as error:
         raise misshapen(error) from None
     except RecursionError:
         raise too_deep("") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused("invalid-json", "", f"not JSON as it should be: {error}") from None
+
+
+def _event(message: Message, letter: Letter) -> CloudEvent:
     call = letter.kind or message.type
     if call is None or call not in _SHAPES:
         raise Refused("invalid-envelope", "/type", f"{call!r} is no call of the tracking API")
@@ -111,7 +121,11 @@ def _track(message: Message) -> tuple[str, dict[str, Any]]:
 
 
 def _identify(message: Message) -> tuple[str, dict[str, Any]]:
-    return "forestall.identify", {"traits": message.traits or {}}
+    traits = message.traits
+    if traits is None:
+        context = _context.decode(message.context)
+        traits = context.traits if context else None
+    return "forestall.identify", {"traits": traits or {}}
 
 
 def _view(type_: str, message: Message) -> tuple[str, dict[str, Any]]:
