@@ -345,6 +345,26 @@ class TestSqliteLog(LogSuite):
         assert b"anna-pseudonym" not in everything
         assert b"order-4711" not in everything
 
+    def test_what_the_owner_writes_beside_is_kept_with_the_commit_or_not_at_all(self) -> None:
+        with closing(SqliteLog(self.path)) as log:
+            with log.transaction() as connection:
+                connection.execute("CREATE TABLE notes (text TEXT)")
+                connection.execute("INSERT INTO notes VALUES ('kept')")
+                assert list(log.commit([batch()])) == [1]
+                assert log.last("signals") == 1
+            with pytest.raises(OutOfOrder):
+                self._write_beside_and_fail(log)
+            assert log._connection.execute("SELECT text FROM notes").fetchall() == [("kept",)]
+            assert (log.last("signals"), log.last("decisions"), log.cursor("worker")) == (1, 0, 0)
+            assert list(log.commit([batch("decisions")])) == [1]
+
+    @staticmethod
+    def _write_beside_and_fail(log: SqliteLog) -> None:
+        with log.transaction() as connection:
+            connection.execute("INSERT INTO notes VALUES ('lost')")
+            log.commit([batch("decisions")], cursors={"worker": 1})
+            log.commit([batch(received=1)])
+
     def test_the_summary_counts(self) -> None:
         with closing(SqliteLog(self.path)) as log:
             log.commit(

@@ -283,6 +283,19 @@ async def test_a_message_is_told_once_though_published_after_it_was_read() -> No
             assert [(await reader.event())[1] for _ in range(2)] == ["m-2", "m-3"]
 
 
+async def test_who_asks_hears_what_was_handed_out() -> None:
+    handed: list[tuple[str, int]] = []
+    async with (
+        house(sent=lambda told, at: handed.append((told.id, at))) as home,
+        reading(home) as reader,
+    ):
+        await reader.event()
+        home.say(message(1, expires=LOG_TIME))
+        home.say(message(2))
+        await reader.event()
+        await until(lambda: handed == [("m-2", LOG_TIME)])
+
+
 async def test_withdrawing_tells_the_page_and_what_waits_is_not_sent() -> None:
     async with house() as home, reading(home) as reader:
         await reader.event()
