@@ -56,9 +56,9 @@ fi
 new_enough "$venv/bin/python" || fail "$venv holds a Python older than 3.11; delete it and run this again."
 
 echo "setup: installing the pinned packages into $venv (once; takes about a minute)"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$pins" ||
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "$pins" ||
     fail "The packages of $pins could not be installed." \
         "They come from PyPI (or the index your pip is set to use): is it reachable from here?"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ||
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e . ||
     fail "Forestall itself could not be installed into $venv."
 echo "$sum" >"$stamp"
