@@ -95,8 +95,9 @@ def when(spec: Fields) -> When | None:
         spec.source.fail(place, "bad-pattern", message)
     else:
         fields.allow((*forms, "where", "within", "by"), {})
-        message = f"`{fields.path}` lacks {one_of(forms)}"
-        spec.source.fail(fields.node.place, "missing-key", message)
+        if not fields.misspelt(*forms):
+            message = f"`{fields.path}` lacks {one_of(forms)}"
+            spec.source.fail(fields.node.place, "missing-key", message)
     return None
 
 
@@ -134,15 +135,14 @@ _FOR_IN_STEP = ("`for` belongs to the last step, not beside the list", "move it 
 
 
 def _step(fields: Fields, *, last: bool) -> Step:
-    negative = "not" in fields
-    if negative and "event" in fields:
-        place = fields.node.entries["not"].place
+    fields.allow(("event", "not", "where", "times", "for"), {})
+    negative = "not" in fields and "event" not in fields
+    if "not" in fields and "event" in fields:
         message = f"`{fields.path}` has both `event` and `not`; write two steps"
-        fields.source.fail(place, "bad-pattern", message)
-    elif not negative and "event" not in fields:
+        _misplaced(fields, "not", message, None)
+    elif not negative and "event" not in fields and not fields.misspelt("event", "not"):
         message = f"`{fields.path}` lacks `event` or `not`"
         fields.source.fail(fields.node.place, "missing-key", message)
-    fields.allow(("event", "not", "where", "times", "for"), {})
     if negative and "times" in fields:
         _misplaced(fields, "times", "a negative step takes no `times`", None)
     quiet_for = fields.duration("for", None)
@@ -161,7 +161,7 @@ def _step(fields: Fields, *, last: bool) -> Step:
     return Step(
         match=match(fields, "not" if negative else "event"),
         negative=negative,
-        times=1 if negative else fields.whole("times", 1, 1, 1_000_000),
+        times=1 if negative else fields.whole("times", 1, 1, MAX_POSITIVE_STEPS),
         quiet_for=quiet_for,
     )
 
@@ -244,7 +244,8 @@ def _feature(fields: Fields) -> Feature | None:
         place = fields.node.entries[kinds[1]].place if kinds else fields.node.place
         found = f"both `{kinds[0]}` and `{kinds[1]}`" if kinds else "no kind"
         message = f"`{fields.path}` has {found}; write one of {one_of(_FEATURE_KINDS)}"
-        fields.source.fail(place, "bad-feature", message)
+        if not fields.misspelt(*_FEATURE_KINDS):
+            fields.source.fail(place, "bad-feature", message)
         return None
     kind: FeatureKind = kinds[0]
     counts = kind in ("count", "since")
@@ -272,8 +273,9 @@ def playbook(spec: Fields) -> tuple[PlaybookStep, ...]:
         step.allow(tuple(read), {})
         present = [key for key in read if key in step]
         if len(present) != 1:
-            message = f"`{step.path}` must have exactly one of {one_of(read)}"
-            step.source.fail(step.node.place, "bad-playbook", message)
+            if not step.misspelt(*read):
+                message = f"`{step.path}` must have exactly one of {one_of(read)}"
+                step.source.fail(step.node.place, "bad-playbook", message)
             continue
         inner = step.fields(present[0])
         if inner is not None:

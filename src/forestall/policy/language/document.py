@@ -17,6 +17,7 @@ MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 64
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TEXT_TAGS = ("!", "tag:yaml.org,2002:str")
 _NULL = re.compile(r"null|Null|NULL|~|")
 _BOOL = re.compile(r"(true|True|TRUE)|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -224,7 +225,7 @@ class _Builder:
             self._source.fail(
                 place, "yaml", f"anchors such as &{event.anchor} are not supported", "write it out"
             )
-        if event.tag and event.tag not in ("!", "tag:yaml.org,2002:str"):
+        if event.tag and event.tag not in _TEXT_TAGS:
             self._source.fail(place, "yaml", f"the tag {event.tag} is not supported", "remove it")
 
     def _is_key_next(self) -> bool:
@@ -266,7 +267,9 @@ class _Builder:
         end = event.end_mark
         last_line = end.line + 1 if end.column else end.line
         value: str | int | float | bool | Unusable | None = event.value
-        if event.implicit[0] and not style:
+        if event.tag and event.tag not in _TEXT_TAGS:
+            value = Unusable()
+        elif event.implicit[0] and not style:
             value = plain_value(event.value)
             if isinstance(value, Unusable):
                 self._source.fail(

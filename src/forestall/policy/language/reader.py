@@ -14,13 +14,21 @@ from forestall.policy.language.document import Items, Mapping, Node, Scalar, Sou
 
 MAX_DURATION_DAYS = 36_500
 
+_SWITCHES = ("yes", "no", "on", "off")
+
 Default = TypeVar("Default")
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint that names the nearest known word, or none when nothing is near."""
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like ``word``, or none when nothing is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else None
+    return near[0] if near else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A hint that names the nearest known word, or none."""
+    near = nearest(word, known)
+    return f"did you mean `{near}`?" if near else None
 
 
 def one_of(words: Iterable[str]) -> str:
@@ -36,13 +44,13 @@ def describe(node: Node) -> str:
             return "a mapping"
         case Items():
             return "a list"
-        case Scalar(value=None):
-            return "nothing"
         case Scalar(value=bool(value)):
             return f"the boolean {str(value).lower()}"
         case Scalar(value=int(value) | float(value)):
             return f"the number {value}"
-    return "text"
+        case Scalar(value=str(value)):
+            return f"the text `{value[:40]}`"
+    return "nothing"
 
 
 class Fields:
@@ -52,6 +60,7 @@ class Fields:
         self.source = source
         self.node = node
         self.path = path
+        self._misspelt: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
         return key in self.node.entries
@@ -71,15 +80,24 @@ class Fields:
         for key, entry in self.node.entries.items():
             if key in known:
                 continue
-            message, hint = instead.get(
-                key, (f"unknown key `{key}`{where}", did_you_mean(key, known))
-            )
+            near = nearest(key, known)
+            if key not in instead and near is not None and near not in self.node.entries:
+                self._misspelt.add(near)
+            hint = f"did you mean `{near}`?" if near else None
+            message, hint = instead.get(key, (f"unknown key `{key}`{where}", hint))
             self.source.fail(entry.place, "unknown-key", message, hint)
 
+    def misspelt(self, *keys: str) -> bool:
+        """Whether ``allow`` took an unknown key for one of these."""
+        return not self._misspelt.isdisjoint(keys)
+
     def require(self, *keys: str) -> None:
-        """Note every one of ``keys`` that is missing, at the mapping's own place."""
+        """Note every one of ``keys`` that is missing, at the mapping's own place.
+
+        One that ``allow`` found misspelt is told already.
+        """
         for key in keys:
-            if key not in self.node.entries:
+            if key not in self.node.entries and key not in self._misspelt:
                 where = f"`{self.path}` lacks" if self.path else "the policy lacks"
                 self.source.fail(self.node.place, "missing-key", f"{where} `{key}`")
 
@@ -242,7 +260,9 @@ class Fields:
             return default
         if isinstance(entry.value, Scalar) and isinstance(entry.value.value, bool):
             return entry.value.value
-        self._wrong(key, "`true` or `false`", entry.value)
+        switch = isinstance(entry.value, Scalar) and entry.value.value
+        hint = "YAML 1.2 reads yes, no, on and off as text" if switch in _SWITCHES else None
+        self._wrong(key, "`true` or `false`", entry.value, hint)
         return default
 
     def strings(self, key: str) -> dict[str, str]:
