@@ -10,7 +10,16 @@ from typing import Annotated
 
 import typer
 
-from forestall.cli import backtest, contracts, explain, interventions, log, policy, quarantine, serve
+from forestall.cli import (
+    backtest,
+    contracts,
+    explain,
+    interventions,
+    log,
+    policy,
+    quarantine,
+    serve,
+)
 from forestall.contracts.errors import ForestallError
 
 app = typer.Typer(

@@ -36,12 +36,15 @@ def backtest(
     ],
     config: ConfigOption = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write one decision a line (JSON) to this file; - is stdout.")
+        Path | None,
+        typer.Option(help="Write one decision a line (JSON) to this file; - is stdout."),
     ] = None,
     as_deployed: Annotated[
         bool,
-        typer.Option(help="Obey the data folder's own control stream: the versions, settings and "
-        "switches that were in force at each moment."),
+        typer.Option(
+            help="Obey the data folder's own control stream: the versions, settings and "
+            "switches that were in force at each moment."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -110,7 +113,13 @@ def _progress(history: History, stack: ExitStack) -> Callable[[], None]:
 
 
 def _report(
-    summary: Summary, engine: Engine, history: History, seconds: float, as_json: bool, *, quiet: bool
+    summary: Summary,
+    engine: Engine,
+    history: History,
+    seconds: float,
+    as_json: bool,
+    *,
+    quiet: bool,
 ) -> None:
     if quiet:
         return

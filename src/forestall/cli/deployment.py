@@ -20,11 +20,14 @@ ConfigOption = Annotated[
 
 
 def settings_for(config: Path | None) -> Settings:
-    """The settings named, those of the current folder, or the defaults. Raises
-    ``InvalidSettings``."""
+    """The settings named, those of the current folder, or the defaults; secrets stay as written.
+
+    Raises ``InvalidSettings``.
+    """
     if config is not None:
-        return load_settings(config)
-    return load_settings(DEFAULT) if DEFAULT.exists() else Settings()
+        return load_settings(config, secrets=False)
+    return load_settings(DEFAULT, secrets=False) if DEFAULT.exists() else Settings()
+
 
 DataOption = Annotated[
     Path | None,

@@ -29,7 +29,9 @@ def explain(
     ] = None,
     data: DataOption = None,
     config: ConfigOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole answer as JSON.")
+    ] = False,
 ) -> None:
     """Say why a policy acted for a customer, or which gate said no and what would have to differ.
 

@@ -95,7 +95,7 @@ def _cooldown(now: Circumstances) -> bool:
 
 def fatigue_wait(policy: Policy, own: PolicyLedger) -> int:
     """How long after its last act a dismissed policy stays silent, in microseconds."""
-    return min(policy.cooldown * 2 ** min(own.dismissals, 64), TEN_YEARS)
+    return min(policy.cooldown << min(own.dismissals, 64), TEN_YEARS)
 
 
 def _fatigue(now: Circumstances) -> bool:

@@ -145,7 +145,9 @@ def _all(
     moment: Moment,
     holds: Callable[[], bool],
 ) -> tuple[KeyState | None, tuple[Ref, ...] | None]:
-    latest = list(state.latest) if state else [None] * len(pattern.positives)
+    latest: list[Latest | None] = [None] * len(pattern.positives)
+    if state is not None:
+        latest[:] = state.latest
     for step in hits.positives:
         latest[step] = (moment.at, moment.serial, moment.ref)
     if all(latest):

@@ -46,6 +46,7 @@ class Stage:
         self._signals = signals
         self._own = own
         self._since_snapshot = 0
+        self._engine = Engine()
         self._restore()
 
     @property
@@ -134,7 +135,6 @@ class Stage:
     def _restore(self) -> None:
         self._position = self._count = 0
         self._ticked = self._own.cursor(TICKED)
-        self._engine = Engine()
         saved = self._own.snapshot(SNAPSHOT)
         if saved is not None:
             rest = msgspec.msgpack.decode(saved, type=Rest)

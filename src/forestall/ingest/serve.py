@@ -132,7 +132,7 @@ async def serve_gateway(
     ``started`` is called once requests are taken. Installs no signal handlers. Raises whatever
     ended the committer, since without it nothing can be accepted.
     """
-    server = _Server(
+    server = Server(
         uvicorn.Config(
             built.app,
             http="httptools",
@@ -164,7 +164,7 @@ async def serve_gateway(
             built.log.close()
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Uvicorn without signal handlers of its own: whoever runs us says when to stop."""
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -14,6 +14,7 @@ from forestall.contracts.intervention import Case, Message, Told
 from forestall.intervene.playbook import Command, HandOver, Report, Running, Say, Withdraw
 from forestall.intervene.reports import report_event
 from forestall.intervene.store import Effect, Store
+from forestall.kernel.telemetry import parse_traceparent
 from forestall.log.port import Log
 from forestall.log.streams import SIGNALS, read_signals
 from forestall.policy.language.model import Guide
@@ -25,17 +26,49 @@ _LOOK_BACK = 200
 """Batches of a subject that are searched for the event a message speaks of."""
 
 
+def _text(traceparent: str | msgspec.UnsetType) -> str | None:
+    return traceparent if isinstance(traceparent, str) else None
+
+
 def effect_key(intervention: str, step: int) -> str:
     """32 hex digits that name one effect, whenever and however often it is computed."""
     return hashlib.sha256(f"{intervention}:{step}".encode()).hexdigest()[:32]
 
 
+class Pages(Protocol):
+    """Open pages of customers, which are told at once; who is not there finds it in the store."""
+
+    def publish(self, subject: str, message: Message) -> None:
+        """Show this."""
+
+    def withdraw(self, subject: str, interventions: Sequence[str] | None = None) -> None:
+        """Take away what these interventions, or all, have shown."""
+
+
 class Carrier:
     """Turns commands into rows of ``store``. ``signals`` is searched for the events that messages
-    speak of, ``runbooks`` has the words. Never commits: it works inside the stage's transaction."""
+    speak of, ``runbooks`` has the words. Never commits: it works inside the stage's transaction,
+    and ``pages`` hear of it once that is durable."""
 
     def __init__(self, store: Store, signals: Log, runbooks: Runbooks) -> None:
-        self._store, self._signals, self._runbooks = store, signals, runbooks
+        self._store, self._signals, self.runbooks = store, signals, runbooks
+        self._said: list[Message] = []
+        self._taken_back: list[tuple[str, str]] = []
+        self.pages: Pages | None = None
+
+    def committed(self) -> None:
+        """What was written down is durable: tell the pages."""
+        if self.pages is not None:
+            for message in self._said:
+                self.pages.publish(message.subject, message)
+            for subject, intervention in self._taken_back:
+                self.pages.withdraw(subject, [intervention])
+        self.rolled_back()
+
+    def rolled_back(self) -> None:
+        """What was written down is gone."""
+        self._said.clear()
+        self._taken_back.clear()
 
     def carry_out(self, state: Running, commands: Sequence[Command]) -> None:
         """Write down what ``commands`` of the intervention ``state`` ask for."""
@@ -49,6 +82,7 @@ class Carrier:
                     self._hand_over(state, command)
                 case Withdraw():
                     self._store.withdraw(state.id, command.reason)
+                    self._taken_back.append((state.subject, state.id))
 
     def heard(self, subject: str, told: Told, data: Mapping[str, Any], at: int) -> None:
         """Remember what an event of ``subject`` told about one of its interventions."""
@@ -85,9 +119,11 @@ class Carrier:
             why=decision.explanation,
             created=say.at,
             expires=say.expires,
+            traceparent=_text(decision.traceparent),
         )
         if say.guide.channel == IN_APP:
             self._store.add_message(message, say.step, state.purpose)
+            self._said.append(message)
             return
         self._store.intend(
             Effect(
@@ -108,7 +144,7 @@ class Carrier:
         if guide.runbook is None:
             template = parse_template(guide.text or "")
         else:
-            runbook = self._runbooks[guide.runbook]
+            runbook = self.runbooks[guide.runbook]
             title, template = runbook.title, runbook.customer
         event = self._last_matched(decision)
         context = {
@@ -131,7 +167,7 @@ class Carrier:
     def _hand_over(self, state: Running, command: HandOver) -> None:
         decision, title = self._store.decision(state.id)
         key = effect_key(state.id, command.step)
-        traceparent = decision.traceparent
+        traced = parse_traceparent(_text(decision.traceparent))
         case = Case(
             id=key,
             intervention=state.id,
@@ -145,7 +181,7 @@ class Carrier:
             features=decision.features,
             taken=self._store.history(state.id),
             advice=self._advice(state),
-            trace=traceparent.split("-")[1] if isinstance(traceparent, str) else None,
+            trace=None if traced is None else traced.trace_id,
         )
         self._store.intend(
             Effect(
@@ -163,5 +199,5 @@ class Carrier:
     def _advice(self, state: Running) -> str | None:
         """What the runbooks of this playbook say to the agent."""
         names = [step.runbook for step in state.playbook if isinstance(step, Guide)]
-        books = [self._runbooks.get(name) for name in names if name]
+        books = [self.runbooks.get(name) for name in names if name]
         return "\n\n".join(book.agent for book in books if book and book.agent) or None

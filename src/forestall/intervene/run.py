@@ -14,7 +14,7 @@ import structlog
 from forestall.channels.base import Channels, Desk
 from forestall.context.knowledge.runbooks import Runbooks
 from forestall.contracts.errors import ForestallError
-from forestall.intervene.carry import Carrier
+from forestall.intervene.carry import Carrier, Pages
 from forestall.intervene.deliver import Deliveries, Door, Surroundings
 from forestall.intervene.effects import Effects
 from forestall.intervene.inbox import Inbox
@@ -46,6 +46,7 @@ class Interventions:
     def __init__(
         self,
         store: Store,
+        carrier: Carrier,
         stage: Stage,
         deliveries: Deliveries,
         effects: Effects,
@@ -54,9 +55,18 @@ class Interventions:
         now: Clock,
     ) -> None:
         self.store, self.inbox, self.now = store, inbox, now
+        self._carrier = carrier
         self._stage, self._deliveries = stage, deliveries
         self._effects, self._reporter = effects, reporter
         self._stopping = asyncio.Event()
+
+    def tell(self, pages: Pages) -> None:
+        """From now on ``pages`` hear at once what is said and what is taken back."""
+        self._carrier.pages = pages
+
+    def use(self, runbooks: Runbooks) -> None:
+        """From now on what is said is taken from ``runbooks``."""
+        self._carrier.runbooks = runbooks
 
     def stop(self) -> None:
         """Let ``run`` finish what is under way and return."""
@@ -118,7 +128,8 @@ async def open_interventions(
     with _alone(data / "app.lock"):
         store = Store(data / "app.db")
         try:
-            stage = Stage(signals, decisions, store, Carrier(store, signals, runbooks))
+            carrier = Carrier(store, signals, runbooks)
+            stage = Stage(signals, decisions, store, carrier)
             now = (lambda: stage.log_time) if event_clock else clock
             around = Surroundings(channels, queues, door, now, clock, stage.require_consent)
             deliveries = Deliveries(store, around)
@@ -127,7 +138,9 @@ async def open_interventions(
             async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
                 reporter = Reporter(store, client, gateway, key)
                 inbox = Inbox(store, around)
-                yield Interventions(store, stage, deliveries, effects, reporter, inbox, now)
+                yield Interventions(
+                    store, carrier, stage, deliveries, effects, reporter, inbox, now
+                )
         finally:
             store.close()
 

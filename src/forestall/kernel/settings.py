@@ -23,10 +23,14 @@ class InvalidSettings(ForestallError):
 
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[server]``: where to listen and keep data."""
+    """``[server]``: where to listen and keep data.
+
+    ``app_port`` is where the app process listens (0: any free port); the gateway relays to it.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
+    app_port: int = 0
     data: str = "data"
 
 
@@ -117,8 +121,12 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment's settings with paths absolute, secrets resolved and durations parsed."""
+    """A deployment's settings with paths absolute, secrets resolved and durations parsed.
 
+    ``file`` is where they were read; none for the defaults, where nothing is known of a deployment.
+    """
+
+    file: Path | None = None
     server: Server = Server()
     ingest: Ingest = Ingest()
     keys: tuple[WriteKey, ...] = ()
@@ -133,8 +141,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queues: dict[str, Queue] = {}
 
 
-def load_settings(path: Path) -> Settings:
-    """Read ``path``. Raises ``InvalidSettings`` naming the file, the key and what is wrong."""
+def load_settings(path: Path, *, secrets: bool = True) -> Settings:
+    """Read ``path``; without ``secrets`` they stay as written, for commands that need none.
+
+    Raises ``InvalidSettings`` naming the file, the key and what is wrong.
+    """
     try:
         file = msgspec.toml.decode(path.read_bytes(), type=_File)
     except FileNotFoundError:
@@ -149,9 +160,10 @@ def load_settings(path: Path) -> Settings:
         return None if value is None else base / value
 
     def secret(value: str) -> str:
-        return _secret(value, base, path)
+        return _secret(value, base, path) if secrets else value
 
     return Settings(
+        file=path,
         server=file.server,
         ingest=file.ingest,
         keys=tuple(msgspec.structs.replace(key, key=secret(key.key)) for key in file.keys),

@@ -8,13 +8,12 @@ from forestall.context.knowledge.runbooks import load_runbooks
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.control import (
     Control,
-    PoliciesApplied,
     SettingsApplied,
     SwitchesApplied,
 )
 from forestall.kernel.settings import Settings, load_settings
 from forestall.policy.bundle import Bundle, applied, load_folder
-from forestall.policy.language.check import INAPP, Surroundings
+from forestall.policy.language.check import ANYTHING, INAPP, Surroundings
 
 
 def load_bundle(path: Path, settings: Settings) -> Bundle:
@@ -26,11 +25,13 @@ def load_bundle(path: Path, settings: Settings) -> Bundle:
 
 
 def surroundings(settings: Settings) -> Surroundings:
-    """What policies of this deployment may name.
+    """What policies of this deployment may name; anything where there is no settings file.
 
     Without a catalogue any type, field and trait; without queues or runbooks in the settings any of
     those. Raises ``InvalidFile`` when a contract or a runbook has mistakes.
     """
+    if settings.file is None:
+        return ANYTHING
     return Surroundings(
         catalogue=load_catalogue(settings.contracts) if settings.contracts else None,
         runbooks=frozenset(load_runbooks(settings.runbooks)) if settings.runbooks else None,
@@ -72,7 +73,7 @@ def _content(record: Control) -> bytes:
 
 def read_deployment(config: Path) -> Wanted:
     """What the files of the deployment at ``config`` want. Raises what reading them raises."""
-    settings = load_settings(config)
+    settings = load_settings(config, secrets=False)
     folder = settings.policies
     return Wanted(load_bundle(folder, settings) if folder else Bundle(), settings)
 

@@ -1,0 +1,227 @@
+"""The app process: carries out interventions, holds the event streams, shows the console."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import structlog
+import uvicorn
+
+from forestall.channels.base import Channels
+from forestall.channels.inapp import PATH as STREAM
+from forestall.channels.inapp import Hub
+from forestall.channels.parking import SqliteHealth
+from forestall.channels.webhook import WebhookChannel
+from forestall.console.page import build as build_console
+from forestall.console.watch import Watch
+from forestall.context.knowledge.runbooks import Runbooks, load_runbooks
+from forestall.contracts.errors import ForestallError
+from forestall.decide.stage import CURSOR
+from forestall.ingest.exchange import App, Receive, Refuse, Response, Scope, Send, problem, respond
+from forestall.ingest.serve import Server, listen
+from forestall.ingest.writers import internal_key
+from forestall.intervene.run import Interventions, open_interventions
+from forestall.kernel.clock import chance, monotonic, random_id, wall_clock
+from forestall.kernel.database import open_database
+from forestall.kernel.settings import Settings
+from forestall.kernel.telemetry import exposition
+from forestall.log.sqlite import SqliteLog
+from forestall.privacy.door import Door
+from forestall.privacy.keys import load_keys
+from forestall.privacy.tokens import SubjectToken
+from forestall.privacy.vault import Vault
+
+METRICS_PATH = "/metrics/app"
+WATCH_EVERY = 0.5
+"""Seconds between two looks at the runbooks."""
+
+_log = structlog.get_logger("app")
+
+
+async def run_app(settings: Settings, stop: asyncio.Event) -> None:
+    """Carry out what is decided until ``stop``."""
+    data = settings.data
+    if not await _exist((data / "gateway.db", data / "worker.db"), stop):
+        return
+    async with AsyncExitStack() as stack:
+        signals = SqliteLog(data / "gateway.db", read_only=True)
+        stack.callback(signals.close)
+        decisions = SqliteLog(data / "worker.db", read_only=True)
+        stack.callback(decisions.close)
+        door = stack.enter_context(Door(data / "gateway.db"))
+        client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        webhooks = _webhooks(settings, client, stack)
+        interventions = await stack.enter_async_context(
+            open_interventions(
+                data,
+                signals=signals,
+                decisions=decisions,
+                runbooks=_runbooks(settings),
+                channels=Channels(webhooks.values()),
+                queues={name: webhooks[queue.webhook] for name, queue in settings.queues.items()},
+                door=door,
+                gateway=f"http://{settings.server.host}:{settings.server.port}",
+                key=internal_key(data, random_id),
+                clock=wall_clock,
+                ids=random_id,
+                event_clock=settings.ingest.clock == "event",
+            )
+        )
+        hub = _hub(settings, interventions, stack)
+        if hub is not None:
+            interventions.tell(hub)
+        watch = _watch(settings)
+        stack.callback(watch.close)
+        app = _routes(hub, build_console(watch.poll, monotonic))
+        await _serve(settings, app, hub, interventions, stop)
+
+
+def _webhooks(
+    settings: Settings, client: httpx.AsyncClient, stack: AsyncExitStack
+) -> dict[str, WebhookChannel]:
+    health = SqliteHealth(settings.data / "endpoints.db")
+    stack.callback(health.close)
+    return {
+        name: WebhookChannel(
+            name,
+            webhook,
+            client=client,
+            health=health,
+            now=wall_clock,
+            log_time=wall_clock,
+            chance=chance,
+            new_id=random_id,
+        )
+        for name, webhook in settings.webhooks.items()
+    }
+
+
+def _hub(settings: Settings, interventions: Interventions, stack: AsyncExitStack) -> Hub | None:
+    """The hub, where the deployment has a secret to check subject tokens with."""
+    if settings.tokens.secret is None:
+        return None
+    connection = open_database(settings.data / "gateway.db", read_only=True)
+    stack.callback(connection.close)
+    vault = Vault(connection, load_keys(settings.data, random_id), random_id)
+
+    def identify(token: SubjectToken) -> str | None:
+        if token.subject_id is not None:
+            return vault.resolve("user", token.subject_id)
+        return vault.resolve("anonymous", token.anonymous_id or "")
+
+    return Hub(
+        messages=interventions.inbox,
+        identify=identify,
+        secret=settings.tokens.secret,
+        now=wall_clock,
+        log_time=interventions.now,
+        origins=settings.ingest.cors_origins,
+        sent=lambda message, now: interventions.inbox.shown(message.id, now),
+    )
+
+
+def _watch(settings: Settings) -> Watch:
+    def opened(name: str) -> SqliteLog:
+        return SqliteLog(settings.data / name, read_only=True)
+
+    return Watch(
+        lambda: opened("gateway.db"),
+        lambda: opened("worker.db"),
+        cursor=CURSOR,
+        monotonic=monotonic,
+    )
+
+
+def _routes(hub: Hub | None, console: App) -> App:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path")
+        if path == METRICS_PATH:
+            body, content_type = exposition()
+            await respond(send, Response(200, body, content_type), {})
+        elif path != STREAM:
+            await console(scope, receive, send)
+        elif hub is not None:
+            await hub(scope, receive, send)
+        else:
+            refuse = Refuse(501, "no-token-secret", "set [tokens] secret to open event streams")
+            await respond(send, problem(refuse), {})
+
+    return app
+
+
+async def _serve(
+    settings: Settings, app: App, hub: Hub | None, interventions: Interventions, stop: asyncio.Event
+) -> None:
+    bound = listen(settings.server.host, settings.server.app_port)
+    host, port = bound.getsockname()[:2]
+    address = settings.data / "app.address"
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    server = Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    working = asyncio.create_task(interventions.run())
+    reloading = asyncio.create_task(_reload(settings, interventions, stop))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        address.write_text(f"http://{host}:{port}")
+        _log.info("carrying out", address=f"{host}:{port}")
+        await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        address.unlink(missing_ok=True)
+        if hub is not None:
+            hub.close()
+        interventions.stop()
+        server.should_exit = True
+        stop.set()
+        await asyncio.gather(serving, working, reloading)
+        await stopping
+
+
+async def _reload(settings: Settings, interventions: Interventions, stop: asyncio.Event) -> None:
+    """Use changed runbooks; broken ones leave the last good ones in use."""
+    seen = _stamp(settings)
+    while not await _within(stop, WATCH_EVERY):
+        now = _stamp(settings)
+        if now == seen:
+            continue
+        seen = now
+        try:
+            interventions.use(_runbooks(settings))
+            _log.info("runbooks reloaded")
+        except ForestallError as error:
+            _log.error("runbooks have mistakes; the last good ones stay", problems=str(error))
+
+
+def _stamp(settings: Settings) -> list[tuple[str, int]]:
+    folder = settings.runbooks
+    files = sorted(folder.rglob("*.md")) if folder is not None else []
+    return [(str(file), file.stat().st_mtime_ns) for file in files]
+
+
+def _runbooks(settings: Settings) -> Runbooks:
+    return load_runbooks(settings.runbooks) if settings.runbooks else {}
+
+
+async def _exist(paths: tuple[Path, ...], stop: asyncio.Event) -> bool:
+    while not all(path.exists() for path in paths):
+        if await _within(stop, 0.02):
+            return False
+    return True
+
+
+async def _within(stop: asyncio.Event, seconds: float) -> bool:
+    """Whether ``stop`` is set before so many seconds have passed."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await stop.wait()
+    except TimeoutError:
+        return False

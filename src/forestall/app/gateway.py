@@ -1,0 +1,36 @@
+"""The gateway process: the front door, and the way to the app process behind it."""
+
+import asyncio
+from collections.abc import Callable
+
+from forestall.app.figures import WorkerFigures
+from forestall.app.relay import relay_to
+from forestall.ingest.past import acts_in
+from forestall.ingest.serve import build_gateway, listen, serve_gateway
+from forestall.kernel.settings import Settings
+from forestall.kernel.telemetry import METRICS
+
+
+async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
+    """Accept events until ``stop``. Raises ``AddressInUse`` and what ``build_gateway`` raises."""
+    bound = listen(settings.server.host, settings.server.port)
+    METRICS.register(WorkerFigures(settings))
+    built = build_gateway(
+        settings,
+        acts_of=acts_in(settings.data / "worker.db"),
+        fallback=relay_to(app_address(settings)),
+    )
+    await serve_gateway(built, bound, stop)
+
+
+def app_address(settings: Settings) -> Callable[[], str | None]:
+    """Where the app process says it listens."""
+    path = settings.data / "app.address"
+
+    def address() -> str | None:
+        try:
+            return path.read_text()
+        except FileNotFoundError:
+            return None
+
+    return address

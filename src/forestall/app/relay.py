@@ -1,0 +1,92 @@
+"""One address for everything: what the gateway does not serve is relayed to the app process.
+
+A small reverse proxy as bare ASGI, for the console and the event streams. It streams, adds no
+buffering, and closes the other side when one side goes.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+
+from forestall.ingest.exchange import App, Receive, Refuse, Scope, Send, problem, respond
+
+_TIMEOUT = httpx.Timeout(10.0, read=None, pool=None)
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+_HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te"})
+RETRY = {"Retry-After": "1"}
+
+
+def relay_to(address: Callable[[], str | None], limit: int = 64_000) -> App:
+    """An app that asks the server at ``address()`` (a base URL, or none while it is not up).
+
+    Request bodies over ``limit`` bytes are refused.
+    """
+    client = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, trust_env=False)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        base = address()
+        try:
+            if base is None:
+                raise Refuse(503, "app-down", "the app process is starting; try again", RETRY)
+            request = client.build_request(
+                scope["method"],
+                f"{base}{scope['raw_path'].decode('latin-1')}",
+                params=scope["query_string"].decode("latin-1") or None,
+                headers=[pair for pair in scope["headers"] if pair[0] not in _HOP_BY_HOP],
+                content=await _body(receive, limit),
+            )
+            await _exchange(client, request, receive, send)
+        except Refuse as refuse:
+            await respond(send, problem(refuse), {})
+
+    return app
+
+
+async def _body(receive: Receive, limit: int) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise Refuse(413, "body-too-large", f"at most {limit:,} bytes go here")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+async def _exchange(
+    client: httpx.AsyncClient, request: httpx.Request, receive: Receive, send: Send
+) -> None:
+    try:
+        response = await client.send(request, stream=True)
+    except httpx.TransportError:
+        raise Refuse(503, "app-down", "the app process is not up; try again", RETRY) from None
+    try:
+        headers = [pair for pair in response.headers.raw if pair[0].lower() not in _HOP_BY_HOP]
+        await send(
+            {"type": "http.response.start", "status": response.status_code, "headers": headers}
+        )
+        pump = asyncio.create_task(_pump(response, send))
+        gone = asyncio.create_task(_disconnected(receive))
+        _, pending = await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+    finally:
+        await response.aclose()
+
+
+async def _pump(response: httpx.Response, send: Send) -> None:
+    try:
+        async for chunk in response.aiter_raw():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except httpx.TransportError:
+        pass
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

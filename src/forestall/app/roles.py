@@ -1,0 +1,118 @@
+"""Running one process of the three, from its settings to its last breath."""
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+
+from forestall.app.effects import run_app
+from forestall.app.gateway import run_gateway
+from forestall.app.supervisor import orphaned, supervise
+from forestall.app.worker import run_worker
+from forestall.contracts.errors import ForestallError
+from forestall.kernel.clock import monotonic
+from forestall.kernel.settings import load_settings
+from forestall.kernel.telemetry import set_up_logging, set_up_tracing
+from forestall.policy.deployment import read_deployment
+
+Role = Literal["gateway", "worker", "app"]
+ORPHAN_EVERY = 0.5
+LOCK_PATIENCE = 5.0
+
+_log = structlog.get_logger("serve")
+
+
+class DataFolderInUse(ForestallError):
+    """Another process of the same role works in the data folder; stop it first."""
+
+    code = "data-folder-in-use"
+    exit_code = 2
+
+
+def serve(config: Path, role: Role | None) -> int:
+    """Run a role, or all of them supervised, until SIGTERM or SIGINT; the exit code.
+
+    Raises ``ForestallError`` where the deployment cannot be used.
+    """
+    set_up_logging("console" if sys.stderr.isatty() else "json")
+    settings = load_settings(config)
+    stop = threading.Event()
+    if role is None:
+        read_deployment(config)
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _on_signals(stop.set)
+        with _alone(settings.data / "serve.lock"):
+            _log.info(
+                "serving",
+                at=f"http://{settings.server.host}:{settings.server.port}",
+                config=str(config),
+            )
+            return supervise(config, stop)
+    set_up_tracing(os.environ, role)
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(settings.data / f"{role}.lock"):
+        match role:
+            case "worker":
+                _on_signals(stop.set)
+                gone = orphaned()
+                run_worker(config, settings, lambda pause: stop.wait(pause) or gone())
+            case "gateway":
+                asyncio.run(_until_told(lambda event: run_gateway(settings, event)))
+            case "app":
+                asyncio.run(_until_told(lambda event: run_app(settings, event)))
+    return 0
+
+
+async def _until_told(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    watching = asyncio.create_task(_watch_parent(stop))
+    try:
+        await run(stop)
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+async def _watch_parent(stop: asyncio.Event) -> None:
+    gone = orphaned()
+    while not gone():
+        await asyncio.sleep(ORPHAN_EVERY)
+    stop.set()
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock at ``path``; waits a moment for a former holder that is just finishing."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        deadline = monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if monotonic() > deadline:
+                    raise DataFolderInUse(
+                        f"{path.parent}: another server works in this data folder; stop it first"
+                    ) from None
+                threading.Event().wait(0.05)
+        yield
+    finally:
+        os.close(handle)
