@@ -29,7 +29,7 @@ from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND
 from forestall.contracts.intervention import Case, Message
 from forestall.kernel.clock import wall_clock
 from forestall.kernel.settings import Webhook
-from forestall.kernel.telemetry import parse_traceparent
+from forestall.kernel.telemetry import METRICS, parse_traceparent
 
 pytestmark = pytest.mark.anyio
 
@@ -337,9 +337,11 @@ async def test_failing_for_long_parks_and_unparking_starts_afresh() -> None:
         bench.wall += HOUR
         await bench.send()
         assert (await bench.send()).reason == "parked"
+        assert METRICS.get_sample_value("forestall_webhook_parked", {"endpoint": "crm"}) == 1
         assert unpark("crm", bench.health)
         assert not unpark("crm", bench.health)
         assert (await bench.send()).reason == "refused"
+        assert METRICS.get_sample_value("forestall_webhook_parked", {"endpoint": "crm"}) == 0
 
 
 async def test_a_success_forgets_the_failures() -> None:

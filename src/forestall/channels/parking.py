@@ -12,6 +12,9 @@ import msgspec
 from forestall.contracts.instants import HOUR
 from forestall.kernel.database import open_database
 
+HEALTH_FILE = "endpoints.db"
+"""Where in the data folder a server keeps the health of its endpoints."""
+
 
 class Health(msgspec.Struct, frozen=True):
     """How an endpoint does: failed deliveries in a row, since when, and whether it is parked.

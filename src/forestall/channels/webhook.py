@@ -109,11 +109,13 @@ class WebhookChannel:
     ) -> Delivery:
         if not _KEY.fullmatch(key):
             raise ValueError(f"{key!r} cannot be a webhook-id: 1 to 256 visible ASCII characters")
+        parked = self._health.load(self.name).parked is not None
+        PARKED.labels(self.name).set(parked)
         if len(body) > LARGEST_REQUEST:
             delivery = Delivery(
                 outcome="failed", reason="too-large", detail=f"{len(body)} bytes of JSON"
             )
-        elif self._health.load(self.name).parked is not None:
+        elif parked:
             detail = f"[webhooks.{self.name}] is parked; mend the endpoint, then unpark it"
             delivery = Delivery(outcome="failed", reason="parked", detail=detail, again=True)
         else:
@@ -212,7 +214,6 @@ def unpark(name: str, store: HealthStore) -> bool:
     """Believe in an endpoint again, as somebody has mended it; whether it was parked."""
     was = store.load(name).parked is not None
     store.save(name, Health())
-    PARKED.labels(name).set(0)
     return was
 
 

@@ -19,6 +19,7 @@ from forestall.cli import (
     policy,
     quarantine,
     serve,
+    webhooks,
 )
 from forestall.contracts.errors import ForestallError
 
@@ -55,6 +56,7 @@ app.add_typer(contracts.app, name="contracts")
 app.add_typer(log.app, name="log")
 app.add_typer(interventions.app, name="interventions")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 def main() -> None:
