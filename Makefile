@@ -3,16 +3,17 @@
 #   make test    the tests                                      (ARGS="tests/unit -k feature")
 #   make check   formatting, lint, types, imports, dependencies
 #   make bench   the benchmarks
+#   make docs    write the reference of the commands from their help
 #   make lock    pin the newest packages that fit pyproject.toml
 
 BIN := .venv/bin
 ARGS ?=
 JOBS ?= 2
 
-.PHONY: help demo test check bench lock setup clean
+.PHONY: help demo test check bench docs lock setup clean
 
 help:
-	@sed -n '2,6s/^#   //p' Makefile
+	@sed -n '2,7s/^#   //p' Makefile
 
 setup:
 	@PYTHON="$(PYTHON)" scripts/setup.sh
@@ -32,6 +33,9 @@ check: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+docs: setup
+	$(BIN)/python -m scripts.command_reference
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --group dev --extra parquet --universal --python-version 3.11 \
