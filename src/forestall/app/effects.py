@@ -1,8 +1,8 @@
 """The app process: carries out interventions, holds the event streams, shows the console."""
 
 import asyncio
-from contextlib import AsyncExitStack
-from pathlib import Path
+import sqlite3
+from contextlib import AsyncExitStack, suppress
 
 import httpx
 import structlog
@@ -26,6 +26,7 @@ from forestall.kernel.clock import chance, monotonic, random_id, wall_clock
 from forestall.kernel.database import open_database
 from forestall.kernel.settings import Settings
 from forestall.kernel.telemetry import exposition
+from forestall.log.port import LogMissing
 from forestall.log.sqlite import SqliteLog
 from forestall.privacy.door import Door
 from forestall.privacy.keys import load_keys
@@ -42,7 +43,7 @@ _log = structlog.get_logger("app")
 async def run_app(settings: Settings, stop: asyncio.Event) -> None:
     """Carry out what is decided until ``stop``."""
     data = settings.data
-    if not await _exist((data / "gateway.db", data / "worker.db"), stop):
+    if not await _laid(settings, stop):
         return
     async with AsyncExitStack() as stack:
         signals = SqliteLog(data / "gateway.db", read_only=True)
@@ -211,11 +212,15 @@ def _runbooks(settings: Settings) -> Runbooks:
     return load_runbooks(settings.runbooks) if settings.runbooks else {}
 
 
-async def _exist(paths: tuple[Path, ...], stop: asyncio.Event) -> bool:
-    while not all(path.exists() for path in paths):
-        if await _within(stop, 0.02):
-            return False
-    return True
+async def _laid(settings: Settings, stop: asyncio.Event) -> bool:
+    """Wait until the other two have laid their files; false if stopped before."""
+    while not await _within(stop, 0.02):
+        with suppress(LogMissing, sqlite3.OperationalError):
+            SqliteLog(settings.data / "worker.db", read_only=True).close()
+            with Door(settings.data / "gateway.db") as door:
+                door.state("")
+            return True
+    return False
 
 
 async def _within(stop: asyncio.Event, seconds: float) -> bool:

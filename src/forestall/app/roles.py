@@ -58,7 +58,7 @@ def serve(config: Path, role: Role | None) -> int:
             return supervise(config, stop)
     set_up_tracing(os.environ, role)
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _alone(settings.data / f"{role}.lock"):
+    with _alone(settings.data / f"serve-{role}.lock"):
         match role:
             case "worker":
                 _on_signals(stop.set)

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from forestall.contracts.errors import ForestallError
 from forestall.decide.stage import Stage
 from forestall.kernel.clock import monotonic
 from forestall.kernel.settings import Settings
+from forestall.log.port import LogMissing
 from forestall.log.sqlite import SqliteLog
 from forestall.policy.deployment import Wanted, fingerprint, read_deployment
 
@@ -89,7 +91,7 @@ def _obey(stage: Stage, files: Files) -> None:
 
 
 def _await_log(path: Path, stopped: Callable[[float], bool]) -> SqliteLog | None:
-    while not path.exists():
-        if stopped(0.02):
-            return None
-    return SqliteLog(path, read_only=True)
+    while not stopped(0.02):
+        with suppress(LogMissing):
+            return SqliteLog(path, read_only=True)
+    return None
