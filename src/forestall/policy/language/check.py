@@ -92,13 +92,16 @@ def _types(one: Examined, around: Surroundings) -> Iterator[Problem]:
         for name in types:
             if not EVENT_TYPE.fullmatch(name) or name in catalogue.types:
                 continue
-            places = [n.place for n in nodes if isinstance(n, Scalar) and n.value == name]
-            yield one.problem(
-                places[0] if places else one.located.place(*path),
-                "unknown-type",
-                f"the catalogue has no event type `{name}`",
-                did_you_mean(name, catalogue.types),
+            place = next(
+                (n.place for n in nodes if isinstance(n, Scalar) and n.value == name), None
             )
+            if place is not None:
+                yield one.problem(
+                    place,
+                    "unknown-type",
+                    f"the catalogue has no event type `{name}`",
+                    did_you_mean(name, catalogue.types),
+                )
 
 
 def _event_fields(one: Examined, around: Surroundings) -> Iterator[Problem]:
@@ -250,12 +253,13 @@ def _known(
     name: str,
     known: frozenset[str] | None,
 ) -> Iterator[Problem]:
-    if known is None or name in known:
+    node = one.located.node(*path)
+    if known is None or name in known or not isinstance(node, Scalar) or node.value != name:
         return
     names = ", ".join(f"`{word}`" for word in sorted(known))
     hint = did_you_mean(name, known) or (f"there is {names}" if names else "there is none")
     message = f"there is no {what} `{name}`"
-    yield one.problem(one.located.place(*path), f"unknown-{what}", message, hint)
+    yield one.problem(node.place, f"unknown-{what}", message, hint)
 
 
 def _templates(one: Examined, _around: Surroundings) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """Everything in a policy that names something: event types, and what expressions and templates read."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
@@ -69,17 +69,20 @@ class Examined(msgspec.Struct, frozen=True):
 
     def inside(self, site: Site, offset: int) -> Place:
         """The place in the file of an offset in a site's text."""
-        node = self.located.node(*site.path)
-        if isinstance(node, Scalar):
-            return self.located.source.inside(node, offset)
-        return self.located.place(*site.path)
+        return self.located.source.inside(cast("Scalar", self.located.node(*site.path)), offset)
 
 
 def examine(located: Located) -> Examined:
     """A policy with what it names."""
-    sites = tuple(_sites(located))
+    sites = tuple(site for site in _sites(located) if _stands(located, site))
     readings = tuple(reading for site in sites for reading in _readings(site))
     return Examined(located, _named_types(located), sites, readings)
+
+
+def _stands(located: Located, site: Site) -> bool:
+    """Whether the site's text is where it should be: a step that is no step shifts the others."""
+    node = located.node(*site.path)
+    return isinstance(node, Scalar) and node.value == site.source
 
 
 def _step_paths(when: When) -> list[NodePath]:
