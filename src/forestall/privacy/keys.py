@@ -39,7 +39,7 @@ class Box:
         """The plain bytes. Raises ``VaultLocked`` where key or context is another."""
         try:
             return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], context)
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise VaultLocked(
                 "the vault was sealed with another master.key, or its file is damaged;"
                 " restore master.key from the backup that belongs to this data folder"

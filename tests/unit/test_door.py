@@ -1,0 +1,92 @@
+"""The door: the later statement stands, and of equals the stricter."""
+
+import sqlite3
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from forestall.kernel.database import open_database
+from forestall.privacy import door
+from forestall.privacy.door import Consent, Door, DoorState, OptOut
+
+
+@pytest.fixture
+def connection() -> sqlite3.Connection:
+    opened = sqlite3.connect(":memory:", isolation_level=None)
+    door.lay(opened)
+    return opened
+
+
+def test_order_of_arrival_does_not_matter(connection: sqlite3.Connection) -> None:
+    said = [
+        ("forestall.optout", 5, {}),
+        ("forestall.optin", 5, {}),
+        ("forestall.optin", 4, {}),
+        ("forestall.consent.granted", 7, {"purpose": "support"}),
+        ("forestall.consent.withdrawn", 6, {"purpose": "support"}),
+        ("forestall.consent.withdrawn", 3, {"purpose": "ads"}),
+        ("forestall.consent.granted", 3, {"purpose": "ads"}),
+        ("forestall.consent.granted", 9, {}),
+        ("forestall.ticket.opened", 9, {"purpose": "ads"}),
+    ]
+    for number, order in enumerate(permutations(said, len(said))):
+        if number % 5000:
+            continue
+        for type_, time, data in order:
+            door.note(connection, str(number), type_, time, data)
+        assert door.read(connection, str(number)) == DoorState(
+            OptOut(True, 5), {"support": Consent(True, 7), "ads": Consent(False, 3)}
+        )
+    connection.close()
+
+
+def test_joining_takes_the_stricter_side(connection: sqlite3.Connection) -> None:
+    for subject, out, time in (("a", "optout", 5), ("b", "optin", 9)):
+        door.note(connection, subject, f"forestall.{out}", time, {})
+    for subject, purpose, said, time in (
+        ("a", "support", "withdrawn", 1),
+        ("b", "support", "granted", 8),
+        ("a", "ads", "granted", 1),
+        ("b", "ads", "withdrawn", 0),
+        ("a", "new", "granted", 2),
+        ("a", "both", "granted", 2),
+        ("b", "both", "granted", 1),
+    ):
+        door.note(connection, subject, f"forestall.consent.{said}", time, {"purpose": purpose})
+    door.join(connection, "a", "b")
+    assert door.read(connection, "b") == DoorState(
+        OptOut(True, 5),
+        {
+            "support": Consent(False, 1),
+            "ads": Consent(False, 0),
+            "new": Consent(True, 2),
+            "both": Consent(True, 2),
+        },
+    )
+    door.join(connection, "nobody", "b")
+    door.join(connection, "b", "empty")
+    assert door.read(connection, "empty") == door.read(connection, "b")
+    connection.close()
+
+
+def test_what_a_state_allows() -> None:
+    granted = DoorState(None, {"support": Consent(True, 1)})
+    assert granted.allows("support", require_consent=True)
+    assert not granted.allows("ads", require_consent=True)
+    assert granted.allows("ads", require_consent=False)
+    out = DoorState(OptOut(True, 1), {"support": Consent(True, 1)})
+    assert not out.allows("support", require_consent=False)
+    assert not DoorState(OptOut(False, 1)).opted_out
+
+
+def test_another_process_reads_what_was_committed(tmp_path: Path) -> None:
+    writer = open_database(tmp_path / "g.db")
+    door.lay(writer)
+    with Door(tmp_path / "g.db") as reader:
+        assert reader.state("s") == DoorState()
+        door.note(writer, "s", "forestall.optout", 1, {})
+        assert reader.state("s").opted_out
+    writer.close()
+    with pytest.raises(sqlite3.OperationalError):
+        Door(tmp_path / "missing.db")
