@@ -255,7 +255,7 @@ def test_the_playbook_names_what_there_is(around: Surroundings) -> None:
         "8:28 error unknown-field: `event.data.amuont` is not a field of payment.declined | did you mean `amount`?",
         "8:63 error unknown-channel: there is no channel `fax` | there is `crm`, `inapp`",
         "9:28 error bad-template: '{{' has no partner",
-        "10:24 error unknown-queue: there is no queue `billing` | there is `payments`, `shipping`",
+        "10:25 error unknown-queue: there is no queue `billing` | there is `payments`, `shipping`",
     ]
 
 
