@@ -178,10 +178,11 @@ def get_field(name: str, value: Any, zone: Any = "UTC") -> int:
         return _duration_field(name, value.nanos)
     if value.__class__ is not Timestamp or zone.__class__ is not str:
         raise TypeError(name)
+    place = UTC if zone == "UTC" else _zone(zone)
     if name == "getMilliseconds":
         return int(value.nanos % SECOND // 1_000_000)
     moment = _EPOCH + timedelta(seconds=value.nanos // SECOND)
-    return int(_FIELDS[name](moment if zone == "UTC" else moment.astimezone(_zone(zone))))
+    return int(_FIELDS[name](moment.astimezone(place)))
 
 
 def _duration_field(name: str, nanos: int) -> int:

@@ -366,7 +366,9 @@ class _Translator:
             own = len(args) - len(node.args)
             least, most = function.least - own, function.most - own
             wanted = str(least) if least == most else f"{least} or {most}"
-            self.fail(node, f"{function.name}() takes {wanted} arguments, not {len(node.args)}")
+            plural = "" if wanted == "1" else "s"
+            message = f"{function.name}() takes {wanted} argument{plural}, not {len(node.args)}"
+            self.fail(node, message)
         last = args[-1]
         if isinstance(last, Literal) and last.value.__class__ is str:
             folded = self.folded(node, function, args, last)
