@@ -1,0 +1,202 @@
+"""The whole server: three processes under one supervisor, from a request to a message."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import jwt
+import pytest
+from running import SECRET, Server, cloud_event, running, until
+
+TWICE = """
+apiVersion: forestall/v1
+kind: Policy
+metadata: {name: declined, title: Help with declined cards, owner: payments}
+spec:
+  when: {sequence: [{event: payment.declined, times: 2}], within: 10m}
+  playbook:
+    - guide: {text: "Try another card", channel: inapp}
+"""
+
+
+def declined(number: int, subject: str) -> dict[str, object]:
+    return cloud_event(number, "payment.declined", subject, data={})
+
+
+def token(subject: str) -> str:
+    return jwt.encode({"sub": subject, "exp": int(time.time()) + 600}, SECRET, "HS256")
+
+
+def messages(server: Server, subject: str, count: int) -> list[dict[str, object]]:
+    """The first ``count`` messages on the subject's event stream."""
+    found: list[dict[str, object]] = []
+    parameters = {"token": token(subject)}
+    with httpx.stream(
+        "GET", f"{server.client.base_url}/v1/stream", params=parameters, timeout=20
+    ) as stream:
+        assert stream.status_code == 200
+        event = ""
+        for line in stream.iter_lines():
+            if line.startswith("event:"):
+                event = line.removeprefix("event:").strip()
+            if line.startswith("data:") and event == "message":
+                found.append(json.loads(line.removeprefix("data:")))
+                if len(found) == count:
+                    return found
+    raise AssertionError(found)
+
+
+def test_a_customer_in_trouble_gets_a_message(tmp_path: Path) -> None:
+    with running(tmp_path, {"declined.yaml": TWICE}) as server:
+        answer = server.send([declined(1, "alice"), declined(2, "alice"), declined(3, "bob")])
+        assert answer.status_code == 202
+        assert [entry["verdict"] for entry in answer.json()["verdicts"]] == ["accepted"] * 3
+        (message,) = messages(server, "alice", 1)
+        assert message["body"] == "Try another card"
+        until(lambda: server.overview()["interventions"]["by_state"].get("shown") == 1)
+
+        explained = server.run("explain", "--subject", "alice", "--policy", "declined", "--json")
+        assert json.loads(explained.stdout)["decision"]["outcome"] == "intervene"
+        why_not = server.run("explain", "--subject", "bob", "--policy", "declined", "--json")
+        found = json.loads(why_not.stdout)
+        assert found["decision"] is None
+        assert found["progress"][0]["reached"] == 1
+        assert "payment.declined" in found["progress"][0]["missing"]
+        assert server.run("explain", "--subject", "carol", "--policy", "declined").returncode == 1
+
+        metrics = server.client.get("/metrics").text
+        assert "forestall_decide_pending_events 0.0" in metrics
+
+
+def test_policies_change_while_it_runs_and_broken_ones_do_not_count(tmp_path: Path) -> None:
+    with running(tmp_path, {"declined.yaml": TWICE}) as server:
+        server.send([declined(1, "alice")])
+        until(server.settled)
+        file = server.policies / "declined.yaml"
+        file.write_text(TWICE.replace("within: 10m", "within 10m"))
+        until(lambda: "forestall_policies_broken 1.0" in server.client.get("/metrics").text)
+        assert "declined.yaml" in server.log.read_text()
+        server.send([declined(2, "alice")])
+        until(lambda: server.overview()["decisions"] == 1)
+
+        file.write_text(TWICE.replace("times: 2", "times: 1"))
+        until(lambda: "forestall_policies_broken 0.0" in server.client.get("/metrics").text)
+        server.send([declined(3, "dora")])
+        until(lambda: server.overview()["decisions"] == 2)
+        until(server.settled)
+        server.stop()
+        assert _as_deployed(server) == _deployed(server)
+
+
+def _deployed(server: Server) -> list[str]:
+    """Ids of the decisions in the log, in order for each subject."""
+    tail = server.run("log", "tail", "--stream", "decisions", "-n", "100000", "--json")
+    entries = [json.loads(line) for line in tail.stdout.splitlines()]
+    return sorted(entry["id"] for entry in entries)
+
+
+def _as_deployed(server: Server) -> list[str]:
+    out = server.folder / "again.ndjson"
+    ran = server.run("backtest", str(server.data), "--as-deployed", "--out", str(out))
+    assert ran.returncode == 0, ran.stderr
+    return sorted(json.loads(line)["id"] for line in out.read_text().splitlines())
+
+
+@pytest.mark.timeout(300)
+def test_nothing_acknowledged_is_lost_and_nobody_is_told_twice(tmp_path: Path) -> None:
+    """20,000 events while each process in turn is killed with -9, ten times in all."""
+    subjects = 500
+    with running(tmp_path, {"declined.yaml": TWICE}) as server:
+        acknowledged: list[str] = []
+        kills = iter(["gateway", "worker", "app"] * 3 + ["worker"])
+        for batch in range(200):
+            events = [
+                declined(number, f"customer-{number % subjects}")
+                for number in range(batch * 100, batch * 100 + 100)
+            ]
+            if batch % 20 == 10:
+                server.kill(next(kills))
+            acknowledged += _send_until_acknowledged(server, events)
+        assert next(kills, None) is None
+        assert len(acknowledged) == 20_000
+        until(server.settled, 60)
+        until(lambda: server.overview()["interventions"]["by_state"].get("started") == subjects, 60)
+        told = messages(server, "customer-7", 1)
+        assert len(told) == 1
+        assert server.stop() == 0
+
+        tail = server.run("log", "tail", "-n", "100000", "--json")
+        ids = [json.loads(line)["id"] for line in tail.stdout.splitlines()]
+        sent = [one for one in ids if one.startswith("e")]
+        assert len(sent) == len(set(sent))
+        assert set(sent) >= set(acknowledged)
+        decided = _deployed(server)
+        assert len(decided) == len(set(decided))
+        assert decided == _as_deployed(server)
+        starts = server.run("interventions", "list", "--limit", "10000", "--json")
+        assert len(json.loads(starts.stdout)) == subjects
+
+
+def _send_until_acknowledged(server: Server, events: list[dict[str, object]]) -> list[str]:
+    def sent() -> list[str]:
+        try:
+            answer = server.send(events)
+        except httpx.TransportError:
+            return []
+        if answer.status_code != 202:
+            return []
+        verdicts = answer.json()["verdicts"]
+        assert {entry["verdict"] for entry in verdicts} <= {"accepted", "duplicate"}
+        return [entry["id"] for entry in verdicts]
+
+    found: list[str] = until(sent)
+    return found
+
+
+def test_it_stops_cleanly_and_starts_where_it_was(tmp_path: Path) -> None:
+    with running(tmp_path, {"declined.yaml": TWICE}) as server:
+        server.send([declined(1, "alice")])
+        until(server.settled)
+        assert server.stop() == 0
+        server.start()
+        server.send([declined(2, "alice")])
+        until(lambda: server.overview()["decisions"] == 1)
+
+
+def test_a_second_server_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path, {"declined.yaml": TWICE}) as server:
+        second = server.run("serve", "--config", str(server.config))
+        assert second.returncode == 2
+        assert "stop it first" in second.stderr
+
+
+def test_processes_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
+    with running(tmp_path, {"declined.yaml": TWICE}) as server:
+        children = server.children().values()
+        assert server.process is not None
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait()
+        until(lambda: not any(_alive(pid) for pid in children))
+        server.start()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_a_deployment_with_mistakes_does_not_start(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    (server.policies / "p.yaml").write_text("kind: Policy\n")
+    refused = server.run("serve", "--config", str(server.config))
+    assert refused.returncode == 1
+    assert "p.yaml:1:1" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    missing = server.run("serve", "--config", "nowhere.toml")
+    assert missing.returncode == 2
+    assert "nowhere.toml" in missing.stderr

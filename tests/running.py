@@ -1,0 +1,168 @@
+"""A real server for tests: ``forestall serve`` on free ports of loopback, in a folder of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105
+SETTINGS = """
+[server]
+port = {port}
+[policies]
+folder = "policies"
+[tokens]
+secret = "{secret}"
+[[keys]]
+name = "backend"
+key = "server-key"
+origin = "server"
+[[keys]]
+name = "web"
+key = "browser-key"
+origin = "browser"
+"""
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(holds: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """The first truthy answer of ``holds``; fails the test if there is none in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = holds()
+        if answer:
+            return answer
+        time.sleep(0.01)
+    raise AssertionError(f"not within {seconds} s: {holds}")
+
+
+class Server:
+    """One supervised server. ``client`` sends with the server key."""
+
+    def __init__(self, folder: Path, more: str = "") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.config = folder / "forestall.toml"
+        self.policies = folder / "policies"
+        self.policies.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(SETTINGS.format(port=self.port, secret=SECRET) + more)
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}", auth=("server-key", ""), timeout=10
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = folder / "serve.log"
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return self.folder / "data"
+
+    def start(self) -> None:
+        """Start it and wait until all three processes work."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "forestall", "serve", "--config", str(self.config)],
+                stdout=log,
+                stderr=log,
+            )
+        until(self.ready, 60)
+
+    def ready(self) -> bool:
+        """Whether it accepts, decides and carries out."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            overview = self.client.get("/console/overview.json")
+            return self.client.get("/readyz").status_code == overview.status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> int:
+        """Stop it as an init system would; the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def children(self) -> dict[str, int]:
+        """Process ids by role."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found = {}
+        for pid in children.read_text().split():
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"--role" in words:
+                found[words[words.index(b"--role") + 1].decode()] = int(pid)
+        return found
+
+    def kill(self, role: str) -> None:
+        """Kill one process with -9 and wait until the supervisor has put another in its place."""
+        old = until(lambda: self.children().get(role))
+        os.kill(old, signal.SIGKILL)
+        until(lambda: self.children().get(role) not in (None, old))
+
+    def send(self, events: Sequence[dict[str, Any]]) -> httpx.Response:
+        """Send CloudEvents in one batch."""
+        return self.client.post(
+            "/v1/events",
+            json=list(events),
+            headers={"content-type": "application/cloudevents-batch+json"},
+        )
+
+    def overview(self) -> dict[str, Any]:
+        """What the console is told."""
+        found: dict[str, Any] = self.client.get("/console/overview.json").json()
+        return found
+
+    def settled(self) -> bool:
+        """Whether everything accepted is decided."""
+        return bool(self.overview()["settled"])
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``forestall`` with ``arguments`` beside the server, in its folder."""
+        command = [sys.executable, "-m", "forestall", *arguments]
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
+        )
+
+
+@contextmanager
+def running(folder: Path, policies: dict[str, str], more: str = "") -> Iterator[Server]:
+    """A running server with these policy files; stopped and checked for tracebacks at the end."""
+    server = Server(folder, more)
+    for name, text in policies.items():
+        (server.policies / name).write_text(text)
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            assert server.stop() == 0, server.log.read_text()
+        server.client.close()
+    assert "Traceback" not in server.log.read_text(), server.log.read_text()
+
+
+def cloud_event(number: int, event_type: str, subject: str, **more: Any) -> dict[str, Any]:
+    """A CloudEvent with a time of its own."""
+    return {
+        "specversion": "1.0",
+        "id": f"e{number}",
+        "source": "test",
+        "type": event_type,
+        "subject": subject,
+        **more,
+    }
