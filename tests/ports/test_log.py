@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from forestall.kernel.database import open_database
 from forestall.log.memory import Crash, MemoryLog
-from forestall.log.port import Append, Log, LogFull, LogMissing, LogUnreadable, OutOfOrder
+from forestall.log.port import Append, Log, LogBusy, LogFull, LogMissing, LogUnreadable, OutOfOrder
 from forestall.log.sqlite import SqliteLog
 
 
@@ -329,6 +329,15 @@ class TestSqliteLog(LogSuite):
     def test_a_missing_folder_is_told_clearly(self, tmp_path: Path) -> None:
         with pytest.raises(LogUnreadable, match="no-such-folder"):
             SqliteLog(tmp_path / "no-such-folder" / "log.db")
+
+    def test_a_second_writer_at_the_same_time_is_told(self) -> None:
+        with closing(SqliteLog(self.path)) as log, closing(SqliteLog(self.path)) as second:
+            second._connection.execute("PRAGMA busy_timeout = 0")
+            with log.transaction():
+                log.commit([batch()])
+                with pytest.raises(LogBusy, match="another process"):
+                    second.commit([batch()])
+            assert list(second.commit([batch()])) == [2]
 
     def test_a_stream_needs_a_plain_name(self) -> None:
         with closing(SqliteLog(self.path)) as log:

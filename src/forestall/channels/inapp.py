@@ -182,7 +182,7 @@ class Hub:
     ) -> None:
         if b"origin" in headers and not cross:
             raise _Refused(403, "origin-not-allowed", "pages of this origin may not connect")
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=20))
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         token = self._token(headers.get(b"authorization"), query.get("token"))
         last_id = headers.get(b"last-event-id") or query.get("last_event_id") or None
         wait = {"retry-after": "5"}

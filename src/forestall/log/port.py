@@ -20,6 +20,12 @@ class OutOfOrder(ForestallError):
     code = "log-out-of-order"
 
 
+class LogBusy(ForestallError):
+    """Another process is writing this log, which has one writer at a time; nothing was kept."""
+
+    code = "log-busy"
+
+
 class LogMissing(ForestallError):
     """There is no log at that path yet; the process that writes it creates it when it starts."""
 

@@ -15,7 +15,15 @@ from typing import Any
 import msgspec
 
 from forestall.kernel.database import open_database
-from forestall.log.port import Append, Batch, LogFull, LogMissing, LogUnreadable, OutOfOrder
+from forestall.log.port import (
+    Append,
+    Batch,
+    LogBusy,
+    LogFull,
+    LogMissing,
+    LogUnreadable,
+    OutOfOrder,
+)
 
 _APPLICATION_ID = 0x4653_544C
 _FORMAT = 1
@@ -325,6 +333,10 @@ class SqliteLog:
                 raise LogFull(
                     f"{self._path}: {error}; nothing was written. Free space on the disk and retry"
                 ) from error
+            if primary == sqlite3.SQLITE_BUSY:
+                raise LogBusy(
+                    f"{self._path}: another process is writing here; stop the second server"
+                ) from error
             if primary in _UNREADABLE:
                 raise LogUnreadable(
                     f"{self._path}: {error}; check the path and its permissions, or restore the"
@@ -341,6 +353,5 @@ def _hash(text: str, role: bytes) -> int:
 
 def _index(subjects: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
     """The hashed pairs, ascending, as the index wants to be written."""
-    return sorted(
-        (_hash(subject, b"subject"), _hash(identity, b"identity")) for subject, identity in subjects
-    )
+    hashes = {subject: _hash(subject, b"subject") for subject in {pair[0] for pair in subjects}}
+    return sorted((hashes[subject], _hash(identity, b"identity")) for subject, identity in subjects)
