@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(console, options.config, options.cache, options.summary, once=options.once)
     except (DemoFailed, ForestallError, history.HistoryMissing) as error:
-        Console(stderr=True).print(f"demo: {error}", style="red", markup=False)
+        Console(stderr=True).print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("\nStopped before the end.")
@@ -245,4 +245,6 @@ def _stay(console: Console, address: str, server: subprocess.Popen[bytes]) -> No
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main())
