@@ -12,7 +12,7 @@ import msgspec
 
 from forestall.contracts.catalogue import Catalogue, Contract
 from forestall.contracts.event import EMPTY_DATA, CloudEvent
-from forestall.contracts.instants import DAY, format_time, parse_time
+from forestall.contracts.instants import DAY, parse_time
 from forestall.contracts.shape import escape
 from forestall.ingest.letter import (
     CONTROL,
@@ -164,7 +164,7 @@ def sane_time(arrival: Arrival, _rules: Rules) -> Arrival:
         raise Refused(
             "time-out-of-range",
             "/time",
-            f"{format_time(time)} is before 2000 or more than a day ahead; check the clock",
+            f"{text} is before 2000 or more than a day ahead; check the clock",
         )
     return _with(arrival, time=time)
 

@@ -12,7 +12,7 @@ from forestall.ingest.sources.segment import Batch
 _any = msgspec.json.Decoder(msgspec.Raw)
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _segment = msgspec.json.Decoder(Batch)
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{},]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{},"]', re.DOTALL)
 
 
 def events(body: bytes, media_type: str, headers: Mapping[str, str]) -> list[bytes]:
@@ -101,6 +101,8 @@ def _cut(body: bytes) -> list[bytes]:
     found, depth, start = [], 0, len(body) - len(body.lstrip()) + 1
     for match in _TOKEN.finditer(body):
         token = match.group()
+        if token == b'"':
+            break
         if token in b"[{":
             depth += 1
         elif token in b"]}":

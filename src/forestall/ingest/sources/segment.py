@@ -77,7 +77,7 @@ _message = msgspec.json.Decoder(Message)
 
 def event_type(name: str) -> str:
     """``Payment Failed``, ``payment_failed`` and ``paymentFailed`` become ``payment.failed``."""
-    return ".".join(_WORDS.findall(_CASE.sub(" ", name))).lower()
+    return ".".join(_WORDS.findall(_CASE.sub(" ", name).lower()))
 
 
 def read(letter: Letter) -> CloudEvent:
