@@ -173,8 +173,10 @@ class Stage:
                 self._store.move(SIGNALS, upto)
                 self._store.move(DECISIONS, consumed)
         except BaseException:
+            self._carrier.rolled_back()
             self._reload()
             raise
+        self._carrier.committed()
         self._forget_ended()
         return True
 

@@ -1,0 +1,350 @@
+"""From the log to messages, intents and reports; cut off anywhere, nothing is doubled or lost."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flow.intervening import DECLINED_TWICE, SILENT_AFTER, START, World, event
+from forestall.contracts.control import DecideSettings, SettingsApplied, SwitchesApplied
+from forestall.contracts.decision import Decided
+from forestall.contracts.event import Record
+from forestall.contracts.instants import MINUTE, SECOND
+from forestall.contracts.intervention import Message
+from forestall.intervene import stage
+from forestall.intervene.store import Effect, Store, Summary, decode_case
+from forestall.log import streams
+
+DECLINES = (
+    event("payment.declined", 0, order_id="o1"),
+    event("payment.declined", 10, order_id="o2"),
+)
+
+
+def effects(world: World) -> list[Effect]:
+    return world.store.open_effects(START * 2, 100)
+
+
+def decided(world: World) -> list[Decided]:
+    batches = world.decisions.follow(streams.DECISIONS)
+    return [entry for batch in batches for entry in streams.read_decisions(batch)]
+
+
+def newest(world: World) -> Summary:
+    return world.store.newest(1)[0]
+
+
+def test_a_decision_becomes_a_message_and_a_report(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settle(event("forestall.identify", 0, traits={"plan": "pro"}), *DECLINES)
+    assert world.messages() == ["Order o2 on your pro plan is safe."]
+    assert world.told() == ["started"]
+    (report,) = world.waiting()
+    assert (report.subject, report.time) == ("s1", "2023-11-14T22:13:30.000000Z")
+    assert isinstance(report.data, msgspec.Raw)
+    data = msgspec.json.decode(report.data)
+    assert data["intervention"] == newest(world).id
+    assert (data["policy"], len(data["version"])) == ("card-declined", 64)
+
+
+def test_nothing_is_taken_before_the_worker_decided_it(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.accept(*DECLINES)
+    world.carry_out()
+    assert world.store.cursor("signals") == 0
+    world.settle()
+    assert world.told() == ["started"]
+
+
+def test_success_ends_it_and_takes_the_message_back(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settle(*DECLINES, event("payment.succeeded", 20))
+    assert world.told() == ["started", "resolved 2"]
+    assert world.messages() == []
+    assert (newest(world).outcome, newest(world).reason) == ("resolved", None)
+
+
+def test_silence_becomes_a_case_for_people(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settle(*DECLINES)
+    world.report(11)
+    world.tick(15 * 60)
+    world.settle()
+    (effect,) = effects(world)
+    case = decode_case(effect)
+    assert (case.queue, case.customer, case.policy) == ("payments", "s1", "card-declined")
+    assert case.events == ("payment.declined-0", "payment.declined-10")
+    assert case.advice == "Look at the decline code first."
+    assert [taken.what for taken in case.taken] == ["started", "expired"]
+    assert effect.key == case.id
+    assert world.told() == ["expired 1 undelivered"]
+
+
+def test_a_timers_decision_starts_one_and_text_reads_the_event(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settle(event("page.failed", 0, path="/pay"))
+    world.tick(40)
+    world.settle()
+    assert world.messages(seconds=31) == ["Sorry about /pay."]
+    assert newest(world).at == "2023-11-14T22:13:50.000000Z"
+    world.settle(event("page.viewed", 60))
+    assert newest(world).outcome == "helped"
+
+
+def test_a_missing_value_fails_the_step_and_says_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settle(event("page.failed", 0))
+    world.tick(40)
+    world.settle()
+    assert world.messages(seconds=31) == []
+    assert world.told() == ["started", "failed 1 missing-value"]
+    world.report(41)
+    world.settle()
+    assert newest(world).outcome == "running", "the wait goes on"
+
+
+def test_an_unknown_runbook_fails_the_step(tmp_path: Path) -> None:
+    world = World(tmp_path, DECLINED_TWICE.replace("runbook: card-declined", "runbook: gone"))
+    world.settle(*DECLINES)
+    assert world.told() == ["started", "failed 1 no-runbook"]
+
+
+@pytest.mark.parametrize(
+    ("stop", "reason"),
+    [
+        (event("forestall.optout", 20), "opted_out"),
+        (event("forestall.consent.withdrawn", 20, purpose="support"), "no_consent"),
+        (event("forestall.ticket.opened", 20, ticket="t1"), "ticket_opened"),
+    ],
+)
+def test_a_stop_takes_everything_back(tmp_path: Path, stop: Record, reason: str) -> None:
+    world = World(tmp_path)
+    world.settle(*DECLINES)
+    world.settle(stop)
+    assert world.messages() == []
+    assert (newest(world).outcome, newest(world).reason) == ("cancelled", reason)
+    world.tick(3600)
+    world.settle()
+    assert effects(world) == []
+
+
+def test_an_opt_out_stops_a_case_that_has_not_left(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settle(*DECLINES)
+    world.tick(15 * 60)
+    world.settle()
+    assert len(effects(world)) == 1
+    world.settle(event("forestall.optout", 16 * 60))
+    assert effects(world) == []
+
+
+def test_a_switched_off_policy_stops_what_it_has_begun(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settle(*DECLINES)
+    off = SwitchesApplied(received=0, off=("card-declined",), everything_off=False, by="", why="")
+    world.govern(off)
+    world.carry_out()
+    assert (newest(world).outcome, newest(world).reason) == ("cancelled", "killed")
+    world.restart()
+    world.carry_out()
+    assert newest(world).reason == "killed"
+
+
+def test_settings_in_force_say_what_is_late(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.govern(SettingsApplied(0, DecideSettings(lateness=30 * SECOND), "", ""))
+    world.settle(*DECLINES)
+    world.settle(event("payment.succeeded", 20, received=60))
+    assert newest(world).outcome == "running"
+
+
+def test_suppressed_and_shadow_decisions_start_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settle(*DECLINES, *[event("payment.declined", 20 + n) for n in range(4)])
+    outcomes = [entry.decision.outcome for entry in decided(world)]
+    assert outcomes == ["intervene", "suppress", "suppress"]
+    assert len(world.store.newest()) == 1
+    first = decided(world)[0]
+    shadow = msgspec.structs.replace(first.decision, id="other", mode="shadow")
+    canary = msgspec.structs.replace(first.decision, id="canary", mode="canary")
+    entries = [Decided(1, 12, START + MINUTE, decision) for decision in (shadow, canary)]
+    world.decisions.commit([streams.decisions(entries)])
+    world.carry_out()
+    assert [one.id for one in world.store.newest()] == ["canary", first.decision.id]
+
+
+def test_reports_of_others_about_it_are_not_believed(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settle(*DECLINES)
+    mine = newest(world).id
+    world.settle(event("forestall.intervention.dismissed", 20, "s2", intervention=mine))
+    assert (newest(world).outcome, len(newest(world).taken)) == ("running", 1)
+    world.settle(event("forestall.intervention.dismissed", 30, intervention=mine))
+    assert newest(world).outcome == "dismissed"
+    assert [taken.what for taken in newest(world).taken] == ["started", "dismissed"]
+
+
+def test_open_pages_hear_it_once_it_is_durable(tmp_path: Path) -> None:
+    heard: list[Any] = []
+
+    class Pages:
+        def publish(self, subject: str, message: Message) -> None:
+            heard.append((subject, message.body))
+
+        def withdraw(self, subject: str, interventions: Sequence[str] | None = None) -> None:
+            heard.append((subject, interventions))
+
+    world = World(tmp_path)
+    world.carrier.pages = Pages()
+    world.settle(*DECLINES)
+    world.settle(event("payment.succeeded", 20))
+    assert heard == [
+        ("s1", "Order o2 on your current plan is safe."),
+        ("s1", [newest(world).id]),
+    ]
+
+
+class Unplugged(Exception):
+    """The test pulls the plug."""
+
+
+def story(subjects: int) -> list[Record]:
+    """Several customers: one is helped, one escalates, one opts out, one goes silent."""
+    records: list[Record] = []
+    for n in range(subjects):
+        name = f"s{n}"
+        records += [
+            event("payment.declined", n, name, order_id=f"o{n}"),
+            event("payment.declined", 30 + n, name, order_id=f"o{n}"),
+            event("payment.succeeded", 20 + n, name),
+            event("page.viewed", 36 + n, name),
+            event("page.failed", 40 + n, name, path="/x"),
+        ]
+        ending = ("payment.succeeded", "page.viewed", "forestall.optout", "page.other")[n % 4]
+        records.append(event(ending, 100 + n * 97, name))
+    return sorted(records, key=lambda record: record.received)
+
+
+def outcome_of(world: World) -> dict[str, Any]:
+    """Everything durable that a stage has produced, in a form to compare."""
+    return {
+        "interventions": [
+            msgspec.structs.replace(one, taken=tuple(sorted(one.taken, key=str)))
+            for one in sorted(world.store.newest(1000), key=lambda one: one.id)
+        ],
+        "messages": {n: world.messages(f"s{n}", -1000) for n in range(8)},
+        "reports": sorted(report.id for report in world.waiting()),
+        "effects": sorted(effect.key for effect in effects(world)),
+    }
+
+
+def expected(folder: Path) -> dict[str, Any]:
+    folder.mkdir()
+    world = World(folder)
+    world.accept(*story(8))
+    world.tick(5000)
+    world.settle()
+    return outcome_of(world)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_batches_ticks_and_crashes_change_nothing(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """The same records in any batches, with ticks between, and the stage killed again and again."""
+    base = tmp_path_factory.mktemp("world")
+    plain = expected(base / "plain")
+    (base / "cut").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "BATCHES", data.draw(st.sampled_from([1, 2, 64])))
+        assert cut_up(World(base / "cut"), data) == plain
+
+
+def cut_up(world: World, data: st.DataObject) -> dict[str, Any]:
+    """The outcome of the story, drawn in batches, with ticks and crashes between."""
+    left = story(8)
+    while left:
+        size = data.draw(st.integers(1, len(left)))
+        batch, left = left[:size], left[size:]
+        world.accept(*batch)
+        if data.draw(st.booleans()):
+            world.tick((batch[-1].received - START) / SECOND)
+        if data.draw(st.booleans()):
+            world.decide()
+        crash(world, data.draw(st.integers(0, 30)))
+        if data.draw(st.booleans()):
+            world.carry_out()
+    world.tick(5000)
+    world.settle()
+    outcome = outcome_of(world)
+    world.store.close()
+    return outcome
+
+
+def crash(world: World, after: int) -> None:
+    """Let the stage die at its ``after``-th statement that writes, and start it again."""
+    count = 0
+
+    def trace(statement: str) -> None:
+        nonlocal count
+        count += statement.startswith(("INSERT", "UPDATE", "DELETE"))
+
+    class Dying:
+        """The real connection, until it is unplugged."""
+
+        def __init__(self, connection: sqlite3.Connection) -> None:
+            self.connection = connection
+
+        def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+            trace(sql)
+            if count > after and sql != "ROLLBACK":
+                raise Unplugged
+            return self.connection.execute(sql, values)
+
+        def close(self) -> None:
+            self.connection.close()
+
+    world.store._db = Dying(world.store._db)  # type: ignore[assignment]
+    with suppress(Unplugged):
+        world.carry_out()
+    world.restart()
+
+
+def test_a_failed_commit_leaves_the_stage_as_it_was(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settle(*DECLINES)
+    world.accept(event("payment.succeeded", 20))
+    world.decide()
+
+    def full(_store: Store, _name: str, _position: int) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "move", full)
+        with pytest.raises(sqlite3.OperationalError):
+            world.stage.step()
+    assert newest(world).outcome == "running"
+    world.carry_out()
+    assert world.told() == ["started", "resolved 2"]
+
+
+def test_a_stage_far_behind_catches_up_in_many_commits(tmp_path: Path) -> None:
+    world = World(tmp_path, SILENT_AFTER)
+    for n in range(200):
+        world.accept(event("page.failed", n * 200, f"s{n}", path="/x"))
+    world.tick(200 * 200)
+    world.decide()
+    steps = 0
+    while world.stage.step():
+        steps += 1
+    assert steps >= 3
+    assert len(world.store.newest(1000)) == 200
+    assert world.store.cursor("signals") == 200
+    assert world.stage.log_time == START + 200 * 200 * SECOND > START + MINUTE
