@@ -107,6 +107,12 @@ def test_conditions_of_everyday_life_hold(source: str) -> None:
         ("event.data.flag != 1", True),
         ("true in [1, 1.0]", False),
         ("1 in [true]", False),
+        ("true in [1, 2]", False),
+        ("event.data.flag in ['a', 1]", False),
+        ("event.data.flag in [2, 3]", False),
+        ("event.data.tags in ['a', 2]", False),
+        ("3u in ['a', 3.0]", True),
+        ("dyn(2.5) in [2, 2.5]", True),
         ("{1: 'int', true: 'bool'}[true]", "bool"),
         ("{1: 'int', true: 'bool'}[1]", "int"),
         ("[true] == [1]", False),
@@ -427,7 +433,7 @@ def test_a_single_comparison_counts() -> None:
 
 
 def test_every_kind_of_value_has_a_json_form() -> None:
-    values = [
+    values: list[Any] = [
         None,
         True,
         1,

@@ -245,6 +245,11 @@ class _Translator:
             return self.equality(name, *args), "bool"
         if name in _ORDER:
             return self.order(name, *args), "bool"
+        if name == "in" and isinstance(args[1], ListNode) and _plain_constants(args[1]):
+            return (
+                f"({self.emit(args[0])[0]} in {self.constant(_plain_constants(args[1]))})",
+                "bool",
+            )
         if name == "[]" and isinstance(args[1], Literal) and args[1].value.__class__ is str:
             return self.fields(*self.emit(args[0]), [args[1].value])
         return self.plain_operation(node)
@@ -417,6 +422,16 @@ class _Translator:
         if name == "map":
             items = self.call("transform", costs[-1], items, bodies[-1], works=True)
         return items, "list"
+
+
+def _plain_constants(node: ListNode) -> tuple[Any, ...]:
+    """The items, if all are constants that Python finds in a tuple exactly as CEL does; or none."""
+    items = [item.value for item in node.items if isinstance(item, Literal)]
+    plain = len(items) == len(node.items) and all(
+        item.__class__ is str or (item.__class__ in (int, float) and item not in (0, 1))
+        for item in items
+    )
+    return tuple(items) if plain else ()
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
