@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow.intervening import DECLINED_TWICE, SILENT_AFTER, START, World, event
@@ -247,13 +247,13 @@ def outcome_of(world: World) -> dict[str, Any]:
 def expected(folder: Path) -> dict[str, Any]:
     folder.mkdir()
     world = World(folder)
-    world.accept(*story(8))
+    world.accept(*story(4))
     world.tick(5000)
     world.settle()
     return outcome_of(world)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_batches_ticks_and_crashes_change_nothing(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -269,7 +269,7 @@ def test_batches_ticks_and_crashes_change_nothing(
 
 def cut_up(world: World, data: st.DataObject) -> dict[str, Any]:
     """The outcome of the story, drawn in batches, with ticks and crashes between."""
-    left = story(8)
+    left = story(4)
     while left:
         size = data.draw(st.integers(1, len(left)))
         batch, left = left[:size], left[size:]
