@@ -3,6 +3,7 @@
 Errors are problem details after RFC 9457, with a ``code`` that never changes.
 """
 
+import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
@@ -19,6 +20,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 DRAINED = 32_000_000
 """Bytes of a body too large that are read and thrown away, so that the sender hears why."""
+
+PATIENCE = 30.0
+"""Seconds in which a body must have come."""
 
 DOCS = "https://forestall.dev/problems/"
 
@@ -70,8 +74,9 @@ def problem(refuse: Refuse) -> Response:
 class Request:
     """A request whose body is read only on demand and only within limits."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, patience: float = PATIENCE) -> None:
         self._receive = receive
+        self._patience = patience
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: dict[str, str] = {
@@ -82,21 +87,14 @@ class Request:
         self.media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     async def body(self, limit: int) -> bytes:
-        """The body, unpacked. Raises ``Refuse`` with 413 above ``limit`` bytes, packed or not, and
-        with 415 or 400 where it cannot be unpacked; ``Gone`` where it never ends."""
-        too_large = Refuse(413, "body-too-large", f"a request has at most {limit} bytes")
-        announced = self.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > limit:
-            await self._drain(int(announced))
-            raise too_large
-        parts, size = [], 0
-        async for part in self._parts():
-            size += len(part)
-            if size > limit:
-                await self._drain(DRAINED)
-                raise too_large
-            parts.append(part)
-        packed = parts[0] if len(parts) == 1 else b"".join(parts)
+        """The body, unpacked. Raises ``Refuse``: 413 above ``limit`` bytes, packed or not, 408 when
+        it takes too long, 415 or 400 where it cannot be unpacked; ``Gone`` where it never ends."""
+        try:
+            async with asyncio.timeout(self._patience):
+                packed = await self._packed(limit)
+        except TimeoutError:
+            slow = f"the body did not come within {self._patience:.0f} seconds"
+            raise Refuse(408, "body-timeout", slow, {"connection": "close"}) from None
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding in ("identity", ""):
             return packed
@@ -110,10 +108,29 @@ class Request:
         except zlib.error:
             raise Refuse(400, "invalid-gzip", "the body is not gzip, as its header says") from None
         if len(plain) > limit:
-            raise too_large
+            raise _too_large(limit)
         if not unpacker.eof:
             raise Refuse(400, "invalid-gzip", "the gzip body is cut off")
         return plain
+
+    async def _packed(self, limit: int) -> bytes:
+        """The body as sent. What is too large is read on and thrown away, within reason, since many
+        clients only listen once they have sent."""
+        announced = self.headers.get("content-length", "0")
+        length = int(announced) if announced.isdigit() else 0
+        waits = self.headers.get("expect", "").lower() == "100-continue"
+        if length > DRAINED or (length > limit and waits):
+            raise _too_large(limit)
+        parts, size = [], 0
+        async for part in self._parts():
+            size += len(part)
+            if size <= limit:
+                parts.append(part)
+            elif size > DRAINED:
+                break
+        if size > limit:
+            raise _too_large(limit)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _parts(self) -> Any:
         more = True
@@ -125,15 +142,9 @@ class Request:
             if part := message.get("body", b""):
                 yield part
 
-    async def _drain(self, announced: int) -> None:
-        """Read on and throw away, within reason; many clients only listen once they have sent."""
-        if announced > DRAINED or self.headers.get("expect", "").lower() == "100-continue":
-            return
-        left = DRAINED
-        async for part in self._parts():
-            left -= len(part)
-            if left < 0:
-                return
+
+def _too_large(limit: int) -> Refuse:
+    return Refuse(413, "body-too-large", f"a request has at most {limit} bytes")
 
 
 async def respond(send: Send, response: Response, extra: Mapping[str, str]) -> None:

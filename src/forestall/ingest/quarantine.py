@@ -83,10 +83,5 @@ def release(connection: sqlite3.Connection, numbers: Sequence[str]) -> None:
     connection.executemany("DELETE FROM quarantine WHERE id = ?", [(n,) for n in numbers])
 
 
-def count(connection: sqlite3.Connection) -> int:
-    """How many letters wait."""
-    return int(connection.execute("SELECT count(*) FROM quarantine").fetchone()[0])
-
-
 def _text(letter: Letter) -> str:
     return f"{letter.form}\x00{letter.kind}\x00{letter.raw.decode('utf-8', 'backslashreplace')}"
