@@ -5,7 +5,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from forestall.cli.policy import app
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.control import PoliciesApplied
 from forestall.contracts.errors import InvalidFile, UnreadableInput
@@ -153,3 +155,70 @@ def test_into_a_control_record_and_back(tmp_path: Path) -> None:
     wire = msgspec.json.encode(record)
     again = policies_of(msgspec.json.decode(wire, type=PoliciesApplied))
     assert [canonical(one) for one in again] == [canonical(one) for one in parse(text, "f")]
+
+
+# -- the command ---------------------------------------------------------------------------------
+
+
+def lint(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["lint", *words])
+    return result.exit_code, result.stdout
+
+
+def test_lint_tells_warnings_and_errors(tmp_path: Path) -> None:
+    write(tmp_path, a_dot_yaml=policy("one"))
+    file = str(tmp_path / "a.yaml")
+    assert lint(file) == (0, "policies checked: 1\n")
+    write(tmp_path, b_dot_yaml=policy("two").replace(", owner: me", ""))
+    assert lint(str(tmp_path)) == (
+        0,
+        f"{tmp_path}/b.yaml:3:11: warning: the policy has no `metadata.owner`: "
+        "who answers for it? [no-owner]\npolicies checked: 2, 1 warning\n",
+    )
+    write(tmp_path, a_dot_yaml=policy("one", more="  priorty: 5\n"))
+    assert lint(file) == (
+        1,
+        f"{file}:7:3: error: unknown key `priorty` in `spec` [unknown-key]\n"
+        "    hint: did you mean `priority`?\n1 error\n",
+    )
+    code, output = lint(file, "--json")
+    assert (code, json.loads(output)) == (
+        1,
+        [
+            {
+                "file": file,
+                "line": 7,
+                "column": 3,
+                "code": "unknown-key",
+                "message": "unknown key `priorty` in `spec`",
+                "hint": "did you mean `priority`?",
+                "severity": "error",
+            }
+        ],
+    )
+
+
+def test_lint_knows_the_deployment(tmp_path: Path) -> None:
+    schema = {"x-owner": "me", "properties": {"amount": {"type": "number"}}}
+    write(
+        tmp_path,
+        forestall_dot_toml="""
+            [contracts]
+            folder = "contracts"
+            [webhooks.crm]
+            url = "http://localhost"
+            secret = "whsec_x"
+            [queues.payments]
+            webhook = "crm"
+            """,
+        contracts__payment_dot_declined_dot_v1_dot_json=json.dumps(schema),
+        policies__a_dot_yaml=policy("one", "payment.decline"),
+    )
+    policies, config = str(tmp_path / "policies"), str(tmp_path / "forestall.toml")
+    assert lint(policies)[0] == 0
+    code, output = lint(policies, "--config", config)
+    assert code == 1
+    assert [line.split("[")[-1] for line in output.splitlines() if "error:" in line] == [
+        "unknown-type]",
+        "unknown-queue]",
+    ]

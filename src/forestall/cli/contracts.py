@@ -38,7 +38,7 @@ def check(
     else:
         for change in found:
             typer.echo(str(change))
-        typer.echo(f"{len(found)} breaking changes" if found else "no breaking change")
+        typer.echo(counted(len(found), "breaking change") if found else "no breaking change")
     raise typer.Exit(1 if found else 0)
 
 
@@ -52,7 +52,7 @@ def lint(
     Exit code 1 when there is an error, 0 when there are warnings at most.
     """
     contracts, problems = read_contracts(folder)
-    show_problems(problems, as_json=as_json, good=f"{len(contracts)} contracts are sound")
+    show_problems(problems, as_json=as_json, good=f"contracts checked: {len(contracts)}")
 
 
 @app.command("list")
@@ -82,9 +82,14 @@ def show_problems(problems: list[Problem], *, as_json: bool, good: str) -> None:
         for problem in sorted(problems):
             typer.echo(str(problem))
         warnings = len(problems) - errors
-        tail = f", {warnings} warnings" if warnings else ""
-        typer.echo(f"{errors} errors{tail}" if errors else f"{good}{tail}")
+        tail = f", {counted(warnings, 'warning')}" if warnings else ""
+        typer.echo(f"{counted(errors, 'error') if errors else good}{tail}")
     raise typer.Exit(1 if errors else 0)
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 error``, ``2 errors``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _sound(path: Path) -> list[Contract]:

@@ -30,7 +30,7 @@ def lint(paths: Paths, config: ConfigOption = None, as_json: Json = False) -> No
     code 1 when there is an error, 0 when there are warnings at most.
     """
     policies, problems = read_policies(paths, surroundings(settings_for(config)))
-    show_problems(problems, as_json=as_json, good=f"{len(policies)} policies are sound")
+    show_problems(problems, as_json=as_json, good=f"policies checked: {len(policies)}")
 
 
 @app.command("test")

@@ -227,14 +227,14 @@ def read_contract(raw: bytes, file: str) -> tuple[Contract | None, list[Problem]
         text.fail("", "wrong-type", "a contract must be a JSON object")
         return None, text.problems
     schema = text.value
-    validator = _validator(text, schema)
-    shape = Shape() if validator is None else _shape(text, schema)
+    shape = _shape(text, schema) if _is_schema(text, schema) else None
+    validator = None if shape is None else _validator(text, schema)
     owner, retention, origins = (
         _owner(text, schema),
         _retention(text, schema),
         _origins(text, schema),
     )
-    if any(problem.severity == "error" for problem in text.problems) or named is None:
+    if any(problem.severity == "error" for problem in text.problems) or not (named and shape):
         return None, text.problems
     contract = Contract(
         type=named[1],
@@ -250,13 +250,22 @@ def read_contract(raw: bytes, file: str) -> tuple[Contract | None, list[Problem]
     return contract, text.problems
 
 
-def _validator(text: SchemaFile, schema: dict[str, Any]) -> Any:
+def _is_schema(text: SchemaFile, schema: dict[str, Any]) -> bool:
     dialect = schema.get("$schema", DIALECT)
     if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
         text.fail("/$schema", "bad-schema", "contracts are written in JSON Schema 2020-12", DIALECT)
-        return None
+        return False
     try:
-        jsonschema_rs.meta.validate(schema)
+        jsonschema_rs.meta.validate({**schema, "$schema": DIALECT})
+    except jsonschema_rs.ValidationError as error:
+        pointer = "".join(f"/{escape(str(part))}" for part in error.instance_path)
+        text.fail(pointer, "bad-schema", f"not JSON Schema 2020-12: {error.message}")
+        return False
+    return True
+
+
+def _validator(text: SchemaFile, schema: dict[str, Any]) -> Any:
+    try:
         return jsonschema_rs.Draft202012Validator(
             schema,
             mask="the value",
@@ -265,9 +274,15 @@ def _validator(text: SchemaFile, schema: dict[str, Any]) -> Any:
         )
     except jsonschema_rs.ValidationError as error:
         pointer = "".join(f"/{escape(str(part))}" for part in error.instance_path)
-        text.fail(pointer, "bad-schema", f"not JSON Schema 2020-12: {error.message}")
-    except jsonschema_rs.ReferencingError as error:
-        text.fail("", "bad-schema", f"a reference leads nowhere: {error}")
+        hint = "patterns are regular expressions without look-around and back-references"
+        text.fail(
+            pointer,
+            "bad-schema",
+            f"the schema cannot be used: {error.message}",
+            hint if pointer.endswith("/pattern") else None,
+        )
+    except (jsonschema_rs.ReferencingError, ValueError) as error:
+        text.fail("", "bad-schema", f"the schema cannot be used: {error}")
     return None
 
 
@@ -275,12 +290,12 @@ def _nothing_remote(uri: str) -> Any:
     raise ValueError(f"{uri} lies outside the file")
 
 
-def _shape(text: SchemaFile, schema: dict[str, Any]) -> Shape:
+def _shape(text: SchemaFile, schema: dict[str, Any]) -> Shape | None:
     try:
         shape = shape_of(schema)
     except UnusableSchema as error:
         text.fail(error.pointer, "bad-schema", str(error))
-        return Shape()
+        return None
     if shape.types not in (frozenset(), frozenset(["object"])):
         text.fail("/type", "bad-schema", 'data is an object: write "type": "object"')
     for index, name in enumerate(schema.get("required", ())):

@@ -107,7 +107,7 @@ class _Comparison:
         yield from self._branches(old, new, at)
 
     def _object(self, old: dict[str, Any], new: dict[str, Any], at: str) -> Iterator[_Change]:
-        before, after = old.get("properties", {}), new.get("properties", {})
+        before, after = _fields(old, self._roots[0]), _fields(new, self._roots[1])
         for name in before:
             where = f"{at}/properties/{escape(name)}"
             if name in after:
@@ -130,7 +130,7 @@ class _Comparison:
 
     def _branches(self, old: dict[str, Any], new: dict[str, Any], at: str) -> Iterator[_Change]:
         for index, branch in enumerate(new.get("allOf", ())):
-            if not any(self._fits(one, branch) for one in (old, *old.get("allOf", ()))):
+            if not any(self._fits(one, branch) for one in old.get("allOf", [old])):
                 yield f"{at}/allOf/{index}", "a condition is new or narrower"
         for keyword in ("anyOf", "oneOf"):
             if keyword not in new:
@@ -158,6 +158,18 @@ def _resolved(schema: Any, root: dict[str, Any]) -> Any:
     return schema
 
 
+def _fields(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
+    """The fields a schema declares, itself or in a branch; the first wins."""
+    schema = _resolved(schema, root)
+    if not isinstance(schema, dict):
+        return {}
+    found = dict(schema.get("properties", {}))
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for branch in schema.get(keyword, ()):
+            found = {**_fields(branch, root), **found}
+    return found
+
+
 def _declares(schema: Any) -> bool:
     return isinstance(schema, dict) and bool({"properties", "additionalProperties"} & schema.keys())
 
@@ -174,12 +186,14 @@ def _privacy(old: dict[str, Any], new: dict[str, Any], at: str) -> Iterator[_Cha
 
 def _values(old: dict[str, Any], new: dict[str, Any], at: str) -> Iterator[_Change]:
     before, after = _types(old), _types(new)
+    was_allowed, allowed = _enumerated(old), _enumerated(new)
+    if before is None and was_allowed is not None:
+        before = {json_type(value) for value in was_allowed}
     if after is not None:
         if before is None:
             yield f"{at}/type", f"any type was allowed, now only {_words(after)}"
         elif gone := sorted(one for one in before if not _covers(after, one)):
             yield f"{at}/type", f"the type {_words(gone)} is no longer allowed"
-    allowed, was_allowed = _enumerated(new), _enumerated(old)
     if allowed is not None:
         keyword = f"{at}/{'const' if 'const' in new else 'enum'}"
         if was_allowed is None:

@@ -27,16 +27,17 @@ def load_bundle(path: Path, settings: Settings) -> Bundle:
 def surroundings(settings: Settings) -> Surroundings:
     """What policies of this deployment may name; anything where there is no settings file.
 
-    Without a catalogue any type, field and trait; without queues or runbooks in the settings any of
-    those. Raises ``InvalidFile`` when a contract or a runbook has mistakes.
+    Without a catalogue any type, field and trait; without queues, runbooks, or write keys and
+    webhooks in the settings any queue, runbook or channel. Raises ``InvalidFile`` when a contract or a runbook has mistakes.
     """
     if settings.file is None:
         return ANYTHING
+    serves = bool(settings.keys or settings.webhooks)
     return Surroundings(
         catalogue=load_catalogue(settings.contracts) if settings.contracts else None,
         runbooks=frozenset(load_runbooks(settings.runbooks)) if settings.runbooks else None,
         queues=frozenset(settings.queues) or None,
-        channels=frozenset([INAPP, *settings.webhooks]),
+        channels=frozenset([INAPP, *settings.webhooks]) if serves else None,
     )
 
 
