@@ -3,7 +3,7 @@
 #   make test    the tests                                      (ARGS="tests/unit -k feature")
 #   make check   formatting, lint, types, imports, dependencies
 #   make bench   the benchmarks
-#   make docs    write the reference of the commands from their help
+#   make docs    write the reference of commands and errors from the code
 #   make lock    pin the newest packages that fit pyproject.toml
 
 BIN := .venv/bin
@@ -35,7 +35,7 @@ bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 docs: setup
-	$(BIN)/python -m scripts.command_reference
+	$(BIN)/python -m scripts.reference
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --group dev --extra parquet --universal --python-version 3.11 \

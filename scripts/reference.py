@@ -1,22 +1,42 @@
-"""Write ``docs/reference/commands.md`` from the commands' own help texts: ``make docs``."""
+"""Write the pages of the reference that the code already says: ``make docs``.
 
+``commands.md`` comes from the commands' help texts, ``errors.md`` from the errors' docstrings.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer.main
 
+import forestall
 from forestall.cli import app
+from forestall.contracts.errors import ForestallError
 
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "commands.md"
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
-HEAD = """# Commands
+COMMANDS = """# Commands
 
 Every command, as `--help` tells it. `-h` and `--help` work everywhere, and `forestall --version`
 says which version this is.
 
 Exit codes: 0 it went well; 1 the answer is no, or problems were found; 2 the input could not be
 used. Errors go to standard error.
+"""
+
+ERRORS = """# Errors
+
+Every error that Forestall raises on purpose has a code that never changes. Its message says what
+happened, where, and what to do; a command prints it and ends with the exit code shown here. The
+codes with which the server refuses a request or quarantines an event are in the
+[HTTP API](http-api.md).
+
+| code | exit code | meaning |
+|---|---|---|
 """
 
 
@@ -33,9 +53,37 @@ def commands() -> Iterator[tuple[str, Any]]:
     yield from walk(typer.main.get_command(app), "forestall")
 
 
-def page() -> str:
-    """The whole page."""
-    return "\n".join([HEAD, *(_section(name, command) for name, command in commands())])
+def errors() -> list[type[ForestallError]]:
+    """Every error of ours, by code."""
+    for module in pkgutil.walk_packages(forestall.__path__, "forestall."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+    def below(root: type[ForestallError]) -> Iterator[type[ForestallError]]:
+        for child in root.__subclasses__():
+            yield child
+            yield from below(child)
+
+    return sorted({error.code: error for error in below(ForestallError)}.values(), key=_code)
+
+
+def pages() -> dict[Path, str]:
+    """What each page should hold."""
+    sections = [_section(name, command) for name, command in commands()]
+    return {
+        FOLDER / "commands.md": "\n".join([COMMANDS, *sections]),
+        FOLDER / "errors.md": ERRORS + "".join(_row(error) for error in errors()),
+    }
+
+
+def _code(error: type[ForestallError]) -> str:
+    return error.code
+
+
+def _row(error: type[ForestallError]) -> str:
+    text = " ".join((inspect.getdoc(error) or "").split())
+    words = re.sub(r"``([^`]*)``", r"`\1`", text)
+    return f"| `{error.code}` | {error.exit_code} | {_cell(words)} |\n"
 
 
 def _section(name: str, command: Any) -> str:
@@ -71,4 +119,5 @@ def _cell(text: str | None) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    for path, text in pages().items():
+        path.write_text(text)
