@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from forestall.contracts.control import Control, DecideSettings
 from forestall.contracts.decision import Decision
+from forestall.contracts.event import Record
 from forestall.contracts.instants import SECOND, format_time, parse_time
 from forestall.decide.backtest import decide_history
+from forestall.decide.history import History
 from forestall.policy.language.model import Policy
 from forestall.policy.language.parse import parse
 
@@ -18,7 +21,9 @@ OPEN = DecideSettings(budget=1000, spacing=0)
 
 def policy(spec: str, name: str = "p", more: str = "") -> Policy:
     """The policy whose ``spec`` is the given YAML flow or block text, indented by two."""
-    text = f"apiVersion: forestall/v1\nkind: Policy\nmetadata: {{name: {name}}}\nspec:\n{spec}{more}"
+    text = (
+        f"apiVersion: forestall/v1\nkind: Policy\nmetadata: {{name: {name}}}\nspec:\n{spec}{more}"
+    )
     return parse(text, "policy.yaml")[0]
 
 
@@ -68,6 +73,11 @@ def decide(
     """Everything decided over ``lines``."""
     several = [policies] if isinstance(policies, Policy) else policies
     return decide_history(several, lines, settings, controls)
+
+
+def records(*lines: bytes) -> list[Record]:
+    """The records of a history."""
+    return [record for chunk in History(Path("history"), lines) for record in chunk]
 
 
 def told(decisions: Sequence[Decision]) -> list[str]:

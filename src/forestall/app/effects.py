@@ -11,7 +11,7 @@ import uvicorn
 from forestall.channels.base import Channels
 from forestall.channels.inapp import PATH as STREAM
 from forestall.channels.inapp import Hub
-from forestall.channels.parking import SqliteHealth
+from forestall.channels.parking import HEALTH_FILE, SqliteHealth
 from forestall.channels.webhook import WebhookChannel
 from forestall.console.page import build as build_console
 from forestall.console.watch import Watch
@@ -22,7 +22,7 @@ from forestall.ingest.exchange import App, Receive, Refuse, Response, Scope, Sen
 from forestall.ingest.serve import Server, listen
 from forestall.ingest.writers import internal_key
 from forestall.intervene.run import Interventions, open_interventions
-from forestall.kernel.clock import chance, monotonic, random_id, wall_clock
+from forestall.kernel.clock import Clock, chance, monotonic, random_id, wall_clock
 from forestall.kernel.database import open_database
 from forestall.kernel.settings import Settings
 from forestall.kernel.telemetry import exposition
@@ -52,7 +52,7 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         stack.callback(decisions.close)
         door = stack.enter_context(Door(data / "gateway.db"))
         client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-        webhooks = _webhooks(settings, client, stack)
+        webhooks = _webhooks(settings, client, stack, lambda: interventions.now())
         interventions = await stack.enter_async_context(
             open_interventions(
                 data,
@@ -79,9 +79,9 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def _webhooks(
-    settings: Settings, client: httpx.AsyncClient, stack: AsyncExitStack
+    settings: Settings, client: httpx.AsyncClient, stack: AsyncExitStack, log_time: Clock
 ) -> dict[str, WebhookChannel]:
-    health = SqliteHealth(settings.data / "endpoints.db")
+    health = SqliteHealth(settings.data / HEALTH_FILE)
     stack.callback(health.close)
     return {
         name: WebhookChannel(
@@ -90,7 +90,7 @@ def _webhooks(
             client=client,
             health=health,
             now=wall_clock,
-            log_time=wall_clock,
+            log_time=log_time,
             chance=chance,
             new_id=random_id,
         )

@@ -13,7 +13,9 @@ from forestall.ingest.exchange import App, Receive, Refuse, Scope, Send, problem
 
 _TIMEOUT = httpx.Timeout(10.0, read=None, pool=None)
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-_HOP_BY_HOP = frozenset({b"date", b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te"})
+_HOP_BY_HOP = frozenset(
+    {b"date", b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te"}
+)
 RETRY = {"Retry-After": "1"}
 
 

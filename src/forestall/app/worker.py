@@ -12,12 +12,15 @@ from forestall.contracts.errors import ForestallError
 from forestall.decide.stage import Stage
 from forestall.kernel.clock import monotonic
 from forestall.kernel.settings import Settings
-from forestall.log.port import LogMissing
+from forestall.log.port import LogFull, LogMissing
 from forestall.log.sqlite import SqliteLog
 from forestall.policy.deployment import Wanted, fingerprint, read_deployment
 
 WATCH_EVERY = 0.5
 """Seconds between two looks at the deployment's files."""
+
+FULL_PAUSE = 1.0
+"""Seconds between two tries while the disk is full."""
 
 SHORTEST, LONGEST = 0.001, 0.02
 """Seconds between two looks at the log while there is nothing to do."""
@@ -69,11 +72,18 @@ def run_worker(config: Path, settings: Settings, stopped: Callable[[float], bool
     _log.info("deciding", position=stage.position)
     look, pause = 0.0, SHORTEST
     while not stopped(pause if pause > SHORTEST else 0.0):
-        if monotonic() >= look:
-            look = monotonic() + WATCH_EVERY
-            _obey(stage, files)
-        pause = SHORTEST if stage.step() else min(pause * 1.5, LONGEST)
-    stage.rest()
+        try:
+            if monotonic() >= look:
+                look = monotonic() + WATCH_EVERY
+                _obey(stage, files)
+            pause = SHORTEST if stage.step() else min(pause * 1.5, LONGEST)
+        except LogFull as error:
+            _log.error("deciding waits until there is room", why=str(error))
+            if stopped(FULL_PAUSE):
+                break
+            stage, files = Stage(signals, own), Files(config, settings)
+    with suppress(LogFull):
+        stage.rest()
     signals.close()
     own.close()
 

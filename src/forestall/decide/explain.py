@@ -142,9 +142,12 @@ def _gates(now: Circumstances) -> tuple[Gate, ...]:
 def _gate(reason: Reason, now: Circumstances) -> Gate:
     until = _until(reason, now)
     moment = None if until is None else format_time(until)
-    remedy = f"the moment is {moment} or later" if moment else _REMEDIES[reason]
-    if reason == "no_consent":
+    if moment is not None:
+        remedy = f"the moment is {moment} or later"
+    elif reason == "no_consent":
         remedy = f"the customer consents to {now.policy.purpose!r}"
+    else:
+        remedy = _REMEDIES[reason]
     return Gate(reason, True, moment, remedy)
 
 
