@@ -50,6 +50,8 @@ def test_events_without_a_subject_are_skipped_and_counted() -> None:
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
+        (b'{"id": "\xff"}', "h.ndjson:1: not a CloudEvent"),
+        (b'{"data": ' + b"[" * 5000, "nested too deeply"),
         (b"{", "h.ndjson:1: not a CloudEvent"),
         (b"[]", "h.ndjson:1: not a CloudEvent"),
         (b'{"id": "1"}', "missing required field `source`"),

@@ -4,6 +4,7 @@ A history file and a structured-mode request carry ``CloudEvent``; the log and t
 ``Record``, whose times are integers and whose ``data`` stays undecoded until a policy needs it.
 """
 
+import json
 from typing import Any, Literal
 
 import msgspec
@@ -55,6 +56,19 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def decode_data(raw: msgspec.Raw) -> Any:
-    """The value in ``raw``, which is JSON text; null becomes ``{}``."""
-    value = msgspec.json.decode(raw)
+    """The value in ``raw``, which is JSON text; null, and what cannot be read, become ``{}``.
+
+    Numbers beyond what a double holds become infinities.
+    """
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        value = _leniently(bytes(raw))
     return {} if value is None else value
+
+
+def _leniently(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None

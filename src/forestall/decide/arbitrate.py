@@ -7,12 +7,14 @@ import msgspec
 
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.decision import Decision, Outcome, Reason, decision_id
+from forestall.contracts.errors import ExpressionError
 from forestall.contracts.instants import format_time
 from forestall.decide.gates import Circumstances, Ledger, PolicyLedger, Switches, first_refusal
 from forestall.decide.patterns import Ref
 from forestall.decide.plan import key_order
 from forestall.decide.words import explanation
 from forestall.measure.assign import in_holdout
+from forestall.policy.language.cel import to_json
 from forestall.policy.language.compile import Program
 
 
@@ -115,9 +117,16 @@ def decision(verdict: Verdict, subject: str, at: int) -> Decision:
         outcome=verdict.outcome,
         reason=verdict.reason,
         matched=tuple(ref[1] for ref in candidate.matched),
-        features=candidate.features,
+        features={name: _told(value) for name, value in candidate.features.items()},
         explanation=explanation(
             program.policy, candidate.key, len(candidate.matched), verdict.reason
         ),
         traceparent=candidate.traceparent or msgspec.UNSET,
     )
+
+
+def _told(value: Any) -> Any:
+    try:
+        return to_json(value)
+    except ExpressionError:
+        return None

@@ -236,7 +236,7 @@ class Engine:
     def _match(self, name: str, subject: Subject, moment: Moment, plan: Plan) -> list[Decision]:
         given = (moment.event, moment.traits, Timestamp(moment.at * 1000))
         truths = [True, *(self._truth(where, given) for where in plan.wheres)]
-        keys = [None, *(key_text(_value(by, given)) for by in plan.keys)]
+        keys = [None, *(_key(by, given) for by in plan.keys)]
         values = [None, *(_value(value, given) for value in plan.values)]
         for use in plan.features:
             if truths[use.where] is True and (not use.key or keys[use.key] is not None):
@@ -429,7 +429,7 @@ class Engine:
                 key = None
                 if feature.by is not None:
                     given = (moment.event, moment.traits, Timestamp(moment.at * 1000))
-                    key = key_text(_value(event_expression(feature.by), given))
+                    key = _key(event_expression(feature.by), given)
                 found = state.windows.get(key)
             values[name] = window.value_at(feature.kind, feature.over, found, at)
         return values
@@ -498,6 +498,13 @@ def _value(expression: Condition, given: tuple[Any, ...]) -> Any:
     try:
         return expression(*given)
     except ExpressionError:
+        return None
+
+
+def _key(by: Condition, given: tuple[Any, ...]) -> str | None:
+    try:
+        return key_text(by(*given))
+    except (ExpressionError, RecursionError):
         return None
 
 

@@ -103,9 +103,13 @@ class History:
                 continue
             place = f"{self.path}:{number}"
             try:
-                yield place, _cloud_event.decode(line)
+                line.decode()
+                event = _cloud_event.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise UnreadableInput(f"{place}: not a CloudEvent: {error}") from None
+            except RecursionError:
+                raise UnreadableInput(f"{place}: not a CloudEvent: nested too deeply") from None
+            yield place, event
 
     def _parquet(self) -> Iterator[tuple[str, CloudEvent]]:
         try:
