@@ -47,20 +47,19 @@ def test_reveal_says_ids_and_the_newest_traits(tmp_path: Path) -> None:
 
 def test_joining_moves_traits_and_remembers_formers(tmp_path: Path) -> None:
     own, connection = vault(tmp_path)
-    first = own.assign("anonymous", "a1")
-    second = own.assign("anonymous", "a2")
     user = own.assign("user", "ada")
-    own.keep(first, {"name": "A.", "phone": "1"})
     own.keep(user, {"name": "Ada"})
-    own.assign("anonymous", "a1", second)
-    own.join(first, second)
-    own.assign("anonymous", "a2", user)
-    own.join(second, user)
-    assert sorted(own.formers(user)) == sorted([first, second])
+    devices = [own.assign("anonymous", name) for name in ("a1", "a2")]
+    own.keep(devices[0], {"name": "A.", "phone": "1"})
+    for name, device in zip(("a1", "a2"), devices, strict=True):
+        own.assign("anonymous", name, user)
+        own.join(device, user)
+    assert sorted(own.formers(user)) == sorted(devices)
     person = own.reveal(user)
     assert person is not None
     assert person.traits == {"name": "Ada", "phone": "1"}
-    assert own.reveal(first) is None
+    assert len(person.ids) == 3
+    assert own.reveal(devices[0]) is None
     connection.close()
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
+import structlog
 
 from forestall.contracts.errors import ForestallError
 from forestall.ingest import quarantine
@@ -24,6 +25,7 @@ from forestall.log.sqlite import SqliteLog
 from forestall.log.streams import SIGNALS, signals
 
 T = TypeVar("T")
+_log = structlog.get_logger("gateway")
 
 LARGEST_COMMIT = 1_000
 """Events after which a transaction takes no further request."""
@@ -145,6 +147,8 @@ class Committer:
         try:
             answers = await loop.run_in_executor(self._thread, self._commit, taken)
         except LogFull as error:
+            if self.healthy:
+                _log.error("nothing can be written", reason=str(error))
             self.healthy = False
             for submission in taken:
                 if not submission.answers.done():

@@ -75,12 +75,7 @@ def dismissals(records: Iterable[Record]) -> dict[str, dict[str, Any]]:
     """By policy, how often guidance was dismissed since it last helped, and whether for good."""
     found: dict[str, dict[str, Any]] = {}
     for record in records:
-        if record.type == "forestall.alias":
-            for policy, entry in decode_data(record.data).get("dismissals", {}).items():
-                own = found.setdefault(policy, {"count": 0, "never": False})
-                own["count"] += entry["count"]
-                own["never"] = own["never"] or entry["never"]
-        elif record.type.startswith("forestall.intervention."):
+        if record.type.startswith("forestall.intervention."):
             data = decode_data(record.data)
             policy = data.get("policy")
             if not isinstance(policy, str):

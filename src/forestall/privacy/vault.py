@@ -93,7 +93,10 @@ class Vault:
         return self._db.execute(sql, (pseudonym,)).fetchone() is not None
 
     def join(self, former: str, current: str) -> None:
-        """Let ``former`` become part of ``current``, which keeps its own traits where both have."""
+        """Let ``former`` become part of ``current``, which keeps its own traits where both have.
+
+        A visitor's pseudonym joins a user's, never the other way, so nothing joins ``former``.
+        """
         before, now = self.reveal(former), self.reveal(current)
         if before is not None:
             taken = now.traits if now is not None else {}
@@ -102,12 +105,8 @@ class Vault:
         self._db.execute("INSERT OR REPLACE INTO joined VALUES (?, ?)", (former, current))
 
     def formers(self, pseudonym: str) -> list[str]:
-        """The pseudonyms joined into this one, directly or through others."""
-        rows = self._db.execute(
-            "WITH RECURSIVE f(p) AS (SELECT former FROM joined WHERE current = ?"
-            " UNION SELECT former FROM joined JOIN f ON current = p) SELECT p FROM f",
-            (pseudonym,),
-        )
+        """The pseudonyms joined into this one."""
+        rows = self._db.execute("SELECT former FROM joined WHERE current = ?", (pseudonym,))
         return [row[0] for row in rows]
 
     def keep(self, pseudonym: str, traits: dict[str, object]) -> None:
