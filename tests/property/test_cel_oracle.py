@@ -128,10 +128,10 @@ GROWN: dict[str, list[str]] = {
     "uint": ["({uint} ARITH {uint})", "uint({int})", "uint({double})"],
     "double": ["({double} ARITH {double})", "-({double})", "double({int})", "double({string})"],
     "string": [
-        "({string} + {string})", "string({int})", "string({bool})", "{string}.substring({int})", "{string}.charAt({int})", "{string}.CASE()",
+        "({string} + {string})", "string(a.n)", "string(a.t)", "{string}.substring({int})", "{string}.charAt({int})", "{string}.CASE()",
         "{string}.replace({string}, {string})", "({bool} ? {string} : {string})",
-        "{string}.split(',').join('-')", "'<CLAUSE>'.format([{int}])",
-        "'%s-%s'.format([{string}, {bool}])",
+        "{string}.split(',').join('-')", "'<CLAUSE>'.format([a.n])",
+        "'%s-%s'.format([a.s, a.t])",
     ],
     "list": [
         "({list} + {list})", "[{any}, {int}]", "{list}.LOOP(x, {bool})", "({map}.QUANT(x, x EQ {any}) ? [1] : [])",

@@ -187,6 +187,11 @@ def test_operands_of_the_wrong_type_are_errors(source: str) -> None:
         ("now.getHours('../../etc/passwd')", "time zone"),
         ("now.getHours('/etc/passwd')", "time zone"),
         ("now.getMilliseconds('Mars')", "time zone"),
+        ("now.getHours('localtime')", "time zone"),
+        ("now.getHours('right/UTC')", "time zone"),
+        ("now.getHours('')", "time zone"),
+        ("now.getHours('Europe')", "time zone"),
+        ("now.getHours('\\x00')", "time zone"),
     ],
 )
 def test_an_error_says_what_went_wrong(source: str, words: str) -> None:
@@ -418,7 +423,15 @@ def test_comparisons_are_the_parts_joined_by_and() -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["true", "event.data.flag", "!(event.id == 'x')", "event.x['a'] == 1"]
+    "source",
+    [
+        "true",
+        "event.data.flag",
+        "!(event.id == 'x')",
+        "event.x['a'] == 1",
+        "0 < int",
+        "size(event.x) == 1",
+    ],
 )
 def test_other_conditions_have_no_comparisons(source: str) -> None:
     assert comparisons(compile_expression(source, VARIABLES)) == []
@@ -456,6 +469,11 @@ def test_every_kind_of_value_has_a_json_form() -> None:
         "-Infinity", {"true": 1, "2": 3, "a": []},
     ]  # fmt: skip
     json.dumps(to_json(values), allow_nan=False)
+
+
+def test_a_map_that_json_cannot_hold_is_an_error() -> None:
+    with pytest.raises(ExpressionError, match="same text"):
+        to_json(make_map(1, "a", "1", "b"))
 
 
 def test_batch_answers_every_line_and_never_stops() -> None:

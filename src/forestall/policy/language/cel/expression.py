@@ -105,11 +105,12 @@ def _comparison(expression: Expression, node: Node) -> Comparison | None:
             left, right, operator = right, left, _MIRRORED[operator]
         constant = (right.value,) if isinstance(right, syntax.Literal) else None
     base, fields = chain(left)
-    if constant is None or not isinstance(base, Name):
+    path = (base.name, *fields) if isinstance(base, Name) else ()
+    if constant is None or path not in expression.reads:
         return None
     line, column = _position(expression.source, base.at)
     value = constant if operator == "in" else constant[0]
-    return Comparison((base.name, *fields), operator, value, line, column)
+    return Comparison(path, operator, value, line, column)
 
 
 def _constants(node: Node) -> tuple[Any, ...] | None:
@@ -144,7 +145,10 @@ def _json(work: Work, value: Any) -> Any:
         return [_json(work, item) for item in value]
     if kind is dict:
         spend(work, len(value))
-        return {_json_key(key): _json(work, item) for key, item in value.items()}
+        made = {_json_key(key): _json(work, item) for key, item in value.items()}
+        if len(made) < len(value):
+            raise ExpressionError("two keys of the map have the same text in JSON")
+        return made
     if kind is bytes:
         return base64.b64encode(value).decode()
     if kind is CelType:

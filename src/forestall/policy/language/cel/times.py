@@ -19,6 +19,7 @@ _TIME = re.compile(
 )
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|μs|ns)", re.ASCII)
 _OFFSET = re.compile(r"([+-]?)([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
+_OF_THIS_MACHINE = ("localtime", "posix", "right/")
 _UNITS = {
     "h": 3600 * SECOND,
     "m": 60 * SECOND,
@@ -145,6 +146,8 @@ def _zone(name: str) -> tzinfo:
     if _OFFSET.fullmatch(name):
         return timezone(timedelta(seconds=_offset_seconds(name)))
     try:
+        if name.startswith(_OF_THIS_MACHINE):
+            raise LookupError(name)
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError):
         raise ExpressionError(
