@@ -1,7 +1,6 @@
 """``forestall backtest``: what policies would have decided over a history."""
 
 import gc
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -90,7 +89,7 @@ def _sink(out: Path | None, stack: ExitStack) -> BinaryIO | None:
     if out is None:
         return None
     if out == Path("-"):
-        return sys.stdout.buffer
+        return typer.get_binary_stream("stdout")
     try:
         return stack.enter_context(out.open("wb"))
     except OSError as error:
