@@ -208,6 +208,8 @@ def test_open_pages_hear_it_once_it_is_durable(tmp_path: Path) -> None:
         ("s1", "Order o2 on your current plan is safe."),
         ("s1", [newest(world).id]),
     ]
+    world.settle(event("forestall.optout", 30))
+    assert heard[2:] == [("s1", None)]
 
 
 class Unplugged(Exception):
@@ -253,7 +255,7 @@ def expected(folder: Path) -> dict[str, Any]:
     return outcome_of(world)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_batches_ticks_and_crashes_change_nothing(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

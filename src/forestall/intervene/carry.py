@@ -53,7 +53,7 @@ class Carrier:
     def __init__(self, store: Store, signals: Log, runbooks: Runbooks) -> None:
         self._store, self._signals, self.runbooks = store, signals, runbooks
         self._said: list[Message] = []
-        self._taken_back: list[tuple[str, str]] = []
+        self._taken_back: list[tuple[str, list[str] | None]] = []
         self.pages: Pages | None = None
 
     def committed(self) -> None:
@@ -61,8 +61,8 @@ class Carrier:
         if self.pages is not None:
             for message in self._said:
                 self.pages.publish(message.subject, message)
-            for subject, intervention in self._taken_back:
-                self.pages.withdraw(subject, [intervention])
+            for subject, interventions in self._taken_back:
+                self.pages.withdraw(subject, interventions)
         self.rolled_back()
 
     def rolled_back(self) -> None:
@@ -82,7 +82,11 @@ class Carrier:
                     self._hand_over(state, command)
                 case Withdraw():
                     self._store.withdraw(state.id, command.reason)
-                    self._taken_back.append((state.subject, state.id))
+                    self._taken_back.append((state.subject, [state.id]))
+
+    def opted_out(self, subject: str) -> None:
+        """Whatever an open page of ``subject`` shows is taken away."""
+        self._taken_back.append((subject, None))
 
     def heard(self, subject: str, told: Told, data: Mapping[str, Any], at: int) -> None:
         """Remember what an event of ``subject`` told about one of its interventions."""

@@ -217,6 +217,8 @@ class Stage:
 
     def _take(self, record: Record) -> None:
         self.log_time = max(self.log_time, record.received)
+        if record.type == "forestall.optout":
+            self._carrier.opted_out(record.subject)
         told = REPORTS.get(record.type)
         waiting = self._of_subject.get(record.subject, ())
         if not waiting and told is None and record.type != "forestall.identify":
