@@ -16,7 +16,7 @@ _SYNC = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 _OPEN = ctypes.CFUNCTYPE(
     ctypes.c_int,
     ctypes.c_void_p,
-    ctypes.c_char_p,
+    ctypes.c_void_p,
     ctypes.c_void_p,
     ctypes.c_int,
     ctypes.POINTER(ctypes.c_int),
@@ -93,13 +93,14 @@ def watched_syncs() -> Iterator[Syncs]:
     watching = _SYNC(sync)
 
     def open_(
-        vfs: int, name: bytes | None, file: int, flags: int, out: "ctypes._Pointer[ctypes.c_int]"
+        vfs: int, name: int | None, file: int, flags: int, out: "ctypes._Pointer[ctypes.c_int]"
     ) -> int:
         code = int(real_open(vfs, name, file, flags, out))
         place = ctypes.cast(file, ctypes.POINTER(ctypes.c_void_p))
         if code == 0 and place[0]:
             methods = _Methods.from_buffer_copy(ctypes.string_at(place[0], ctypes.sizeof(_Methods)))
-            names[file] = ((name or b"").decode(), _SYNC(methods.sync))
+            path = ctypes.string_at(name).decode() if name else ""
+            names[file] = (path, _SYNC(methods.sync))
             methods.sync = ctypes.cast(watching, ctypes.c_void_p).value
             kept.append(methods)
             place[0] = ctypes.addressof(methods)
