@@ -245,9 +245,12 @@ def test_a_schema_that_needs_the_network_or_itself_is_refused() -> None:
         ("https://example.org/x.json", "only references within the file"),
         ("#/$defs/none", "there is nothing at"),
         ("#", "may not refer to itself"),
+        ("#/x", "there is no schema at"),
+        ("#/y/0", "there is no schema at"),
+        ("#/y/1", "there is nothing at"),
     ):
         with pytest.raises(UnusableSchema, match=why):
-            shape_of({"properties": {"a": {"$ref": reference}}})
+            shape_of({"properties": {"a": {"$ref": reference}}, "x": {"type": 5}, "y": ["text"]})
 
 
 # -- mistakes ------------------------------------------------------------------------------------
@@ -263,7 +266,8 @@ HEAD = '{\n  "x-owner": "me",\n'
         ("a.v0.json", '{"x-owner": "me"}', ["1:1 bad-file-name: the file's name is not TYPE.vN.json"]),
         ("a.v1.json", '{\n  "x-owner": }', ["2:14 json: not valid JSON: Expecting value"]),
         ("a.v1.json", "{\"x-owner\": NaN}", ["1:1 json: not valid JSON: NaN is not a JSON number"]),
-        ("a.v1.json", "[" * 100_000, ["1:1 json: nested too deep"]),
+        ("a.v1.json", "[" * 100_000, ["1:1 json: nested more than 64 levels deep"]),
+        ("a.v1.json", '{"a":' * 65 + "1" + "}" * 65, ["1:1 json: nested more than 64 levels deep"]),
         ("a.v1.json", "[]", ["1:1 wrong-type: a contract must be a JSON object"]),
         ("a.v1.json", HEAD + '  "x-owner": "you"\n}', ['3:3 duplicate-key: the key "x-owner" is written twice']),
         ("a.v1.json", '{\n  "type": "object"\n}', ["1:1 missing-key: x-owner is missing: who answers for this event?"]),

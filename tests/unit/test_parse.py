@@ -4,6 +4,8 @@ import textwrap
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forestall.contracts.errors import InvalidFile
 from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND
@@ -531,3 +533,20 @@ def test_places_are_kept_for_later_judgement() -> None:
     assert located[0].key_place("spec", "playbook") == (6, 3)
     assert located[0].place("spec", "playbook", 1) == (1, 1)
     assert located[0].node("spec", 0) is None
+
+
+PIECES = st.sampled_from(
+    ["{", "}", "[", "]", ":", "- ", "\n", "  ", "null", "~", "5", "'", '"', "|", "> ", "&a ", "*a", "!!x ", "#",
+     "\t", "a.b", "-1", "1e999", "true", "event", "not", "?", "%", "\x00", "\u2028", "<<", "when", "😀"]
+)  # fmt: skip
+
+
+@given(st.data())
+def test_whatever_is_written_gives_policies_or_problems_with_a_place(data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from([case[1] for case in WRONG if len(case[1]) < 500]))
+    for _ in range(data.draw(st.integers(0, 4))):
+        start, end = sorted(data.draw(st.integers(0, len(text))) for _ in range(2))
+        text = text[:start] + data.draw(PIECES) + text[min(end, start + 5) :]
+    _, problems = parse_located(text, "f")
+    lines = len(text.splitlines())
+    assert all(1 <= problem.line <= lines + 1 and problem.column >= 1 for problem in problems)

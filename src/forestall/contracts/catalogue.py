@@ -22,6 +22,7 @@ from forestall.contracts.event import Origin
 from forestall.contracts.instants import parse_duration
 from forestall.contracts.schema_file import SchemaFile
 from forestall.contracts.shape import (
+    DIALECT,
     Shape,
     UnusableSchema,
     escape,
@@ -32,7 +33,6 @@ from forestall.contracts.shape import (
 )
 
 IDENTIFY = "forestall.identify"
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MAX_FILE_BYTES = 1_000_000
 
 _FILE = re.compile(r"([a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*)\.v([1-9][0-9]{0,4})\.json")

@@ -8,6 +8,8 @@ import yaml
 from forestall.contracts.errors import Problem
 from forestall.contracts.shape import escape
 
+MAX_DEPTH = 64
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -40,7 +42,10 @@ class SchemaFile:
         except ValueError as error:
             self._at(1, 1, "json", f"not valid JSON: {error}")
         except RecursionError:
-            self._at(1, 1, "json", "nested too deep")
+            self._at(1, 1, "json", f"nested more than {MAX_DEPTH} levels deep")
+        if _deeper(self.value, MAX_DEPTH):
+            self.value = None
+            self._at(1, 1, "json", f"nested more than {MAX_DEPTH} levels deep")
 
     def fail(
         self, pointer: str, code: str, message: str, hint: str | None = None, *, warn: bool = False
@@ -72,6 +77,13 @@ class SchemaFile:
     def _second(self, key: str) -> tuple[int, int]:
         """The place of a key that repeats within one object."""
         return _places(self._text, double=key).get("double", (1, 1))
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(one, levels - 1) for one in inner)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

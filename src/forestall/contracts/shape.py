@@ -8,6 +8,7 @@ What is not declared is dropped at the door.
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
+import jsonschema_rs
 import msgspec
 
 Privacy = Literal["keep", "tokenise", "drop"]
@@ -16,6 +17,7 @@ PRIVACY: tuple[Privacy, ...] = get_args(Privacy)
 _BRANCHES = ("allOf", "anyOf", "oneOf")
 _CONDITIONAL = ("then", "else")
 REST = "*"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class UnusableSchema(ValueError):
@@ -43,6 +45,11 @@ class Shape(msgspec.Struct, frozen=True):
     def is_number(self) -> bool:
         """Whether the value may be any number, so that 5 means 5.0."""
         return "number" in self.types
+
+
+def is_schema(schema: dict[str, Any]) -> bool:
+    """Whether it is JSON Schema 2020-12. Whatever dialect it names, nothing is fetched."""
+    return jsonschema_rs.meta.is_valid({**schema, "$schema": DIALECT})
 
 
 def shape_of(schema: Any) -> Shape:
@@ -123,6 +130,10 @@ class _Walk:
                 target = target[int(key)]
             else:
                 raise UnusableSchema(at, f"there is nothing at {reference}")
+        if isinstance(target, bool):
+            return target
+        if not isinstance(target, dict) or not is_schema(target):
+            raise UnusableSchema(at, f"there is no schema at {reference}")
         return target
 
 
