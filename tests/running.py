@@ -13,7 +13,9 @@ from typing import Any
 
 import httpx
 
-SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105
+from forestall.kernel.clock import monotonic
+
+SECRET = "0123456789abcdef0123456789abcdef"
 SETTINGS = """
 [server]
 port = {port}
@@ -42,8 +44,8 @@ def free_port() -> int:
 
 def until(holds: Callable[[], Any], seconds: float = 30.0) -> Any:
     """The first truthy answer of ``holds``; fails the test if there is none in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    deadline = monotonic() + seconds
+    while monotonic() < deadline:
         answer = holds()
         if answer:
             return answer

@@ -2,12 +2,19 @@
 
 import json
 import signal
-import time
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import jwt
 import pytest
+from standardwebhooks import Webhook
+
+from forestall.contracts.instants import SECOND
+from forestall.kernel.clock import wall_clock
 from running import SECRET, Server, cloud_event, running, until
 
 TWICE = """
@@ -26,7 +33,7 @@ def declined(number: int, subject: str) -> dict[str, object]:
 
 
 def token(subject: str) -> str:
-    return jwt.encode({"sub": subject, "exp": int(time.time()) + 600}, SECRET, "HS256")
+    return jwt.encode({"sub": subject, "exp": wall_clock() // SECOND + 600}, SECRET, "HS256")
 
 
 def messages(server: Server, subject: str, count: int) -> list[dict[str, object]]:
@@ -200,3 +207,98 @@ def test_a_deployment_with_mistakes_does_not_start(tmp_path: Path) -> None:
     missing = server.run("serve", "--config", "nowhere.toml")
     assert missing.returncode == 2
     assert "nowhere.toml" in missing.stderr
+
+
+def test_the_three_roles_run_apart(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    (server.policies / "declined.yaml").write_text(TWICE)
+    command = [sys.executable, "-m", "forestall", "serve", "--config", str(server.config), "--role"]
+    with server.log.open("ab") as log:
+        roles = {
+            role: subprocess.Popen([*command, role], stdout=log, stderr=log)
+            for role in ("app", "worker", "gateway")
+        }
+    try:
+        server.process = roles["gateway"]
+        until(server.ready, 60)
+        server.send([declined(1, "alice"), declined(2, "alice")])
+        assert messages(server, "alice", 1)[0]["body"] == "Try another card"
+    finally:
+        for process in roles.values():
+            process.send_signal(signal.SIGTERM)
+        codes = {role: process.wait(30) for role, process in roles.items()}
+        server.client.close()
+    assert codes == {"app": 0, "worker": 0, "gateway": 0}, server.log.read_text()
+
+
+HANDED_OVER = """
+apiVersion: forestall/v1
+kind: Policy
+metadata: {name: stuck, title: Help when an export is stuck, owner: exports}
+spec:
+  when: {event: export.stuck}
+  playbook:
+    - guide: {text: "We are looking at export {{ event.data.export }}", channel: hook}
+    - await: {event: export.done, for: 1s, then: resolved}
+    - escalate: {queue: exports}
+"""
+
+WEBHOOK = """
+[webhooks.hook]
+url = "{url}"
+secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+[queues.exports]
+webhook = "hook"
+"""
+
+
+class Receiver:
+    """A customer's endpoint on loopback; keeps what it was sent."""
+
+    def __init__(self) -> None:
+        received = self.received = list[tuple[dict[str, str], bytes]]()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                received.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+
+    def __enter__(self) -> "Receiver":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+def test_a_trace_leads_from_the_request_to_the_signed_webhook_and_the_case(tmp_path: Path) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    with (
+        Receiver() as receiver,
+        running(tmp_path, {"p.yaml": HANDED_OVER}, WEBHOOK.format(url=receiver.url)) as server,
+    ):
+        answer = server.client.post(
+            "/v1/events",
+            json=cloud_event(1, "export.stuck", "alice", data={"export": "e-7"}),
+            headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"},
+        )
+        assert answer.status_code == 202
+        until(lambda: len(receiver.received) == 2)
+        until(lambda: server.overview()["interventions"]["by_state"].get("escalated") == 1)
+    signer = Webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    message, case = (signer.verify(body, headers) for headers, body in receiver.received)
+    assert (message["type"], case["type"]) == ("forestall.message", "forestall.case")
+    assert message["data"]["body"] == "We are looking at export e-7"
+    assert all(trace in headers["traceparent"] for headers, _ in receiver.received)
+    assert case["data"]["trace"] == trace
