@@ -119,7 +119,9 @@ def feature(kind: Any = "count", over: int | None = 10**9, by: str | None = None
 
 def test_beyond_what_is_remembered_the_oldest_go_and_are_counted() -> None:
     state, one = FeatureState(), feature("first")
-    dropped = sum(state.observe(one, None, serial, serial, serial) for serial in range(REMEMBERED + 5))
+    dropped = sum(
+        state.observe(one, None, serial, serial, serial) for serial in range(REMEMBERED + 5)
+    )
     assert dropped == 5
     assert value_at("first", one.over, state.windows[None], REMEMBERED + 5) == 5
 

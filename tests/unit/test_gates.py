@@ -5,12 +5,12 @@ import json
 
 import pytest
 from msgspec.structs import replace
-from scenario import OPEN, START, decide, event, instant, on, told
 
 from forestall.contracts.control import DecideSettings, SwitchesApplied
 from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND
 from forestall.decide.gates import GATES
 from forestall.measure.assign import in_holdout
+from scenario import OPEN, START, decide, event, instant, on, told
 
 
 def twice(at: float, **settings: object) -> list[str]:
@@ -35,7 +35,9 @@ def test_gates_stand_in_the_order_of_the_specification() -> None:
 
 
 def test_cooldown_ends_exactly() -> None:
-    assert twice(59.999999, cooldown="1m") == ["59.999999 p".replace("59.999999", "60") + " cooldown"]
+    assert twice(59.999999, cooldown="1m") == [
+        "59.999999 p".replace("59.999999", "60") + " cooldown"
+    ]
     assert twice(60, cooldown="1m") == ["60 p intervene"]
 
 
@@ -59,7 +61,9 @@ def test_the_budget_window_excludes_its_start() -> None:
 
 
 def test_a_budget_of_nothing_silences_guidance() -> None:
-    assert told(decide(on("{event: a}"), [event(0, "a")], replace(OPEN, budget=0))) == ["0 p budget"]
+    assert told(decide(on("{event: a}"), [event(0, "a")], replace(OPEN, budget=0))) == [
+        "0 p budget"
+    ]
 
 
 def test_opt_out_follows_the_later_time_whatever_the_order_of_arrival() -> None:
@@ -124,7 +128,10 @@ def test_fatigue_waits_ten_years_at_most() -> None:
     ]
     ten_years = 3650 * DAY // SECOND
     lines += [event(ten_years - 1, "a"), event(ten_years, "a")]
-    assert [line.split()[-1] for line in told(decide(policy, lines))[1:]] == ["fatigue", "intervene"]
+    assert [line.split()[-1] for line in told(decide(policy, lines))[1:]] == [
+        "fatigue",
+        "intervene",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -134,15 +141,14 @@ def test_fatigue_waits_ten_years_at_most() -> None:
         ((11 * 60, 12 * 60), None, False),
         ((22 * 60, 12 * 60 + 1), None, True),
         ((22 * 60, 12 * 60), None, False),
+        ((12 * 60, 12 * 60), None, False),
         ((14 * 60, 15 * 60), "Europe/Berlin", True),
         ((12 * 60, 13 * 60), "Europe/Berlin", False),
         ((12 * 60, 13 * 60), "No/Such", True),
         ((12 * 60, 13 * 60), 7, True),
     ],
 )
-def test_quiet_hours_are_the_subjects(
-    quiet: tuple[int, int], zone: object, refuses: bool
-) -> None:
+def test_quiet_hours_are_the_subjects(quiet: tuple[int, int], zone: object, refuses: bool) -> None:
     lines = [event(0, "forestall.identify", {"traits": {"timezone": zone}}), event(0, "a")]
     settings = replace(OPEN, quiet_hours=quiet)
     expected = ["0 p quiet_hours"] if refuses else ["0 p intervene"]
@@ -187,7 +193,11 @@ def test_the_highest_priority_wins_then_the_name_then_the_key() -> None:
         on("{event: a}", "b", priority=90),
         on("{event: a}", "a", priority=10),
     ]
-    assert told(decide(policies, [event(0, "a")])) == ["0 a outranked", "0 b intervene", "0 c outranked"]
+    assert told(decide(policies, [event(0, "a")])) == [
+        "0 a outranked",
+        "0 b intervene",
+        "0 c outranked",
+    ]
 
 
 def test_of_keys_at_one_deadline_the_first_wins() -> None:
@@ -237,7 +247,10 @@ def test_the_global_holdout_is_an_act_and_exempts_transactional() -> None:
 def test_a_decision_says_everything_and_its_id_is_as_published() -> None:
     policy = on(
         "{sequence: [{event: a}], by: event.data.k}",
-        features={"n": {"count": "a", "over": "1h"}, "s": {"sum": "event.data.k", "of": "a", "over": "1h"}},
+        features={
+            "n": {"count": "a", "over": "1h"},
+            "s": {"sum": "event.data.k", "of": "a", "over": "1h"},
+        },
     )
     (one,) = decide(policy, [event(0, "a", {"k": 2})])
     material = [one.version, "u", "2", instant(0), [["test", "a@0"]]]

@@ -1,9 +1,9 @@
 """Patterns, by the words of the policy language, section 3."""
 
 import pytest
-from scenario import decide, event, on, told
 
 from forestall.context.features import KEYS
+from scenario import decide, event, on, told
 
 
 def test_one_event() -> None:

@@ -133,7 +133,7 @@ def _quiet_hours(now: Circumstances) -> bool:
     local = local_time(now)
     minute = local.hour * 60 + local.minute
     start, end = quiet
-    return start <= minute < end if start < end else minute >= start or minute < end
+    return start <= minute < end if start <= end else minute >= start or minute < end
 
 
 def local_time(now: Circumstances) -> datetime:

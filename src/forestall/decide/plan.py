@@ -140,10 +140,8 @@ def with_doubles(data: Any, tree: dict[str, Any]) -> Any:
         below = tree.get("*")
         return data if below is None else [_double(item, below) for item in data]
     if isinstance(data, dict):
-        return {
-            name: _double(value, tree[name]) if name in tree else value
-            for name, value in data.items()
-        }
+        unnamed = tree.get("*", {})
+        return {name: _double(value, tree.get(name, unnamed)) for name, value in data.items()}
     return data
 
 
