@@ -92,7 +92,9 @@ def test_a_backtest_obeys_the_settings(folder: Path) -> None:
 def test_decisions_go_to_standard_output_alone_when_asked(folder: Path) -> None:
     assert folder
     told = run("backtest", "policies", "events.ndjson", "--out", "-")
-    assert [json.loads(line)["outcome"] for line in told.stdout_bytes.splitlines()] == ["intervene"] * 2
+    assert [json.loads(line)["outcome"] for line in told.stdout_bytes.splitlines()] == [
+        "intervene"
+    ] * 2
 
 
 def test_what_a_backtest_cannot_use(folder: Path) -> None:
