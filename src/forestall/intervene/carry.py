@@ -146,6 +146,7 @@ class Carrier:
     def _words(self, guide: Guide, decision: Decision, title: str) -> tuple[str, str]:
         """Title and body. Raises ``LookupError`` for a runbook that is not there."""
         if guide.runbook is None:
+            title = "" if title == decision.policy else title
             template = parse_template(guide.text or "")
         else:
             runbook = self.runbooks[guide.runbook]

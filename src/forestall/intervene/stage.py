@@ -42,7 +42,7 @@ from forestall.log.streams import (
 from forestall.policy.language.canonical import from_canonical
 from forestall.policy.language.model import Policy
 
-BATCHES = 64
+BATCHES = 16
 """Signals batches taken into one commit."""
 
 
