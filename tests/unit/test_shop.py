@@ -20,6 +20,7 @@ from examples.shop.player import BATCH, DemoFailed, await_settled, play
 from forestall.context.knowledge.runbooks import load_runbooks
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.instants import SECOND
+from forestall.decide.examine import examine
 from forestall.kernel.clock import wall_clock
 from forestall.kernel.settings import load_settings
 from forestall.policy.bundle import load_folder
@@ -60,7 +61,10 @@ def test_the_deployment_is_sound() -> None:
     bundle = load_folder(settings.policies, around)
     assert bundle.warnings == ()
     assert len(bundle.policies) >= 6
-    assert all(policy.tests for policy in bundle.policies)
+    for policy in bundle.policies:
+        examined = list(examine(bundle, policy, settings.decide))
+        assert examined
+        assert [case.differences for case in examined] == [()] * len(examined)
 
 
 def test_every_kind_of_row_has_a_contract() -> None:
