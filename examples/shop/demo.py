@@ -8,6 +8,7 @@ import argparse
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(console: Console, config: Path, cache: Path, summary: Path, *, once: bool) -> int:
     """Fetch, serve, play, wait, score; then stay up until Ctrl-C unless ``once``."""
     settings = prepare(config)
+    _free(settings)
     with console.status("Fetching the shop's history"):
         rows = history.read(history.fetch(cache))
     address = f"http://{settings.server.host}:{settings.server.port}"
@@ -108,6 +110,18 @@ def prepare(config: Path) -> Settings:
     settings.data.mkdir(parents=True)
     (settings.data / MARK).touch()
     return settings
+
+
+def _free(settings: Settings) -> None:
+    """Raises ``DemoFailed`` if something else listens where the server is to listen."""
+    place = (settings.server.host, settings.server.port)
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        if probe.connect_ex(place) == 0:
+            raise DemoFailed(
+                f"something already listens on {place[0]}:{place[1]}; stop it, or name another port"
+                " under [server] in the shop's forestall.toml"
+            )
 
 
 def decisions(data: Path) -> Iterator[Decision]:

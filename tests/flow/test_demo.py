@@ -11,6 +11,7 @@ import pytest
 
 from examples.shop import demo, history
 from forestall.contracts.instants import MINUTE, format_time, parse_time
+from forestall.kernel.settings import load_settings
 
 HEADER = (
     "user_id,session_id,event,timestamp,platform,acquisition_channel,user_cohort,user_lifecycle"
@@ -92,3 +93,12 @@ def test_a_broken_deployment_ends_the_demo_with_its_mistake(
     code = demo.main(["--once", "--config", str(shop), "--cache", str(tmp_path)])
     assert code == 1
     assert "cooldwon" in capsys.readouterr().err
+
+
+def test_a_taken_port_is_told_before_anything_is_played(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", load_settings(shop).server.port)):
+        code = demo.main(["--once", "--config", str(shop), "--cache", str(tmp_path)])
+    assert code == 1
+    assert "already listens" in capsys.readouterr().err
