@@ -190,6 +190,37 @@ def test_reports_of_others_about_it_are_not_believed(tmp_path: Path) -> None:
     assert [taken.what for taken in newest(world).taken] == ["started", "dismissed"]
 
 
+FROM: dict[str, Any] = {"from": "s1"}
+ALIAS = event("forestall.alias", 20, "s2", **FROM)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_customer_who_signs_in_takes_what_runs_along(tmp_path: Path, again: bool) -> None:
+    world = World(tmp_path)
+    world.settle(*DECLINES)
+    world.settle(ALIAS)
+    if again:
+        world.restart()
+    assert (world.messages("s1"), len(world.messages("s2"))) == ([], 1)
+    mine = newest(world).id
+    world.settle(event("forestall.intervention.shown", 21, intervention=mine, step=1))
+    assert [taken.what for taken in newest(world).taken] == ["started", "shown"]
+    world.settle(event("payment.succeeded", 30, "s2"))
+    assert (newest(world).outcome, newest(world).subject) == ("resolved", "s2")
+    assert [report.subject for report in world.waiting()] == ["s1", "s2"]
+
+
+def test_an_opt_out_after_signing_in_stops_what_began_before(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settle(*DECLINES, ALIAS)
+    world.tick(15 * 60)
+    world.settle()
+    (effect,) = effects(world)
+    assert effect.subject == "s2"
+    world.settle(event("forestall.optout", 16 * 60, "s2"))
+    assert effects(world) == []
+
+
 def test_open_pages_hear_it_once_it_is_durable(tmp_path: Path) -> None:
     heard: list[Any] = []
 

@@ -337,6 +337,13 @@ def test_it_can_be_stopped_from_outside_once() -> None:
     assert playbook.due(state) is None
 
 
+def test_a_joined_subject_keeps_its_former_pseudonyms() -> None:
+    state, _ = begin(PAID)
+    joined = playbook.join(playbook.join(state, "s2"), "s3")
+    assert (joined.subject, joined.former) == ("s3", ("s1", "s2"))
+    assert msgspec.structs.replace(joined, subject="s1", former=()) == state
+
+
 def test_steps_whose_time_has_passed_are_caught_up_in_order() -> None:
     _, commands = play(begin(PAID, PAID, ESCALATE), arrival("page.viewed", 60 * MINUTE))
     assert commands[-1] == HandOver(3, "payments", START + 20 * MINUTE)

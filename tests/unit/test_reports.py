@@ -55,7 +55,7 @@ class Gateway:
 def outbox(folder: Path, count: int) -> Store:
     store = Store(folder / "app.db")
     for step in range(1, count + 1):
-        store.report(report_event(DECISION, "expired", AT, step, "undelivered"))
+        store.report(report_event(DECISION, "s1", "expired", AT, step, "undelivered"))
     return store
 
 
@@ -65,7 +65,7 @@ def reporter(store: Store, gateway: Gateway) -> Reporter:
 
 
 def test_a_report_is_an_event_of_the_subject_at_the_time_of_its_cause() -> None:
-    event = report_event(DECISION, "expired", AT, 2, "undelivered")
+    event = report_event(DECISION, "s1", "expired", AT, 2, "undelivered")
     assert msgspec.json.decode(msgspec.json.encode(event)) == {
         "id": event.id,
         "source": "/forestall/intervene",
@@ -85,14 +85,20 @@ def test_a_report_is_an_event_of_the_subject_at_the_time_of_its_cause() -> None:
 
 
 def test_its_id_is_that_of_the_intervention_the_word_and_the_step() -> None:
-    same = report_event(DECISION, "shown", AT, 1), report_event(DECISION, "shown", AT + 5, 1)
-    other = report_event(DECISION, "shown", AT, 2), report_event(DECISION, "started", AT)
+    same = (
+        report_event(DECISION, "s1", "shown", AT, 1),
+        report_event(DECISION, "s1", "shown", AT + 5, 1),
+    )
+    other = (
+        report_event(DECISION, "s1", "shown", AT, 2),
+        report_event(DECISION, "s1", "started", AT),
+    )
     assert same[0].id == same[1].id
     assert len({event.id for event in (*same, *other)}) == 3
 
 
 def test_what_has_no_step_or_reason_leaves_it_out() -> None:
-    data = report_event(DECISION, "started", AT).data
+    data = report_event(DECISION, "s1", "started", AT).data
     assert isinstance(data, msgspec.Raw)
     assert set(msgspec.json.decode(data)) == {"intervention", "policy", "version"}
 
@@ -175,7 +181,7 @@ def test_it_runs_until_stopped_and_sends_the_rest_then(tmp_path: Path) -> None:
         while store.reports():
             await asyncio.sleep(0.005)
         stopping.set()
-        store.report(report_event(DECISION, "started", AT))
+        store.report(report_event(DECISION, "s1", "started", AT))
         await running
 
     asyncio.run(main())
@@ -195,5 +201,5 @@ def test_resting_ends_when_stopping() -> None:
 
 def test_a_report_waiting_already_is_queued_once(tmp_path: Path) -> None:
     store = outbox(tmp_path, 2)
-    store.report(report_event(DECISION, "expired", AT, 1, "undelivered"))
+    store.report(report_event(DECISION, "s1", "expired", AT, 1, "undelivered"))
     assert len(store.reports()) == 2

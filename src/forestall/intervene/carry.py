@@ -75,7 +75,7 @@ class Carrier:
         for command in commands:
             match command:
                 case Report():
-                    self._report(state.id, command.told, command.at, command.step, command.reason)
+                    self._report(state, command.told, command.at, command.step, command.reason)
                 case Say():
                     self._say(state, command)
                 case HandOver():
@@ -99,19 +99,19 @@ class Carrier:
             )
 
     def _report(
-        self, intervention: str, told: Told, at: int, step: int | None, reason: str | None
+        self, state: Running, told: Told, at: int, step: int | None, reason: str | None
     ) -> None:
-        decision, _ = self._store.decision(intervention)
-        self._store.note(decision.subject, intervention, told, step, at, reason)
-        self._store.report(report_event(decision, told, at, step, reason))
+        decision, _ = self._store.decision(state.id)
+        self._store.note(state.subject, state.id, told, step, at, reason)
+        self._store.report(report_event(decision, state.subject, told, at, step, reason))
 
     def _say(self, state: Running, say: Say) -> None:
         decision, title = self._store.decision(state.id)
         try:
-            title, body = self._words(say.guide, decision, title)
+            title, body = self._words(state.subject, say.guide, decision, title)
         except (MissingValue, TemplateError, LookupError) as error:
             reason = getattr(error, "code", "no-runbook")
-            self._report(state.id, "failed", say.at, say.step, reason)
+            self._report(state, "failed", say.at, say.step, reason)
             return
         message = Message(
             id=effect_key(state.id, say.step),
@@ -143,7 +143,7 @@ class Carrier:
             )
         )
 
-    def _words(self, guide: Guide, decision: Decision, title: str) -> tuple[str, str]:
+    def _words(self, subject: str, guide: Guide, decision: Decision, title: str) -> tuple[str, str]:
         """Title and body. Raises ``LookupError`` for a runbook that is not there."""
         if guide.runbook is None:
             title = "" if title == decision.policy else title
@@ -154,7 +154,7 @@ class Carrier:
         event = self._last_matched(decision)
         context = {
             "event": {"type": event.type, "data": decode_data(event.data)} if event else {},
-            "subject": self._store.traits(decision.subject),
+            "subject": self._store.traits(subject),
             "features": decision.features,
         }
         return title, template.render(context)

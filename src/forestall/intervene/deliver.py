@@ -188,4 +188,4 @@ class Deliveries:
         decision, _ = self._store.decision(effect.intervention)
         at = self._now.log_time()
         self._store.note(effect.subject, effect.intervention, told, effect.step, at, reason)
-        self._store.report(report_event(decision, told, at, effect.step, reason))
+        self._store.report(report_event(decision, effect.subject, told, at, effect.step, reason))

@@ -33,6 +33,6 @@ class Inbox:
         decision, _ = self._store.decision(intervention)
         with self._store.transaction():
             if self._store.note(subject, intervention, "shown", step, now, None):
-                self._store.report(report_event(decision, "shown", now, step))
+                self._store.report(report_event(decision, subject, "shown", now, step))
                 EFFECTS.labels("inapp", "delivered").inc()
         return True

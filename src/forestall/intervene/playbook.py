@@ -37,12 +37,13 @@ class Words(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """One intervention. ``step`` counts from 1; one more than there are steps: only the fate of
-    guidance is awaited. ``clock`` is the subject's effective time, ``deadline`` that of the current
+    """One intervention. ``former`` are pseudonyms that the subject had when it began. ``step``
+    counts from 1; one more than there are steps: only the fate of guidance is awaited. ``clock`` is the subject's effective time, ``deadline`` that of the current
     ``await``. Ended when ``ending`` is set, at log time ``ended``."""
 
     id: str
     subject: str
+    former: tuple[str, ...] = ()
     policy: str
     version: str
     purpose: str
@@ -167,6 +168,11 @@ def stop(state: Running, reason: str, at: int) -> Turn:
     if state.ending is not None:
         return state, commands
     return _end(state, commands, "cancelled", reason, at), commands
+
+
+def join(state: Running, subject: str) -> Running:
+    """The subject turned out to be ``subject``, whose events count from here on."""
+    return msgspec.structs.replace(state, subject=subject, former=(*state.former, state.subject))
 
 
 def due(state: Running) -> int | None:

@@ -31,16 +31,23 @@ _log = structlog.get_logger(__name__)
 
 
 def report_event(
-    decision: Decision, told: Told, at: int, step: int | None = None, reason: str | None = None
+    decision: Decision,
+    subject: str,
+    told: Told,
+    at: int,
+    step: int | None = None,
+    reason: str | None = None,
 ) -> CloudEvent:
-    """The event that tells ``told`` of the intervention of ``decision`` at log time ``at``."""
+    """The event that tells ``told`` of the intervention of ``decision`` at log time ``at``.
+
+    ``subject`` is the customer's pseudonym by now; it may have been joined to another since."""
     tell = Tell(decision.id, decision.policy, decision.version, step, reason)
     name = f"{decision.id}:{told}:{step or 0}"
     return CloudEvent(
         id=hashlib.sha256(name.encode()).hexdigest()[:32],
         source=SOURCE,
         type=f"forestall.intervention.{told}",
-        subject=decision.subject,
+        subject=subject,
         time=format_time(at),
         datacontenttype="application/json",
         traceparent=decision.traceparent if isinstance(decision.traceparent, str) else None,

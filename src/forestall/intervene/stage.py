@@ -220,20 +220,40 @@ class Stage:
         if record.type == "forestall.optout":
             self._carrier.opted_out(record.subject)
         told = REPORTS.get(record.type)
-        waiting = self._of_subject.get(record.subject, ())
-        if not waiting and told is None and record.type != "forestall.identify":
+        about_itself = record.type in ("forestall.identify", "forestall.alias")
+        if not about_itself and told is None and record.subject not in self._of_subject:
             return
         data = self._data(record)
-        if record.type == "forestall.identify" and isinstance(data.get("traits"), dict):
-            known = self._store.traits(record.subject)
-            self._store.keep_traits(record.subject, {**known, **data["traits"]})
+        if about_itself:
+            self._learn(record, data)
         if told is not None:
-            happened = min(record.time, record.received)
-            self._carrier.heard(record.subject, told, data, happened)
+            state = self._running.get(str(data.get("intervention")))
+            joined = state is not None and record.subject in state.former
+            subject = state.subject if state is not None and joined else record.subject
+            self._carrier.heard(subject, told, data, min(record.time, record.received))
+        waiting = self._of_subject.get(record.subject, ())
         if waiting:
             arrival = Arrival(record, data, self._store.traits(record.subject))
             for intervention in tuple(waiting):
                 self._keep(*playbook.on_event(self._running[intervention], arrival))
+
+    def _learn(self, record: Record, data: dict[str, Any]) -> None:
+        """Traits of a subject; or that another pseudonym was the same person's all along."""
+        if record.type == "forestall.identify":
+            if isinstance(data.get("traits"), dict):
+                known = self._store.traits(record.subject)
+                self._store.keep_traits(record.subject, {**known, **data["traits"]})
+            return
+        former = data.get("from")
+        if not isinstance(former, str) or former == record.subject:
+            return
+        self._store.join(former, record.subject)
+        for intervention in tuple(self._of_subject.get(former, ())):
+            state = self._running[intervention]
+            if state.subject == former:
+                self._running[intervention] = playbook.join(state, record.subject)
+                self._changed.add(intervention)
+                self._of_subject.setdefault(record.subject, []).append(intervention)
 
     def _data(self, record: Record) -> dict[str, Any]:
         try:
@@ -268,23 +288,24 @@ class Stage:
             self._place(state)
         elif due is not None and due != playbook.due(before):
             heapq.heappush(self._due, (due, state.id))
-        if state.ending is not None:
+        if state.ending is not None and (before is None or before.ending is None):
             self._leave(state)
 
     def _place(self, state: Running) -> None:
         self._running[state.id] = state
-        self._of_subject.setdefault(state.subject, []).append(state.id)
+        for subject in (state.subject, *state.former):
+            self._of_subject.setdefault(subject, []).append(state.id)
         due = playbook.due(state)
         if due is not None:
             heapq.heappush(self._due, (due, state.id))
 
     def _leave(self, state: Running) -> None:
-        ids = self._of_subject.get(state.subject, [])
-        if state.id in ids:
+        self._counted.append((state.policy, str(state.ending)))
+        for subject in (state.subject, *state.former):
+            ids = self._of_subject[subject]
             ids.remove(state.id)
             if not ids:
-                del self._of_subject[state.subject]
-            self._counted.append((state.policy, str(state.ending)))
+                del self._of_subject[subject]
 
     def _forget_ended(self) -> None:
         for intervention in self._changed:

@@ -51,6 +51,7 @@ CREATE TABLE effects (
 ) WITHOUT ROWID;
 CREATE INDEX effects_open ON effects (not_before) WHERE status = 'waiting';
 CREATE INDEX effects_intervention ON effects (intervention);
+CREATE INDEX effects_subject ON effects (subject);
 PRAGMA user_version = 1;
 """
 
@@ -161,6 +162,15 @@ class Store:
     def keep_traits(self, subject: str, traits: dict[str, Any]) -> None:
         """Replace the subject's traits."""
         self._db.execute("INSERT OR REPLACE INTO traits VALUES (?, ?)", (subject, _encode(traits)))
+
+    def join(self, former: str, subject: str) -> None:
+        """``former`` turned out to be ``subject``: what is on its way goes there."""
+        for table in ("messages", "effects", "interventions"):
+            ending = " AND ending IS NULL" if table == "interventions" else ""
+            self._db.execute(
+                f"UPDATE {table} SET subject = ? WHERE subject = ?{ending}",  # noqa: S608
+                (subject, former),
+            )
 
     def running(self) -> list[Running]:
         """Interventions that have not ended, oldest first."""
