@@ -92,7 +92,7 @@ def test_bodies_that_never_come() -> None:
     [
         ("br", b"", (415, "unknown-encoding")),
         ("gzip", b"plain", (400, "invalid-gzip")),
-        ("gzip", gzip.compress(b"x")[:-9], (400, "invalid-gzip")),
+        ("gzip", gzip.compress(b"x", mtime=0)[:-9], (400, "invalid-gzip")),
         ("x-gzip", b"", (400, "invalid-gzip")),
     ],
 )
