@@ -126,8 +126,13 @@ class Server:
         )
 
     def overview(self) -> dict[str, Any]:
-        """What the console is told."""
-        found: dict[str, Any] = self.client.get("/console/overview.json").json()
+        """What the console is told, once the app process is up."""
+
+        def answered() -> dict[str, Any] | None:
+            answer = self.client.get("/console/overview.json")
+            return answer.json() if answer.status_code == 200 else None
+
+        found: dict[str, Any] = until(answered)
         return found
 
     def settled(self) -> bool:
