@@ -2,8 +2,9 @@
 
 Left out on purpose, because the implementations differ and neither is wrong: the text of doubles,
 timestamps and durations; ``''.split('')``; equality beyond 2^53 across types; durations beyond 292
-years; the order in which loops visit a map; ``int(true)``, which is no CEL; and ``substring`` up to
-the very end, which that version refuses against the official data.
+years; the order in which loops visit a map; ``int(true)``, which is no CEL; ``!!x``, which
+its parser takes for ``x`` of any type; and ``substring`` up to the very end, which that version
+refuses against the official data.
 """
 
 import datetime
@@ -111,7 +112,7 @@ WORDS = {
 }  # fmt: skip
 GROWN: dict[str, list[str]] = {
     "bool": [
-        "({bool} LOGIC {bool})", "({bool} LOGIC {any} LOGIC {bool})", "!{bool}", "({any} EQ {any})",
+        "({bool} LOGIC {bool})", "({bool} LOGIC {any} LOGIC {bool})", "!({bool})", "({any} EQ {any})",
         "({int} CMP {int})", "({int} CMP {double})", "({double} CMP {uint})", "({any} CMP FEW)",
         "({string} CMP {string})", "({timestamp} CMP {timestamp})", "({duration} CMP {duration})",
         "({any} in {list})", "({string} in {map})", "({int} in [{int}, {double}, {any}])",
