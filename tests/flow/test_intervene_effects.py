@@ -52,8 +52,7 @@ def test_each_effect_is_carried_out_once_and_remembered(tmp_path: Path) -> None:
     async def main() -> None:
         world, vendor = begin(tmp_path, 2 * AT_ONCE), Vendor()
         effects, _ = effects_of(world, vendor)
-        assert await effects.start_waiting() is False, "not launched yet"
-        await effects.launch()
+        assert await effects.start_waiting() is False, "only being launched"
         await until(lambda: world.told().count("shown 1") == 2 * AT_ONCE, effects)
         assert await effects.start_waiting() is False
         await effects.close()
@@ -71,7 +70,6 @@ def test_each_effect_is_carried_out_once_and_remembered(tmp_path: Path) -> None:
 def test_a_restart_repeats_nothing_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     async def run(seconds: float, done: Callable[[], bool]) -> None:
         effects, _ = effects_of(world, vendor, seconds)
-        await effects.launch()
         await until(done, effects)
         await effects.start_waiting()
         await effects.close()
@@ -104,7 +102,6 @@ def test_closing_lets_a_delivery_under_way_end(tmp_path: Path) -> None:
     async def main() -> None:
         world, vendor = begin(tmp_path), Slow()
         effects, _ = effects_of(world, vendor)
-        await effects.launch()
         await until(lambda: bool(vendor.got), effects)
         closing = asyncio.create_task(effects.close())
         await asyncio.sleep(0)
@@ -124,7 +121,6 @@ from flow.test_intervene_effects import Dying, begin_case, effects_of
 async def main(folder):
     world = begin_case(folder)
     effects, _ = effects_of(world, Dying(folder), 16 * 60)
-    await effects.launch()
     while True:
         await effects.start_waiting()
         await asyncio.sleep(0.01)
@@ -176,7 +172,6 @@ def test_a_case_survives_kill_9_in_the_middle_and_is_marked(tmp_path: Path) -> N
     async def main() -> None:
         world.store = Store(tmp_path / "app.db")
         effects, around = effects_of(world, vendor, 16 * 60)
-        await effects.launch()
         while not vendor.got:
             await effects.start_waiting()
             around.seconds += 1
@@ -196,7 +191,6 @@ def test_many_waiting_effects_never_exceed_what_runs_at_once(tmp_path: Path) -> 
     async def main() -> None:
         world, vendor = begin(tmp_path, AT_ONCE + 4), Slow()
         effects, _ = effects_of(world, vendor)
-        await effects.launch()
         await until(lambda: len(vendor.got) >= AT_ONCE, effects)
         for _ in range(20):
             await effects.start_waiting()

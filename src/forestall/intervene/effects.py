@@ -2,7 +2,8 @@
 
 Each attempt at an effect is a short workflow of one step, whose id is the effect's key and the
 attempt's number. DBOS runs it once, also when it is started again, and takes it up when a process
-died over it; what the attempt does, and how it notices that, is ``deliver``'s.
+died over it; what the attempt does, and how it notices that, is ``deliver``'s. DBOS is imported
+and started when there is a first effect: that takes a second, and many deployments have none.
 """
 
 import asyncio
@@ -11,8 +12,6 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from dbos import DBOS, SetWorkflowID
-
 from forestall.intervene.deliver import Deliveries
 
 AT_ONCE = 16
@@ -20,6 +19,9 @@ AT_ONCE = 16
 
 _LAST_WORDS = 10.0
 _OPEN = ("PENDING", "ENQUEUED")
+
+_Start = Callable[[str, int], str]
+"""Starts the workflow of one attempt, or finds the one that was; its status."""
 
 
 class Effects:
@@ -36,14 +38,12 @@ class Effects:
         self._begun: set[tuple[str, int]] = set()
         self._under_way: set[asyncio.Task[str]] = set()
         self._closing = False
-        self._workflow: Callable[[str, int], str] | None = None
+        self._launching: asyncio.Task[_Start] | None = None
 
-    async def launch(self) -> None:
+    def _launch(self, loop: asyncio.AbstractEventLoop) -> _Start:
         """Start DBOS, which takes up again what a crash cut off."""
-        loop = asyncio.get_running_loop()
-        self._workflow = await asyncio.to_thread(self._launch, loop)
+        from dbos import DBOS, SetWorkflowID
 
-    def _launch(self, loop: asyncio.AbstractEventLoop) -> Callable[[str, int], str]:
         connection = sqlite3.connect(self._database)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.close()
@@ -71,8 +71,13 @@ class Effects:
         def effect(key: str, number: int) -> str:
             return attempt(key, number)
 
+        def start(key: str, number: int) -> str:
+            with SetWorkflowID(f"{key}-{number}"):
+                handle = DBOS.start_workflow(effect, key, number)
+            return handle.get_status().status
+
         DBOS.launch()
-        return effect
+        return start
 
     async def _attempt(self, key: str, number: int) -> str:
         if self._closing:
@@ -87,17 +92,23 @@ class Effects:
 
     async def start_waiting(self) -> bool:
         """Start what may be tried now, as far as there is room; whether anything was started."""
-        if self._closing or self._workflow is None:
-            return False
         waiting = [
             (effect.key, effect.attempt)
             for effect in self._deliveries.waiting(2 * AT_ONCE)
             if (effect.key, effect.attempt) not in self._begun
         ]
+        if not waiting or self._closing:
+            return False
+        if self._launching is None:
+            launch = asyncio.to_thread(self._launch, asyncio.get_running_loop())
+            self._launching = asyncio.create_task(launch)
+        if not self._launching.done():
+            return False
+        start = self._launching.result()
         started = waiting[: max(AT_ONCE - len(self._begun), 0)]
         for key, number in started:
             self._begun.add((key, number))
-            status = await asyncio.to_thread(_start, self._workflow, key, number)
+            status = await asyncio.to_thread(start, key, number)
             if status not in _OPEN:
                 self._deliveries.cut_off(key, number)
                 self._begun.discard((key, number))
@@ -110,11 +121,12 @@ class Effects:
             _, late = await asyncio.wait(self._under_way, timeout=_LAST_WORDS)
             for task in late:
                 task.cancel()
-        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+        if self._launching is not None:
+            await asyncio.wait([self._launching])
+            await asyncio.to_thread(_destroy)
 
 
-def _start(workflow: Callable[[str, int], str], key: str, number: int) -> str:
-    """Start the workflow of one attempt, or find the one that was; its status."""
-    with SetWorkflowID(f"{key}-{number}"):
-        handle = DBOS.start_workflow(workflow, key, number)
-    return handle.get_status().status
+def _destroy() -> None:
+    from dbos import DBOS
+
+    DBOS.destroy(destroy_registry=True)

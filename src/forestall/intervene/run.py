@@ -80,7 +80,6 @@ class Interventions:
 
     async def run(self) -> None:
         """Carry out what is decided until ``stop``."""
-        await self._effects.launch()
         reporting = asyncio.create_task(self._reporter.run(self._stopping))
         try:
             await self._carry_on()
