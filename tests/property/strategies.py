@@ -1,27 +1,18 @@
-"""Hypothesis strategies for policies and streams: small alphabets and a coarse grid of times, so
-that deadlines, windows, cooldowns and lateness are hit exactly, and one event off.
+"""Hypothesis strategies for policies, settings and streams: small alphabets and a coarse grid of
+times, so that deadlines, windows, cooldowns and lateness are hit exactly, and one event off.
 
-``scenarios()`` is the entry: a ``Scenario`` is all that deciding depends on.
+``scenarios`` puts them together.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-import msgspec
 from hypothesis import strategies as st
 
 from forestall.contracts.control import (
-    Control,
     DecideSettings,
-    PoliciesApplied,
-    PolicyInForce,
-    ServiceState,
-    SettingsApplied,
-    SwitchesApplied,
 )
 from forestall.contracts.instants import SECOND, format_time, parse_time
-from forestall.policy.language.canonical import canonical, version
 from forestall.policy.language.model import Feature, FeatureKind, Guide, Match, Policy, Step, When
 
 NAMES = ("p", "q", "r", "t")
@@ -109,14 +100,15 @@ types = st.sampled_from(
     ]
 )
 matches = st.builds(Match, types=types, where=often(None, st.sampled_from(WHERES)))
+doubtful = st.builds(Match, types=types, where=st.one_of(st.none(), st.sampled_from(WHERES)))
 positives = st.builds(Step, match=matches, times=often(1, st.integers(2, 3)))
 singles = st.builds(Step, match=matches)
-negatives = st.builds(Step, match=matches, negative=st.just(True))
+negatives = st.builds(Step, match=doubtful, negative=st.just(True))
 absences = st.builds(
-    Step, match=matches, negative=st.just(True), quiet_for=spans(1, 2, 2.5, 3, 5, 10)
+    Step, match=doubtful, negative=st.just(True), quiet_for=spans(1, 2, 2.5, 3, 5, 10)
 )
 withins = spans(1, 2, 3, 5, 8)
-keys = often(None, st.sampled_from(KEYS))
+keys = st.one_of(st.none(), st.sampled_from([KEYS[0], *KEYS]))
 
 
 @st.composite
@@ -141,6 +133,16 @@ alls = st.builds(
     by=keys,
 )
 events_alone = st.builds(When, kind=st.just("event"), steps=st.tuples(singles))
+plain_steps = st.builds(
+    Step, match=st.builds(Match, types=st.sampled_from([("e.a",), ("e.a",), ("e.b",), ("*",)]))
+)
+plain_events = st.builds(When, kind=st.just("event"), steps=st.tuples(plain_steps))
+plain_absences = st.builds(
+    When,
+    kind=st.just("sequence"),
+    steps=st.tuples(plain_steps, absences),
+    by=often(None, st.just(KEYS[0])),
+)
 patterns = st.one_of(events_alone, sequences(), sequences(), sequences(), alls)
 
 FEATURE_KINDS = cast(
@@ -150,6 +152,15 @@ FEATURE_KINDS = cast(
         *("p50", "p90", "p95", "p99"),
     ),
 )
+
+
+Focus = Literal["anything", "features", "gates", "absences"]
+PATTERNS: dict[Focus, st.SearchStrategy[When]] = {
+    "anything": patterns,
+    "features": plain_events,
+    "gates": st.one_of(plain_events, plain_events, plain_absences),
+    "absences": plain_absences,
+}
 
 
 @st.composite
@@ -175,19 +186,21 @@ def conditions(names: Sequence[str]) -> st.SearchStrategy[str | None]:
 
 
 @st.composite
-def policies(draw: st.DrawFn, name: str) -> Policy:
-    """A policy with a short cooldown."""
-    own = draw(st.dictionaries(st.sampled_from(["f", "g"]), features(), max_size=2))
+def policies(draw: st.DrawFn, name: str, focus: Focus = "anything") -> Policy:
+    """A policy with a short cooldown. A focus leaves out what hides what it is about."""
+    number = {"anything": 1, "features": 3}.get(focus, 0)
+    own = {label: draw(features()) for label in "fgh"[: draw(st.integers(number // 2, number))]}
+    condition = draw(conditions(sorted(own))) if focus in ("anything", "absences") else None
     return Policy(
         name=name,
         title=name,
         owner="team",
         features=own,
-        when=draw(patterns),
-        condition=draw(conditions(sorted(own))),
+        when=draw(PATTERNS[focus]),
+        condition=condition,
         purpose=draw(often("support", st.just("other"))),
         priority=draw(st.sampled_from([50, 50, 0, 100])),
-        cooldown=draw(spans(1, 1, 2, 3, 5, 86_400)),
+        cooldown=draw(spans(1, 1, 1, 2, 2, 3, 5, 86_400)),
         budget_class=draw(often("guidance", st.just("transactional"))),
         in_conversation=draw(st.sampled_from(["hold", "allow"])),
         quiet_hours=draw(st.sampled_from(["respect", "ignore"])),
@@ -213,7 +226,7 @@ def settings(draw: st.DrawFn, grace: int) -> DecideSettings:
     )
 
 
-def fitting_data(kind: str) -> st.SearchStrategy[Any]:
+def fitting_data(kind: str, focus: Focus) -> st.SearchStrategy[Any]:
     """Data for an event type: now and then without what it needs."""
     wanted: dict[str, st.SearchStrategy[Any]] = {}
     if kind == "forestall.identify":
@@ -228,12 +241,9 @@ def fitting_data(kind: str) -> st.SearchStrategy[Any]:
     elif "ticket" in kind:
         wanted = {"ticket": st.sampled_from(["1", "2"])}
     elif "intervention" in kind:
-        wanted = {"policy": st.sampled_from(NAMES)}
+        wanted = {"policy": st.sampled_from(["p", *NAMES])}
     if "dismissed" in kind:
-        never = st.sampled_from([False, False, False, True, None])
-        return st.one_of(
-            st.fixed_dictionaries(wanted), st.fixed_dictionaries(wanted | {"never": never})
-        )
+        wanted["never"] = st.sampled_from([False] * 6 + [True, None])
     if wanted:
         whole = st.fixed_dictionaries(wanted)
         return st.one_of(whole, whole, whole, st.sampled_from([None, {}]))
@@ -242,6 +252,9 @@ def fitting_data(kind: str) -> st.SearchStrategy[Any]:
         "k": st.sampled_from(DATA_K),
         "ok": st.sampled_from([True, True, False, "no"]),
     }
+    if focus == "features":
+        rich = {"x": optional["x"], "k": st.sampled_from(DATA_K[:7]), "ok": st.booleans()}
+        return st.fixed_dictionaries(rich)
     plain = st.sampled_from([{"k": k, "x": x, "ok": True} for k in (1, 2) for x in (1, 2)])
     return st.one_of(plain, plain, st.fixed_dictionaries({}, optional=optional), st.none())
 
@@ -252,15 +265,19 @@ LAGS = (0, 0, 0, 0, 0, 0, 1, 1, 2, 2.5, 3, 3.000001, 4, 5, 6, -1, -3)
 
 
 @st.composite
-def streams(draw: st.DrawFn, start: int, most: int) -> list[dict[str, Any]]:
+def streams(
+    draw: st.DrawFn, start: int, most: int, focus: Focus = "anything"
+) -> list[dict[str, Any]]:
     """A history in log order."""
+    told = [*CONTROL_TYPES, *CONTROL_TYPES[-2:] * 2] if focus == "gates" else CONTROL_TYPES
     made: list[dict[str, Any]] = []
     received = start
     common = st.sampled_from([*TYPES, *TYPES[:2], *TYPES[:2]])
     for index in range(draw(st.one_of(st.integers(1, most), st.integers(most // 2, most)))):
         rare = draw(st.integers(0, 24)) == 0
-        received += round(draw(st.sampled_from(RARE_GAPS if rare else GAPS)) * SECOND)
-        kind = draw(often(draw(common), st.sampled_from(CONTROL_TYPES)))
+        gap = draw(st.sampled_from(RARE_GAPS if rare else GAPS))
+        received += round(gap * SECOND)
+        kind = draw(often(draw(common), st.sampled_from(told)))
         time = received - round(draw(st.sampled_from(LAGS)) * SECOND)
         event: dict[str, Any] = {
             "specversion": "1.0",
@@ -271,7 +288,7 @@ def streams(draw: st.DrawFn, start: int, most: int) -> list[dict[str, Any]]:
             "time": format_time(time),
             "received": format_time(received),
         }
-        data = draw(fitting_data(kind))
+        data = draw(fitting_data(kind, focus))
         if data is not None or draw(st.booleans()):
             event["data"] = data
         quirk = draw(st.integers(0, 19))
@@ -286,146 +303,9 @@ def streams(draw: st.DrawFn, start: int, most: int) -> list[dict[str, Any]]:
             event["origin"] = "browser"
         elif quirk in (4, 5) and made:
             event["id"] = draw(st.sampled_from(made))["id"]
+        elif gap > 86_400 and made:  # the very end of the week in which it would be a duplicate
+            event |= {"id": made[-1]["id"], "subject": made[-1]["subject"]}
         elif quirk == 6 and made:
             event["id"], event["source"] = draw(st.sampled_from(made))["id"], "/two"
         made.append(event)
     return made
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """All that deciding depends on; ``known`` gives the policy of every version in ``controls``."""
-
-    policies: list[Policy]
-    events: list[dict[str, Any]]
-    settings: DecideSettings
-    controls: list[Control] = field(default_factory=list)
-    known: dict[str, Policy] = field(default_factory=dict)
-
-
-def put_in_force(received: int, some: Sequence[Policy]) -> PoliciesApplied:
-    """The control record that puts exactly ``some`` in force."""
-    entries = tuple(PolicyInForce(p.name, version(p), msgspec.Raw(canonical(p))) for p in some)
-    return PoliciesApplied(received, entries, {}, "test", "test")
-
-
-@st.composite
-def changed(draw: st.DrawFn, policy: Policy) -> Policy:
-    """Another version: mostly with the same ``when``."""
-    other = draw(policies(policy.name))
-    kept = draw(st.sampled_from(["when", "when", "all but when", "nothing"]))
-    if kept == "when":
-        return msgspec.structs.replace(other, when=policy.when)
-    return msgspec.structs.replace(policy, when=other.when) if kept != "nothing" else other
-
-
-@st.composite
-def controls(
-    draw: st.DrawFn, first: list[Policy], moments: list[int], base: DecideSettings
-) -> list[Control]:
-    """Control records at, or near, the moments of the history, in order."""
-    near = st.builds(
-        lambda moment, off: moment + off,
-        st.sampled_from(moments),
-        st.sampled_from([0, 0, 1, -1, SECOND, 3 * SECOND, base.grace]),
-    )
-    made: list[Control] = []
-    previous = first
-    for moment in sorted(draw(st.sets(near, max_size=4))):
-        kind = draw(st.sampled_from(["policies", "policies", "settings", "switches", "service"]))
-        if kind == "policies":
-            kept = [p for p in first if draw(st.integers(0, 5))]
-            previous = [
-                draw(st.sampled_from([p, *(q for q in previous if q.name == p.name)]))
-                if draw(st.booleans())
-                else draw(changed(p))
-                for p in kept
-            ]
-            made.append(put_in_force(moment, previous))
-        elif kind == "settings":
-            made.append(SettingsApplied(moment, draw(settings(base.grace)), "test", "test"))
-        elif kind == "switches":
-            off = draw(st.sets(st.sampled_from(NAMES), max_size=2))
-            everything = draw(often(False, st.just(True)))
-            made.append(SwitchesApplied(moment, tuple(sorted(off)), everything, "test", "test"))
-        else:
-            made.append(ServiceState(moment, "pay", draw(st.sampled_from(["down", "up", None]))))
-    return made
-
-
-@st.composite
-def scenarios(draw: st.DrawFn, most_events: int = 24) -> Scenario:
-    """One to four policies, a history of two subjects, settings and control records."""
-    names = NAMES[: draw(st.sampled_from([1, 2, 2, 3, 3, 4]))]
-    some = [draw(policies(name)) for name in names]
-    base = draw(settings(draw(spans(0, 1, 2))))
-    events = draw(streams(draw(st.sampled_from(STARTS)), most_events))
-    moments = [parse_time(event.get("received") or event["time"]) for event in events]
-    records = draw(st.one_of(st.just([]), controls(some, moments, base)))
-    known = {version(p): p for p in some}
-    for control in records:
-        if isinstance(control, PoliciesApplied):
-            for entry in control.policies:
-                known[entry.version] = msgspec.convert(
-                    {"title": entry.name, "owner": "team", **msgspec.json.decode(entry.canonical)},
-                    Policy,
-                )
-    return Scenario(some, events, base, records, known)
-
-
-@st.composite
-def crowds(draw: st.DrawFn) -> Scenario:
-    """A history with more keys than are kept, for patterns and features by key."""
-    by = "event.data.k"
-    flooded, other = draw(st.sampled_from([("e.a", "e.b"), ("e.b", "e.a")]))
-    first, second = (Step(match=Match(types=(kind,))) for kind in (flooded, other))
-    rest = draw(
-        st.sampled_from(
-            [
-                (second,),
-                (Step(match=Match(types=("e.c",)), negative=True), second),
-                (Step(match=second.match, negative=True, quiet_for=2 * SECOND),),
-                (second, Step(match=Match(types=("e.c",)), negative=True, quiet_for=2 * SECOND)),
-            ]
-        )
-    )
-    plain = [
-        When(kind="sequence", steps=(first, *rest), by=by),
-        When(kind="all", steps=(first, second), within=20 * SECOND, by=by),
-    ]
-    when = draw(st.one_of(st.sampled_from(plain), st.sampled_from(plain), sequences(), alls))
-    when = msgspec.structs.replace(when, by=by)
-    watching = {"f": msgspec.structs.replace(draw(features()), by=by)}
-    policy = Policy(
-        name="p",
-        title="p",
-        owner="team",
-        features=watching,
-        when=when,
-        condition=draw(st.sampled_from([None, "features.f > 0"])),
-        cooldown=SECOND,
-        playbook=PLAYBOOK,
-    )
-    start = STARTS[0]
-    events: list[dict[str, Any]] = []
-    spread = draw(st.sampled_from([0, SECOND // 100]))
-    for key in range(draw(st.integers(62, 67))):
-        moment = format_time(start + key * spread)
-        events.append(
-            {"id": f"flood-{key}", "source": "/one", "type": flooded, "subject": "s1"}
-            | {"time": moment, "data": {"k": key, "x": 1, "ok": True}, "specversion": "1.0"}
-        )
-    if draw(st.booleans()):  # what is suppressed leaves the other keys alone
-        time = format_time(start)
-        optout = {"id": "out", "source": "/one", "type": "forestall.optout", "subject": "s1"}
-        events.append(optout | {"time": time, "specversion": "1.0"})
-    tail = draw(streams(start + SECOND, 12))
-    for event in tail:
-        event["subject"] = "s1"
-        if event["type"] in TYPES or draw(st.booleans()):
-            event["type"] = draw(st.sampled_from([flooded, other, other, "e.c"]))
-            near = st.sampled_from([0, 1, 2, 3, 61, 62, 63, 64, 65, 66, 100, 101])
-            event["data"] = {"k": draw(near), "x": draw(st.sampled_from([1, 2])), "ok": True}
-        event["id"] = f"tail-{event['id']}"
-    base = DecideSettings(grace=SECOND, budget=1000, spacing=0)
-    return Scenario([policy], events + tail, base)

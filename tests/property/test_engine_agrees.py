@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from forestall.contracts.control import DecideSettings
 from forestall.decide.backtest import decide_history
 from forestall.policy.language.canonical import version
-from property.strategies import Scenario, crowds, scenarios
+from property.scenarios import Scenario, crowds, scenarios
 from reference.deciding import decide
 from reference.matching import key_text
 from reference.writing import event, feature, once, policy

@@ -163,7 +163,7 @@ def key_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if is_number(value):
-        return str(int(value)) if value == int(value) else repr(value)
+        return str(int(value)) if value == int(value) else repr(value).replace("e-0", "e-")
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, list):

@@ -305,6 +305,7 @@ def test_events_without_a_key_take_no_part() -> None:
         (1, "1"),
         (1.0, "1"),
         (1.5, "1.5"),
+        (5e-7, "5e-7"),
         (True, "true"),
         ("ä", '"ä"'),
         ('"', '"\\""'),

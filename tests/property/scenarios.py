@@ -1,0 +1,185 @@
+"""Whole scenarios for the engine and the reference: policies, a history, settings and controls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from forestall.contracts.control import (
+    Control,
+    DecideSettings,
+    PoliciesApplied,
+    PolicyInForce,
+    ServiceState,
+    SettingsApplied,
+    SwitchesApplied,
+)
+from forestall.contracts.instants import SECOND, format_time, parse_time
+from forestall.policy.language.canonical import canonical, version
+from forestall.policy.language.model import Match, Policy, Step, When
+from property.strategies import (
+    NAMES,
+    PLAYBOOK,
+    STARTS,
+    TYPES,
+    Focus,
+    alls,
+    features,
+    often,
+    policies,
+    sequences,
+    settings,
+    spans,
+    streams,
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """All that deciding depends on; ``known`` gives the policy of every version in ``controls``."""
+
+    policies: list[Policy]
+    events: list[dict[str, Any]]
+    settings: DecideSettings
+    controls: list[Control] = field(default_factory=list)
+    known: dict[str, Policy] = field(default_factory=dict)
+
+
+def put_in_force(received: int, some: Sequence[Policy]) -> PoliciesApplied:
+    """The control record that puts exactly ``some`` in force."""
+    entries = tuple(PolicyInForce(p.name, version(p), msgspec.Raw(canonical(p))) for p in some)
+    return PoliciesApplied(received, entries, {}, "test", "test")
+
+
+@st.composite
+def changed(draw: st.DrawFn, policy: Policy, focus: Focus) -> Policy:
+    """Another version: mostly with the same ``when``."""
+    other = draw(policies(policy.name, focus))
+    kept = draw(st.sampled_from(["when", "when", "all but when", "nothing"]))
+    if kept == "when":
+        return msgspec.structs.replace(other, when=policy.when)
+    return msgspec.structs.replace(policy, when=other.when) if kept != "nothing" else other
+
+
+@st.composite
+def controls(
+    draw: st.DrawFn, first: list[Policy], moments: list[int], base: DecideSettings, focus: Focus
+) -> list[Control]:
+    """Control records at, or near, the moments of the history, in order."""
+    waits = [s.quiet_for for p in first for s in p.when.steps if s.quiet_for is not None]
+    graces = [wait + base.grace + more for wait in waits for more in (0, 1)]
+    offsets = [0, 0, 0, 1, -1, SECOND, *waits, *graces]
+    near = st.builds(
+        lambda moment, off: moment + off, st.sampled_from(moments), st.sampled_from(offsets)
+    )
+    made: list[Control] = []
+    previous = first
+    for moment in sorted(draw(st.sets(near, max_size=4))):
+        kind = draw(st.sampled_from(["policies", "policies", "settings", "switches", "service"]))
+        if kind == "policies":
+            kept = [p for p in first if draw(st.integers(0, 5))]
+            previous = [
+                draw(st.sampled_from([p, *(q for q in previous if q.name == p.name)]))
+                if draw(st.booleans())
+                else draw(changed(p, focus))
+                for p in kept
+            ]
+            made.append(put_in_force(moment, previous))
+        elif kind == "settings":
+            made.append(SettingsApplied(moment, draw(settings(base.grace)), "test", "test"))
+        elif kind == "switches":
+            off = draw(st.sets(st.sampled_from([p.name for p in first]), max_size=2))
+            everything = draw(often(False, st.just(True)))
+            made.append(SwitchesApplied(moment, tuple(sorted(off)), everything, "test", "test"))
+        else:
+            made.append(ServiceState(moment, "pay", draw(st.sampled_from(["down", "up", None]))))
+    return made
+
+
+FOCUSES: tuple[Focus, ...] = ("anything", "anything", "features", "gates", "absences")
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, most_events: int = 24) -> Scenario:
+    """One to four policies, a history of two subjects, settings and control records."""
+    focus = draw(st.sampled_from(FOCUSES))
+    names = NAMES[: draw(st.sampled_from([1, 2, 2, 3, 3, 4]))]
+    some = [draw(policies(name, focus)) for name in names]
+    base = draw(settings(draw(spans(0, 1, 2))))
+    events = draw(streams(draw(st.sampled_from(STARTS)), most_events, focus))
+    moments = [parse_time(event.get("received") or event["time"]) for event in events]
+    records = draw(st.one_of(st.just([]), controls(some, moments, base, focus)))
+    known = {version(p): p for p in some}
+    for control in records:
+        if isinstance(control, PoliciesApplied):
+            for entry in control.policies:
+                known[entry.version] = msgspec.convert(
+                    {"title": entry.name, "owner": "team", **msgspec.json.decode(entry.canonical)},
+                    Policy,
+                )
+    return Scenario(some, events, base, records, known)
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> Scenario:
+    """A history with more keys than are kept, for patterns and features by key."""
+    by = "event.data.k"
+    flooded, other = draw(st.sampled_from([("e.a", "e.b"), ("e.b", "e.a")]))
+    first, second = (Step(match=Match(types=(kind,))) for kind in (flooded, other))
+    rest = draw(
+        st.sampled_from(
+            [
+                (second,),
+                (Step(match=Match(types=("e.c",)), negative=True), second),
+                (Step(match=second.match, negative=True, quiet_for=2 * SECOND),),
+                (second, Step(match=Match(types=("e.c",)), negative=True, quiet_for=2 * SECOND)),
+            ]
+        )
+    )
+    plain = [
+        When(kind="sequence", steps=(first, *rest), by=by),
+        When(kind="all", steps=(first, second), within=20 * SECOND, by=by),
+        When(kind="event", steps=(second,)),
+    ]
+    when = draw(st.one_of(st.sampled_from(plain), st.sampled_from(plain), sequences(), alls))
+    if when.kind != "event":
+        when = msgspec.structs.replace(when, by=by)
+    watched = msgspec.structs.replace(draw(features()), by=by)
+    if draw(st.booleans()):
+        watched = msgspec.structs.replace(watched, match=first.match)
+    watching = {"f": watched}
+    policy = Policy(
+        name="p",
+        title="p",
+        owner="team",
+        features=watching,
+        when=when,
+        condition=draw(st.sampled_from([None, "features.f > 0"])),
+        cooldown=SECOND,
+        playbook=PLAYBOOK,
+    )
+    start = STARTS[0]
+    events: list[dict[str, Any]] = []
+    spread = draw(st.sampled_from([0, SECOND // 100]))
+    for key in range(draw(st.integers(62, 67))):
+        moment = format_time(start + key * spread)
+        events.append(
+            {"id": f"flood-{key}", "source": "/one", "type": flooded, "subject": "s1"}
+            | {"time": moment, "data": {"k": key, "x": 1, "ok": True}, "specversion": "1.0"}
+        )
+    if draw(st.integers(0, 3)):  # what is suppressed leaves the other keys alone
+        time = format_time(start)
+        optout = {"id": "out", "source": "/one", "type": "forestall.optout", "subject": "s1"}
+        events.append(optout | {"time": time, "specversion": "1.0"})
+    tail = draw(streams(start + SECOND, 20))
+    for event in tail:
+        event["subject"] = "s1"
+        if event["type"] in TYPES or draw(st.booleans()):
+            event["type"] = draw(st.sampled_from([flooded, other, other, "e.c"]))
+            near = st.sampled_from([0, 0, 1, 1, 2, 3, 63, 64, 66, 100, 101])
+            event["data"] = {"k": draw(near), "x": draw(st.sampled_from([1, 2])), "ok": True}
+        event["id"] = f"tail-{event['id']}"
+    base = DecideSettings(grace=SECOND, budget=1000, spacing=0)
+    return Scenario([policy], events + tail, base)
