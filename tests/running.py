@@ -136,8 +136,8 @@ class Server:
         return found
 
     def settled(self) -> bool:
-        """Whether everything accepted is decided."""
-        return bool(self.overview()["settled"])
+        """Whether everything accepted is decided; not while the app process is away."""
+        return bool(self.overview().get("settled"))
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``forestall`` with ``arguments`` beside the server, in its folder."""
