@@ -302,3 +302,26 @@ def test_a_trace_leads_from_the_request_to_the_signed_webhook_and_the_case(tmp_p
     assert message["data"]["body"] == "We are looking at export e-7"
     assert all(trace in headers["traceparent"] for headers, _ in receiver.received)
     assert case["data"]["trace"] == trace
+
+
+def test_no_file_holds_what_names_a_customer(tmp_path: Path) -> None:
+    """Everything that any process wrote, its log lines included."""
+    raw = ["alice-4711", "visitor-0123456789abcdef", "alice@example.com", "Alice Liddell"]
+    traits = {"email": raw[2], "name": raw[3], "plan": "pro"}
+    with running(tmp_path, {"declined.yaml": TWICE}) as server:
+        identify = {"type": "identify", "userId": raw[0], "anonymousId": raw[1], "traits": traits}
+        track = {"type": "track", "anonymousId": raw[1], "event": "Payment Declined"}
+        batch = [{**track, "messageId": "m1"}, {**identify, "messageId": "m2"}]
+        batch.append({**track, "userId": raw[0], "messageId": "m3"})
+        assert server.client.post("/v1/batch", json={"batch": batch}).status_code == 200
+        assert messages(server, raw[0], 1)
+        until(lambda: server.overview()["interventions"]["by_state"].get("shown") == 1)
+        refused = cloud_event(9, "Not A Type", raw[0], data={"email": raw[2]})
+        assert server.send([refused]).json()["verdicts"][0]["verdict"] == "quarantined"
+        assert server.stop() == 0
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".toml"]
+    assert {"gateway.db", "worker.db", "app.db", "serve.log"} <= {p.name for p in written}
+    for path in written:
+        content = path.read_bytes()
+        for secret in raw:
+            assert secret.encode() not in content, f"{secret} in {path.name}"
