@@ -321,7 +321,8 @@ def _settle(state: Running, told: Told, arrival: Arrival) -> Running:
     if told == "shown":
         return _mark(state, step, "shown")
     if told == "failed" and arrival.record.origin == "server" and step is not None:
-        reason = arrival.data.get("reason")
+        why = arrival.data.get("reason")
+        reason = why if isinstance(why, str) else None
         return msgspec.structs.replace(_mark(state, step, "failed"), reason=reason)
     return state
 

@@ -261,7 +261,8 @@ class Stage:
         except msgspec.DecodeError:
             return {}
         numbers = self._governing.numbers(record.received, record.type)
-        return with_doubles(data, numbers) if numbers else data  # type: ignore[no-any-return]
+        data = with_doubles(data, numbers) if numbers else data
+        return data if isinstance(data, dict) else {}
 
     def _fire(self, tick: int) -> None:
         while self._due and self._due[0][0] < tick:

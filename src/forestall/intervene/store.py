@@ -260,13 +260,6 @@ class Store:
             for row in rows
         ]
 
-    def outcomes(self) -> dict[tuple[str, str], int]:
-        """How many interventions there are by policy and outcome (``running`` included)."""
-        rows = self._db.execute(
-            "SELECT policy, coalesce(ending, 'running'), count(*) FROM interventions GROUP BY 1, 2"
-        )
-        return {(policy, outcome): count for policy, outcome, count in rows}
-
     def add_message(self, message: Message, step: int, purpose: str) -> None:
         """Put an in-app message where the subject's event stream finds it."""
         self._db.execute(
