@@ -106,9 +106,9 @@ class Carrier:
         self._store.report(report_event(decision, state.subject, told, at, step, reason))
 
     def _say(self, state: Running, say: Say) -> None:
-        decision, title = self._store.decision(state.id)
+        decision, _ = self._store.decision(state.id)
         try:
-            title, body = self._words(state.subject, say.guide, decision, title)
+            title, body = self._words(state.subject, say.guide, decision)
         except (MissingValue, TemplateError, LookupError) as error:
             reason = getattr(error, "code", "no-runbook")
             self._report(state, "failed", say.at, say.step, reason)
@@ -143,11 +143,10 @@ class Carrier:
             )
         )
 
-    def _words(self, subject: str, guide: Guide, decision: Decision, title: str) -> tuple[str, str]:
+    def _words(self, subject: str, guide: Guide, decision: Decision) -> tuple[str, str]:
         """Title and body. Raises ``LookupError`` for a runbook that is not there."""
         if guide.runbook is None:
-            title = "" if title == decision.policy else title
-            template = parse_template(guide.text or "")
+            title, template = "", parse_template(guide.text or "")
         else:
             runbook = self.runbooks[guide.runbook]
             title, template = runbook.title, runbook.customer

@@ -16,6 +16,7 @@ import msgspec
 from forestall.contracts.control import (
     DecideSettings,
     PoliciesApplied,
+    PolicyInForce,
     SettingsApplied,
     SwitchesApplied,
 )
@@ -39,7 +40,7 @@ from forestall.log.streams import (
     read_decisions,
     read_signals,
 )
-from forestall.policy.language.canonical import from_canonical
+from forestall.policy.bundle import policy_of
 from forestall.policy.language.model import Policy
 
 BATCHES = 16
@@ -51,7 +52,7 @@ class Governing:
     the log time from which they hold, and what is switched off by now."""
 
     def __init__(self) -> None:
-        self._canonical: dict[str, msgspec.Raw] = {}
+        self._applied: dict[str, PolicyInForce] = {}
         self._policies: dict[str, Policy] = {}
         self._settings: list[tuple[int, DecideSettings]] = [(0, DecideSettings())]
         self._numbers: list[tuple[int, Mapping[str, dict[str, Any]]]] = [(0, {})]
@@ -65,7 +66,7 @@ class Governing:
             for record in read_control(batch):
                 if isinstance(record, PoliciesApplied):
                     for policy in record.policies:
-                        self._canonical[policy.version] = policy.canonical
+                        self._applied[policy.version] = policy
                     self._numbers.append((record.received, record.numbers))
                 elif isinstance(record, SettingsApplied):
                     self._settings.append((record.received, record.settings))
@@ -80,7 +81,7 @@ class Governing:
     def policy(self, version: str) -> Policy:
         """The policy of that version. Raises ``KeyError`` for one never applied."""
         if version not in self._policies:
-            self._policies[version] = from_canonical(bytes(self._canonical[version]))
+            self._policies[version] = policy_of(self._applied[version])
         return self._policies[version]
 
     def settings(self, received: int) -> DecideSettings:
