@@ -3,6 +3,7 @@
 #   make test    the tests                                      (ARGS="tests/unit -k feature")
 #   make check   formatting, lint, types, imports, dependencies
 #   make bench   the benchmarks
+#   make soak    thousands of random cases for the engine and the conditions; takes an hour
 #   make docs    write the reference of commands and errors from the code
 #   make lock    pin the newest packages that fit pyproject.toml
 
@@ -10,10 +11,10 @@ BIN := .venv/bin
 ARGS ?=
 JOBS ?= 2
 
-.PHONY: help demo test check bench docs lock setup clean
+.PHONY: help demo test check bench soak docs lock setup clean
 
 help:
-	@sed -n '2,7s/^#   //p' Makefile
+	@sed -n '2,8s/^#   //p' Makefile
 
 setup:
 	@PYTHON="$(PYTHON)" scripts/setup.sh
@@ -33,6 +34,9 @@ check: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: setup
+	$(BIN)/pytest -n $(JOBS) -m soak --timeout 7200 $(ARGS)
 
 docs: setup
 	$(BIN)/python -m scripts.reference
