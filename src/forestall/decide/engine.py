@@ -47,12 +47,14 @@ class Engine:
     """Decides for the subjects of one partition.
 
     ``counters`` count what was taken, went wrong or was dropped. ``watch``, if set, is shown the
-    circumstances of each candidate and its key before anything is decided.
+    circumstances of each candidate and its key before anything is decided; ``unmet``, if set, the
+    program of each completed pattern whose ``if`` did not hold, and what that was asked about.
     """
 
     def __init__(self, settings: DecideSettings | None = None) -> None:
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.watch: Callable[[Circumstances, str | None], None] | None = None
+        self.unmet: Callable[[Program, tuple[Any, ...]], None] | None = None
         self._settings = settings or DecideSettings()
         self._switches = Switches()
         self._services: dict[str, Any] = {}
@@ -392,6 +394,11 @@ class Engine:
         ledger = msgspec.structs.replace(subject.ledger)
         return Circumstances(policy, at, ledger, self._settings, self._switches)
 
+    def clock(self, name: str) -> int:
+        """A subject's clock: the greatest effective time among its events, 0 before the first."""
+        subject = self._subjects.get(name)
+        return 0 if subject is None else subject.clock
+
     def standing(
         self, name: str, policy: str, at: int
     ) -> tuple[Program | None, Circumstances | None, Keys]:
@@ -414,7 +421,10 @@ class Engine:
             features,
             self._services,
         )
-        return self._truth(program.condition, given) is True
+        held = self._truth(program.condition, given) is True
+        if not held and self.unmet is not None:
+            self.unmet(program, given)
+        return held
 
     def _features_at(
         self, subject: Subject, program: Program, moment: Moment, at: int, names: Collection[str]

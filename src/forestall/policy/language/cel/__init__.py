@@ -12,6 +12,7 @@ from forestall.policy.language.cel.expression import (
     batch,
     comparisons,
     compile_expression,
+    conjuncts,
     to_json,
 )
 from forestall.policy.language.cel.syntax import InvalidExpression
@@ -29,5 +30,6 @@ __all__ = [
     "batch",
     "comparisons",
     "compile_expression",
+    "conjuncts",
     "to_json",
 ]

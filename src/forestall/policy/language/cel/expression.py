@@ -75,10 +75,14 @@ def _position(source: str, at: int) -> tuple[int, int]:
 
 def comparisons(expression: Expression) -> list[Comparison]:
     """The comparisons of a field path with a constant among the parts joined by top-level ``&&``."""
+    return [part for part in conjuncts(expression) if part]
+
+
+def conjuncts(expression: Expression) -> list[Comparison | None]:
+    """The parts joined by top-level ``&&``, in order; none for one that is no such comparison."""
     node = syntax.parse(expression.source)
     parts = node.args if isinstance(node, Call) and node.function == "&&" else (node,)
-    found = (_comparison(expression, part) for part in _flat(parts))
-    return [comparison for comparison in found if comparison]
+    return [_comparison(expression, part) for part in _flat(parts)]
 
 
 def _flat(parts: Iterable[Node]) -> Iterator[Node]:
