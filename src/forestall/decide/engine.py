@@ -38,6 +38,8 @@ from forestall.policy.language.compile import Condition, Program, compile_policy
 from forestall.policy.language.model import Feature, Policy
 
 REPEATED_WITHIN: Final = 7 * DAY
+PLANS: Final = 10_000
+"""Plans kept; a deployment without a catalogue may be sent any number of event types."""
 
 Order = int
 """A decision's place among the records given to ``process``; see ``contracts.decision.Decided``."""
@@ -194,7 +196,7 @@ class Engine:
         subject.clock = t
         subject.serial += 1
         plan = self._plans.get(record.type) or self._plan(record.type)
-        if effect is None and not plan.features and not plan.patterns:
+        if effect is None and plan.idle:
             return before, nothing
         data = decode_data(record.data)
         numbers = self._numbers.get(record.type)
@@ -228,6 +230,8 @@ class Engine:
         return False
 
     def _plan(self, event_type: str) -> Plan:
+        if len(self._plans) >= PLANS:
+            self._plans.clear()
         plan = self._plans[event_type] = make_plan(
             event_type,
             [(slot, feature) for feature, slot in self._features.items()],
@@ -236,10 +240,14 @@ class Engine:
         return plan
 
     def _match(self, name: str, subject: Subject, moment: Moment, plan: Plan) -> list[Decision]:
-        given = (moment.event, moment.traits, Timestamp(moment.at * 1000))
-        truths = [True, *(self._truth(where, given) for where in plan.wheres)]
-        keys = [None, *(_key(by, given) for by in plan.keys)]
-        values = [None, *(_value(value, given) for value in plan.values)]
+        truths: list[bool | None] = [True]
+        keys: list[str | None] = [None]
+        values: list[Any] = [None]
+        if plan.evaluates:
+            given = (moment.event, moment.traits, Timestamp(moment.at * 1000))
+            truths += [self._truth(where, given) for where in plan.wheres]
+            keys += [_key(by, given) for by in plan.keys]
+            values += [_value(value, given) for value in plan.values]
         for use in plan.features:
             if truths[use.where] is True and (not use.key or keys[use.key] is not None):
                 self._observe(subject, use, keys[use.key], values[use.value], moment)
@@ -272,20 +280,20 @@ class Engine:
         key: str | None,
         candidates: list[Candidate],
     ) -> None:
-        hits = Hits(
-            [step for step, where in use.positives if truths[where] is True],
-            [gap for gap, where in use.gaps if truths[where] is not False],
-            use.trailing is not None and truths[use.trailing] is not False,
-        )
-        if not (hits.positives or hits.gaps or hits.trailing):
-            return
+        positives = [step for step, where in use.positives if truths[where] is True]
+        gaps = [gap for gap, where in use.gaps if truths[where] is not False]
+        trailing = use.trailing is not None and truths[use.trailing] is not False
         program = use.program
-        keys = subject.patterns.setdefault(use.slot, {})
+        keys = subject.patterns.get(use.slot)
+        if not positives and (keys is None or not (gaps or trailing)):
+            return
+        if keys is None:
+            keys = subject.patterns[use.slot] = {}
         matched = advance(
             program.pattern,
             keys,
             key,
-            hits,
+            Hits(positives, gaps, trailing),
             moment,
             lambda: self._holds(subject, program, moment, moment.at),
         )

@@ -36,13 +36,19 @@ class PatternUse(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What an event of one type concerns. Index 0 of ``wheres``, ``keys`` and ``values`` is none."""
+    """What an event of one type concerns. Index 0 of the lists that ``wheres``, ``keys`` and
+    ``values`` give is not theirs: it holds always, and is none.
+
+    ``idle`` says that nothing does, ``evaluates`` that there is an expression at all.
+    """
 
     wheres: Sequence[Condition]
     keys: Sequence[Condition]
     values: Sequence[Condition]
     features: Sequence[FeatureUse]
     patterns: Sequence[PatternUse]
+    idle: bool
+    evaluates: bool
 
 
 class _Shared:
@@ -105,9 +111,9 @@ def make_plan(
             pattern_uses.append(
                 PatternUse(slot, program, keys.index(pattern.by), positives, gaps, trailing)
             )
-    return Plan(
-        wheres.functions(), keys.functions(), values.functions(), feature_uses, pattern_uses
-    )
+    functions = (wheres.functions(), keys.functions(), values.functions())
+    idle = not feature_uses and not pattern_uses
+    return Plan(*functions, feature_uses, pattern_uses, idle, any(functions))
 
 
 def key_text(value: Any) -> str | None:
