@@ -90,7 +90,7 @@ class Source:
                 f"the file has {len(text):,} characters, more than {MAX_CHARACTERS:,}",
                 "split it into several files",
             )
-        elif not self._forbidden():
+        elif not self._forbidden(text):
             self._read(text)
 
     def fail(self, place: Place, code: str, message: str, hint: str | None = None) -> None:
@@ -136,17 +136,18 @@ class Source:
         lines = [line for line in self._lines[first - 1 : last] if line.strip()]
         return min((len(line) - len(line.lstrip(" ")) for line in lines), default=0)
 
-    def _forbidden(self) -> bool:
-        for number, line in enumerate(self._lines, start=1):
-            if found := _FORBIDDEN.search(line):
-                self.fail(
-                    Place(number, found.start() + 1),
-                    "yaml",
-                    f"the character U+{ord(found[0]):04X} may not stand in a YAML file",
-                    'write it as an escape in double quotes, such as "\\u0000"',
-                )
-                return True
-        return False
+    def _forbidden(self, text: str) -> bool:
+        found = _FORBIDDEN.search(text)
+        if found is None:
+            return False
+        before = text[: found.start()]
+        self.fail(
+            Place(before.count("\n") + 1, len(before) - before.rfind("\n")),
+            "yaml",
+            f"the character U+{ord(found[0]):04X} may not stand in a YAML file",
+            'write it as an escape in double quotes, such as "\\u0000"',
+        )
+        return True
 
     def _read(self, text: str) -> None:
         try:
