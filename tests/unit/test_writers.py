@@ -29,6 +29,7 @@ def basic(text: str) -> str:
         ({"authorization": "Digest x", "x-write-key": "key"}, {}, "key"),
         ({"authorization": "Basic ?"}, {"writeKey": "key"}, None),
         ({"authorization": "Basic /w=="}, {}, None),
+        ({"authorization": "Basic é"}, {}, None),
         ({}, {}, None),
     ],
 )

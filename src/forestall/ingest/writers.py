@@ -1,7 +1,6 @@
 """Write keys: who may send at all, and of which origin their events are."""
 
 import base64
-import binascii
 import hmac
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -49,6 +48,6 @@ def credential(headers: Mapping[str, str], query: Mapping[str, str]) -> str | No
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(value.strip(), validate=True).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return None
     return headers.get("x-write-key") or query.get("writeKey")
