@@ -9,14 +9,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from flow.intervening import DECLINED_TWICE, START, World, event
 from flow.reaching import DELIVERED, DOWN, Around, Vendor
-from forestall.channels.base import Delivery
+from forestall.channels.base import Channels, Delivery
 from forestall.contracts.intervention import Case, Message
 from forestall.intervene.deliver import Deliveries
-from forestall.intervene.effects import AT_ONCE, Effects
+from forestall.intervene.effects import AT_ONCE, AT_ONCE_EACH, Effects
 from forestall.intervene.store import Store
 
 GUIDED = DECLINED_TWICE.replace("channel: inapp", "channel: hook")
@@ -191,12 +192,44 @@ def test_many_waiting_effects_never_exceed_what_runs_at_once(tmp_path: Path) -> 
     async def main() -> None:
         world, vendor = begin(tmp_path, AT_ONCE + 4), Slow()
         effects, _ = effects_of(world, vendor)
-        await until(lambda: len(vendor.got) >= AT_ONCE, effects)
+        await until(lambda: len(vendor.got) >= AT_ONCE_EACH, effects)
         for _ in range(20):
             await effects.start_waiting()
-        assert len(vendor.got) == AT_ONCE
+        assert len(vendor.got) == AT_ONCE_EACH
         vendor.answer.set()
         await until(lambda: len(vendor.got) == AT_ONCE + 4, effects)
+        await effects.close()
+
+    asyncio.run(main())
+
+
+TWO_CHANNELS = """
+apiVersion: forestall/v1
+kind: Policy
+metadata: {name: both, title: Both, owner: web}
+spec:
+  when: {event: page.failed}
+  playbook:
+    - guide: {text: "Sorry.", channel: hook}
+    - guide: {text: "Sorry.", channel: spare}
+"""
+
+
+@pytest.mark.timeout(30)
+def test_a_channel_that_hangs_leaves_room_for_the_others(tmp_path: Path) -> None:
+    async def main() -> None:
+        world, hanging, spare = World(tmp_path, TWO_CHANNELS), Slow(), Vendor()
+        spare.name = "spare"
+        world.settle(*(event("page.failed", n, f"s{n}") for n in range(3 * AT_ONCE)))
+        around = Around(START, hanging)
+        around.seconds = 60
+        channels = Channels([hanging, spare])
+        surroundings = msgspec.structs.replace(around.surroundings, channels=channels)
+        deliveries = Deliveries(world.store, surroundings)
+        effects = Effects(deliveries, database=tmp_path / "dbos.db", identity="test")
+        await until(lambda: len(spare.got) == 3 * AT_ONCE, effects)
+        assert len(hanging.got) == AT_ONCE_EACH
+        hanging.answer.set()
         await effects.close()
 
     asyncio.run(main())

@@ -6,7 +6,7 @@ recognised: where the vendor does not deduplicate, guidance is dropped, and an e
 again, marked as possibly doubled. Escalations are never given up.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 import msgspec
@@ -75,9 +75,9 @@ class Deliveries:
     def __init__(self, store: Store, surroundings: Surroundings) -> None:
         self._store, self._now = store, surroundings
 
-    def waiting(self, limit: int) -> list[Effect]:
-        """Effects that may be tried now, longest waiting first."""
-        return self._store.open_effects(self._now.clock(), limit)
+    def waiting(self, limit: int, besides: Collection[str] = ()) -> list[Effect]:
+        """Effects that may be tried now, longest waiting first, but for those channels."""
+        return self._store.open_effects(self._now.clock(), limit, besides)
 
     def cut_off(self, key: str, number: int) -> None:
         """The attempt is over; if it left no result, something stopped it in between."""

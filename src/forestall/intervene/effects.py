@@ -9,6 +9,7 @@ and started when there is a first effect: that takes a second, and many deployme
 import asyncio
 import concurrent.futures
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from forestall.intervene.deliver import Deliveries
 
 AT_ONCE = 16
 """Attempts under way at the same time."""
+
+AT_ONCE_EACH = 8
+"""The same for one channel or queue, so that one that hangs leaves room for the others."""
 
 _LAST_WORDS = 10.0
 _OPEN = ("PENDING", "ENQUEUED")
@@ -35,7 +39,7 @@ class Effects:
     def __init__(self, deliveries: Deliveries, *, database: Path, identity: str) -> None:
         self._deliveries = deliveries
         self._database, self._identity = database, identity
-        self._begun: set[tuple[str, int]] = set()
+        self._begun: dict[tuple[str, int], str] = {}
         self._under_way: set[asyncio.Task[str]] = set()
         self._closing = False
         self._launching: asyncio.Task[_Start] | None = None
@@ -88,15 +92,11 @@ class Effects:
             return await task
         finally:
             self._under_way.discard(task)
-            self._begun.discard((key, number))
+            self._begun.pop((key, number), None)
 
     async def start_waiting(self) -> bool:
         """Start what may be tried now, as far as there is room; whether anything was started."""
-        waiting = [
-            (effect.key, effect.attempt)
-            for effect in self._deliveries.waiting(2 * AT_ONCE)
-            if (effect.key, effect.attempt) not in self._begun
-        ]
+        waiting = self._not_begun()
         if not waiting or self._closing:
             return False
         if self._launching is None:
@@ -105,14 +105,27 @@ class Effects:
         if not self._launching.done():
             return False
         start = self._launching.result()
-        started = waiting[: max(AT_ONCE - len(self._begun), 0)]
-        for key, number in started:
-            self._begun.add((key, number))
+        started = False
+        for key, number, channel in waiting:
+            under_way = list(self._begun.values())
+            if len(under_way) >= AT_ONCE or under_way.count(channel) >= AT_ONCE_EACH:
+                continue
+            self._begun[key, number] = channel
+            started = True
             status = await asyncio.to_thread(start, key, number)
             if status not in _OPEN:
                 self._deliveries.cut_off(key, number)
-                self._begun.discard((key, number))
-        return bool(started)
+                self._begun.pop((key, number), None)
+        return started
+
+    def _not_begun(self) -> list[tuple[str, int, str]]:
+        under_way = Counter(self._begun.values())
+        full = [channel for channel, count in under_way.items() if count >= AT_ONCE_EACH]
+        return [
+            (effect.key, effect.attempt, effect.channel)
+            for effect in self._deliveries.waiting(2 * AT_ONCE, full)
+            if (effect.key, effect.attempt) not in self._begun
+        ]
 
     async def close(self) -> None:
         """Let attempts under way end, for some seconds, and stop DBOS."""

@@ -5,7 +5,7 @@ open the file read-only. What a stage computes is written inside ``transaction``
 not there at all, when that ends.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -337,12 +337,14 @@ class Store:
             None if row is None else Effect(**dict(zip(Effect.__struct_fields__, row, strict=True)))
         )
 
-    def open_effects(self, now: int, limit: int) -> list[Effect]:
-        """Intents that wait and may start at wall time ``now``, longest waiting first."""
+    def open_effects(self, now: int, limit: int, besides: Collection[str] = ()) -> list[Effect]:
+        """Intents that wait and may start at wall time ``now``, longest waiting first, without
+        those for the channels or queues ``besides``."""
+        marks = ", ".join("?" * len(besides))
         rows = self._db.execute(
             f"SELECT {_EFFECT} FROM effects WHERE status = 'waiting' AND not_before <= ?"  # noqa: S608
-            " ORDER BY not_before LIMIT ?",
-            (now, limit),
+            f" AND channel NOT IN ({marks}) ORDER BY not_before LIMIT ?",
+            (now, *besides, limit),
         )
         return [Effect(**dict(zip(Effect.__struct_fields__, row, strict=True))) for row in rows]
 
