@@ -1,6 +1,8 @@
 """Reports: their identity, and the outbox that loses none of them."""
 
 import asyncio
+import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +189,36 @@ def test_it_runs_until_stopped_and_sends_the_rest_then(tmp_path: Path) -> None:
     asyncio.run(main())
     assert store.reports() == []
     assert len(gateway.requests) == 3
+
+
+def test_a_full_disk_does_not_end_reporting(tmp_path: Path) -> None:
+    outbox(tmp_path, 0).close()
+
+    class Full(Store):
+        full = True
+
+        def reported(self, numbers: Iterable[int]) -> None:
+            if self.full:
+                self.full = False
+                raise sqlite3.OperationalError("database or disk is full")
+            super().reported(numbers)
+
+    store, gateway = Full(tmp_path / "app.db"), Gateway()
+    store.report(report_event(DECISION, "s1", "started", AT))
+    sender = reporter(store, gateway)
+
+    async def main() -> None:
+        stopping = asyncio.Event()
+        running = asyncio.create_task(sender.run(stopping))
+        while store.reports() and not running.done():
+            await asyncio.sleep(0.005)
+        stopping.set()
+        await running
+
+    asyncio.run(main())
+    assert store.reports() == []
+    first, second = (events[0].id for _, events in gateway.requests)
+    assert first == second, "the gateway knows it by its id"
 
 
 def test_resting_ends_when_stopping() -> None:

@@ -7,6 +7,7 @@ repeated one is a duplicate. Nothing is given up: what the gateway cannot take n
 import asyncio
 import contextlib
 import hashlib
+import sqlite3
 
 import httpx
 import msgspec
@@ -97,7 +98,11 @@ class Reporter:
             REPORTS_SENT.labels(verdict.verdict).inc()
             if verdict.verdict == "quarantined":
                 _log.error("a report was quarantined", code=verdict.code, path=verdict.path)
-        self._store.reported(number for number, _ in waiting)
+        try:
+            self._store.reported(number for number, _ in waiting)
+        except sqlite3.OperationalError as error:
+            _log.error("reports cannot be ticked off; they are sent again", why=str(error))
+            return False
         return True
 
 
