@@ -15,7 +15,7 @@ from forestall.policy.language.cel.expression import (
     conjuncts,
     to_json,
 )
-from forestall.policy.language.cel.syntax import InvalidExpression
+from forestall.policy.language.cel.syntax import InvalidExpression, conjunct_texts
 from forestall.policy.language.cel.times import Duration, Timestamp
 from forestall.policy.language.cel.values import CelType, Uint
 
@@ -30,6 +30,7 @@ __all__ = [
     "batch",
     "comparisons",
     "compile_expression",
+    "conjunct_texts",
     "conjuncts",
     "to_json",
 ]

@@ -168,6 +168,26 @@ def _tokens(source: str) -> list[_Token]:
     return tokens
 
 
+def conjunct_texts(source: str) -> list[str]:
+    """The texts of the parts joined by top-level ``&&``, white space made one space.
+
+    Raises ``InvalidExpression`` where the source has no tokens to tell apart.
+    """
+    parts, depth, end = [""], 0, 0
+    for token in _tokens(source)[:-1]:
+        opens = token.kind == "op"
+        depth += (opens and token.text in "([{") - (opens and token.text in ")]}")
+        if depth == 0 and opens and token.text in ("||", "?"):
+            return [" ".join(source.split())]
+        if depth == 0 and opens and token.text == "&&":
+            parts.append("")
+        else:
+            space = " " if parts[-1] and token.at > end else ""
+            parts[-1] += space + token.text
+        end = token.at + len(token.text)
+    return parts
+
+
 def _bad_character(source: str, at: int) -> NoReturn:
     character = source[at]
     if character in "\"'":
