@@ -1,4 +1,4 @@
-"""``forestall backtest``: what policies would have decided over a history."""
+"""``forestall backtest``: what policies would have decided over a history, and what it adds up to."""
 
 import gc
 from collections.abc import Callable
@@ -10,18 +10,34 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from forestall.cli import summary
 from forestall.cli.deployment import ConfigOption, settings_for
-from forestall.contracts.control import Control, SwitchesApplied
+from forestall.console.report import render
+from forestall.contracts.control import Control, SettingsApplied, SwitchesApplied
 from forestall.contracts.errors import UnreadableInput
-from forestall.decide.backtest import BEGINNING, Summary, opening
+from forestall.contracts.instants import parse_duration
+from forestall.decide.backtest import BEGINNING, opening
 from forestall.decide.backtest import backtest as run
 from forestall.decide.engine import Engine
+from forestall.decide.evidence import Evidence, follow
 from forestall.decide.history import History, deployed_controls
 from forestall.kernel.clock import monotonic
 from forestall.kernel.settings import Settings
+from forestall.measure.outcomes import Followed
 from forestall.policy.deployment import load_bundle
+
+STANDARD_OUTPUT = Path("-")
+
+
+def _duration(text: str) -> int:
+    try:
+        found = parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if not found:
+        raise typer.BadParameter("it must be longer than nothing")
+    return found
 
 
 def backtest(
@@ -38,6 +54,37 @@ def backtest(
         Path | None,
         typer.Option(help="Write one decision a line (JSON) to this file; - is stdout."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a page with plots (HTML, one file) that tells everything."),
+    ] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help="The event that interventions should spare the customer, such as "
+            "forestall.ticket.opened: adds precision, recall and lead time.",
+        ),
+    ] = None,
+    horizon: Annotated[
+        int,
+        typer.Option(
+            parser=_duration,
+            metavar="DURATION",
+            help="How long after an intervention the outcome still counts as foreseen.",
+        ),
+    ] = "7d",  # type: ignore[assignment]
+    session_gap: Annotated[
+        int,
+        typer.Option(
+            parser=_duration,
+            metavar="DURATION",
+            help="Events of a customer less than this apart are one session.",
+        ),
+    ] = "30m",  # type: ignore[assignment]
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Resampling for the intervals starts here.")
+    ] = 0,
     as_deployed: Annotated[
         bool,
         typer.Option(
@@ -47,31 +94,48 @@ def backtest(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Show what policies would have decided over a history.
+    """Show what policies would have decided over a history, and what that adds up to.
 
     The very engine that decides live runs over the events, in log time, so the answer is exact.
     """
     if len(paths) != 2 and not (as_deployed and len(paths) == 1):
         raise typer.BadParameter("give POLICIES and EVENTS (only EVENTS with --as-deployed)")
-    events = paths[-1]
-    history = History(events)
+    history = History(paths[-1])
     if as_deployed:
-        controls = deployed_controls(events)
+        controls = deployed_controls(paths[-1])
     else:
         controls = _controls(paths[0], settings_for(config))
-    summary = Summary()
+    evidence = Evidence(session_gap)
+    followed = None if outcome is None else Followed(outcome, horizon)
+    grace = _grace(controls)
     engine = Engine()
     gc.disable()
     started = monotonic()
     with ExitStack() as stack:
         sink = _sink(out, stack)
+        page = _sink(report, stack)
         advance = _progress(history, stack)
-        for decisions in run(controls, history, engine):
-            summary.add(decisions)
-            if sink is not None and decisions:
-                sink.writelines(msgspec.json.encode(one) + b"\n" for one in decisions)
+        for step in run(controls, history, engine):
+            evidence.add(step)
+            if followed is not None:
+                follow(followed, step, grace)
+            if sink is not None and step.decided:
+                sink.writelines(msgspec.json.encode(one) + b"\n" for _, one in step.decided)
             advance()
-    _report(summary, engine, history, monotonic() - started, as_json, quiet=out == Path("-"))
+        facts = evidence.facts()
+        found = None if followed is None else followed.result(history.tick or 0, seed)
+        if page is not None:
+            told = summary.about(engine.counters, history.skipped, monotonic() - started)
+            page.write(render(facts, found, told, history.path.name).encode())
+    if STANDARD_OUTPUT in (out, report):
+        return
+    if as_json:
+        counted = {"events": engine.counters["records"], "skipped": history.skipped}
+        typer.echo(summary.as_json({**counted, **engine.counters}, facts, found))
+    else:
+        seconds = monotonic() - started
+        summary.show(Console(), facts, found)
+        Console().print(summary.about(engine.counters, history.skipped, seconds), soft_wrap=True)
 
 
 def _controls(policies: Path, settings: Settings) -> list[Control]:
@@ -85,10 +149,16 @@ def _controls(policies: Path, settings: Settings) -> list[Control]:
     return [*opening(load_bundle(policies, settings), settings.decide), switches]
 
 
+def _grace(controls: list[Control]) -> int:
+    """The newest setting of it; it only says when a timer's decision counts as noticed."""
+    known = [control for control in controls if isinstance(control, SettingsApplied)]
+    return max(known, key=lambda control: control.received).settings.grace if known else 0
+
+
 def _sink(out: Path | None, stack: ExitStack) -> BinaryIO | None:
     if out is None:
         return None
-    if out == Path("-"):
+    if out == STANDARD_OUTPUT:
         return typer.get_binary_stream("stdout")
     try:
         return stack.enter_context(out.open("wb"))
@@ -109,46 +179,3 @@ def _progress(history: History, stack: ExitStack) -> Callable[[], None]:
     progress = stack.enter_context(Progress(*columns, console=console, transient=True))
     task = progress.add_task("deciding", total=1.0)
     return lambda: progress.update(task, completed=history.done)
-
-
-def _report(
-    summary: Summary,
-    engine: Engine,
-    history: History,
-    seconds: float,
-    as_json: bool,
-    *,
-    quiet: bool,
-) -> None:
-    if quiet:
-        return
-    read = engine.counters["records"]
-    if as_json:
-        rows = [
-            {"policy": policy, "outcome": outcome, "reason": reason or None, "decisions": count}
-            for (policy, outcome, reason), count in sorted(summary.decisions.items())
-        ]
-        facts = {"events": read, "skipped": history.skipped, **engine.counters, "decisions": rows}
-        typer.echo(msgspec.json.encode(facts).decode())
-        return
-    table = Table("policy", "outcome", "reason", title="Decisions", title_justify="left")
-    table.add_column("decisions", justify="right")
-    for (policy, outcome, reason), count in sorted(summary.decisions.items()):
-        table.add_row(policy, outcome, reason, f"{count:,}")
-    console = Console()
-    if summary.decisions:
-        console.print(table)
-    else:
-        console.print("No decisions.")
-    aside = [
-        f"{count:,} {text}"
-        for count, text in (
-            (history.skipped, "without a subject (skipped)"),
-            (engine.counters["late"], "late"),
-            (engine.counters["duplicate"], "duplicates"),
-            (engine.counters["control_ignored"], "control events without their field (ignored)"),
-            (engine.counters["expression_errors"], "conditions that could not be evaluated"),
-        )
-        if count
-    ]
-    console.print(f"{read:,} events in {seconds:.1f} s" + "".join(f"; {text}" for text in aside))

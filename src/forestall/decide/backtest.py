@@ -1,10 +1,8 @@
 """Backtest: what policies would have decided over a history, by the very code that decides live."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-
-import msgspec
+from typing import NamedTuple
 
 from forestall.contracts.control import (
     Control,
@@ -14,7 +12,8 @@ from forestall.contracts.control import (
 )
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record
-from forestall.decide.engine import Engine
+from forestall.contracts.instants import parse_time
+from forestall.decide.engine import Engine, Order
 from forestall.decide.history import History
 from forestall.policy.bundle import Bundle, applied, policies_of
 from forestall.policy.language.model import Feature, Policy
@@ -42,34 +41,43 @@ def features_of(controls: Iterable[Control]) -> set[Feature]:
     }
 
 
-def replay(
-    controls: Sequence[Control], chunks: Iterable[Sequence[Record]], engine: Engine
-) -> Iterator[list[Decision]]:
-    """Decisions for each chunk. Features of later policy versions are kept from the beginning."""
+class Step(NamedTuple):
+    """Records that were taken together, and what was decided on them, in order.
+
+    A decision's place is that of ``contracts.decision.Decided``; at the closing tick there are no
+    records.
+    """
+
+    records: Sequence[Record]
+    decided: Sequence[tuple[Order, Decision]]
+
+    def noticed(self, grace: int) -> Iterator[tuple[Order, int, Decision]]:
+        """Each decision with the log time at which a running server would have noticed it.
+
+        For a record that is when it was received; for a timer ``grace`` (microseconds) after its
+        deadline, or when the record came that made it due, if that was sooner.
+        """
+        for order, decision in self.decided:
+            index, by_record = divmod(order, 2)
+            at = parse_time(decision.at) + grace
+            if index < len(self.records):
+                received = self.records[index].received
+                at = received if by_record else min(received, at)
+            yield order, at, decision
+
+
+def backtest(controls: Sequence[Control], history: History, engine: Engine) -> Iterator[Step]:
+    """Decisions over a whole history, with the tick at its end.
+
+    Features of later policy versions are kept from the beginning.
+    """
     engine.keep(features_of(controls))
     for control in sorted(controls, key=lambda control: control.received):
         engine.control(control)
-    for records in chunks:
-        yield [decision for _, decision in engine.process(records)]
-
-
-def backtest(
-    controls: Sequence[Control], history: History, engine: Engine
-) -> Iterator[list[Decision]]:
-    """Decisions over a whole history, with the tick at its end."""
-    yield from replay(controls, history, engine)
+    for records in history:
+        yield Step(records, engine.process(records))
     if history.tick is not None:
-        yield engine.tick(history.tick)
-
-
-class Summary(msgspec.Struct):
-    """What a backtest found: decisions by policy, outcome and reason (empty for none)."""
-
-    decisions: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
-
-    def add(self, decisions: Iterable[Decision]) -> None:
-        """Count ``decisions``."""
-        self.decisions.update((d.policy, d.outcome, d.reason or "") for d in decisions)
+        yield Step((), [(0, decision) for decision in engine.tick(history.tick)])
 
 
 def decide_history(
@@ -85,4 +93,6 @@ def decide_history(
         *opening(Bundle(policies=tuple(policies)), settings or DecideSettings()),
         *controls,
     ]
-    return [decision for made in backtest(everything, history, engine) for decision in made]
+    return [
+        decision for step in backtest(everything, history, engine) for _, decision in step.decided
+    ]

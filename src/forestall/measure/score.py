@@ -10,11 +10,9 @@ import msgspec
 
 from forestall.contracts.decision import Decision
 from forestall.contracts.instants import SECOND, parse_time
+from forestall.measure.outcomes import caveat, lead
 
-CAVEAT = (
-    "This history cannot show whether a chat would have been avoided: nobody in it saw a message."
-    " A holdout among real customers can."
-)
+CAVEAT = caveat("a chat")
 """What every report of a score has to say beside the figures."""
 
 
@@ -111,12 +109,11 @@ def _contacts(visits: Iterable[Visit]) -> dict[str, list[int]]:
 
 def _leads(made: Iterable[_Intervention], contacts: Mapping[str, list[int]]) -> list[int]:
     """For each session reached in time, from its earliest intervention to its first contact."""
-    earliest: dict[str, int] = {}
+    acts: dict[str, list[int]] = {}
     for one in made:
-        times = contacts.get(one.session)
-        if times and one.at < times[0]:
-            earliest[one.session] = min(one.at, earliest.get(one.session, one.at))
-    return [contacts[session][0] - at for session, at in earliest.items()]
+        acts.setdefault(one.session, []).append(one.at)
+    found = (lead(acts.get(session, ()), times[0]) for session, times in contacts.items())
+    return [one for one in found if one is not None]
 
 
 def _by_policy(
@@ -127,7 +124,7 @@ def _by_policy(
         counts = totals.setdefault(one.policy, [0, 0])
         counts[0] += 1
         times = contacts.get(one.session)
-        counts[1] += bool(times and one.at < times[-1])
+        counts[1] += bool(times and lead((one.at,), times[-1]))
     return {
         policy: PolicyScore(number, followed, round(followed / number, 3))
         for policy, (number, followed) in sorted(totals.items())

@@ -1,0 +1,162 @@
+"""What ``forestall backtest`` tells: tables for a terminal, or everything as JSON."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from forestall.console.report import lasting, percent
+from forestall.contracts.instants import SECOND, format_duration
+from forestall.decide.evidence import Facts
+from forestall.measure.outcomes import ALL, Outcomes, PolicyOutcomes
+from forestall.measure.statistics import Estimate
+
+DAYS = 14
+"""How many of the newest days with decisions a terminal is shown; JSON and the page have all."""
+
+PAIRS = 10
+"""How many of the pairs of policies that overlap most a terminal is shown."""
+
+
+def about(counters: Mapping[str, int], skipped: int, seconds: float) -> str:
+    """One line: how much was read, how long it took, and what was left aside."""
+    aside = [
+        f"; {count:,} {text}"
+        for count, text in (
+            (skipped, "without a subject (skipped)"),
+            (counters["late"], "late"),
+            (counters["duplicate"], "duplicates"),
+            (counters["control_ignored"], "control events without their field (ignored)"),
+            (counters["expression_errors"], "conditions that could not be evaluated"),
+        )
+        if count
+    ]
+    return f"{counters['records']:,} events in {seconds:.1f} s" + "".join(aside)
+
+
+def as_json(counted: Mapping[str, int], facts: Facts, outcomes: Outcomes | None) -> str:
+    """Everything in one object; ``outcome`` only where one was asked for."""
+    told: dict[str, Any] = {**counted, **msgspec.structs.asdict(facts)}
+    told["decisions"] = told.pop("counts")
+    if outcomes is not None:
+        told["outcome"] = outcomes
+    return msgspec.json.encode(told).decode()
+
+
+def show(console: Console, facts: Facts, outcomes: Outcomes | None) -> None:
+    """Print the tables."""
+    if not facts.counts:
+        console.print("No decisions.")
+    else:
+        console.print(_decisions(facts))
+        console.print(_days(facts))
+        console.print(_rates(facts))
+        if facts.overlap:
+            console.print(_overlap(facts))
+        if facts.most_hit:
+            console.print(_most_hit(facts))
+    if outcomes is not None:
+        _show_outcomes(console, outcomes)
+
+
+def _decisions(facts: Facts) -> Table:
+    table = Table("policy", "outcome", "reason", title="Decisions", title_justify="left")
+    table.add_column("decisions", justify="right")
+    for one in facts.counts:
+        table.add_row(one.policy, one.outcome, one.reason or "", f"{one.decisions:,}")
+    return table
+
+
+def _days(facts: Facts) -> Table:
+    counts: dict[str, Counter[str]] = {}
+    for one in facts.by_day:
+        counts.setdefault(one.day or "", Counter())[one.outcome] += one.decisions
+    title = "By day (UTC)"
+    if len(counts) > DAYS:
+        title += f", the last {DAYS} of {len(counts):,}"
+    table = _table(title, "day", "intervene", "suppress", "holdout")
+    for day in sorted(counts)[-DAYS:]:
+        numbers = (counts[day][outcome] for outcome in ("intervene", "suppress", "holdout"))
+        table.add_row(day, *(f"{number:,}" for number in numbers))
+    return table
+
+
+def _rates(facts: Facts) -> Table:
+    title = f"Per 1,000 sessions ({facts.sessions:,} sessions of {facts.customers:,} customers)"
+    table = _table(title, "policy", "interventions", "decisions")
+    for one in facts.rates:
+        table.add_row(
+            one.policy, _number(one.interventions_per_1000), _number(one.decisions_per_1000)
+        )
+    return table
+
+
+def _overlap(facts: Facts) -> Table:
+    more = f", the first {PAIRS} of {len(facts.overlap):,}" if facts.overlap[PAIRS:] else ""
+    table = _table(
+        "Overlap: candidates of both for a customer within an hour" + more,
+        "policies",
+        "times",
+        "customers",
+    )
+    for one in facts.overlap[:PAIRS]:
+        table.add_row(" + ".join(one.policies), f"{one.times:,}", f"{one.customers:,}")
+    return table
+
+
+def _most_hit(facts: Facts) -> Table:
+    table = _table("Customers with most interventions", "customer", "interventions", "decisions")
+    table.add_column("policies", justify="right")
+    table.columns[0].overflow = "fold"
+    for one in facts.most_hit:
+        numbers = (one.interventions, one.decisions, len(one.by_policy))
+        table.add_row(escape(one.customer), *(f"{number:,}" for number in numbers))
+    return table
+
+
+def _show_outcomes(console: Console, outcomes: Outcomes) -> None:
+    horizon = format_duration(int(outcomes.horizon_seconds * SECOND))
+    title = f"{escape(outcomes.type)} within {horizon}: {outcomes.total:,} of {outcomes.customers:,} customers"
+    table = _table(title, "policy", "precision", "recall", "reachable", "median lead")
+    for one in (*outcomes.by_policy, outcomes.together):
+        table.add_row(*_outcome_row(one))
+    console.print(table)
+    if not outcomes.total:
+        console.print(f"There is no {escape(outcomes.type)} in this history.")
+    unfinished = outcomes.together.unfinished
+    if unfinished:
+        console.print(
+            f"For {unfinished:,} interventions the history ends before {horizon} have passed;"
+            " they count as not followed."
+        )
+    console.print(f"Under each figure its 95 % interval. {escape(outcomes.caveat)}")
+
+
+def _outcome_row(one: PolicyOutcomes) -> list[str]:
+    name = "all together" if one.policy == ALL else one.policy
+    shares = (one.precision, one.recall, one.reachable_share)
+    median = one.lead_seconds.median
+    return [name, *(_estimate(share, percent) for share in shares), _estimate(median, lasting)]
+
+
+def _estimate(estimate: Estimate, text: Any) -> str:
+    if estimate.value is None:
+        return "-"
+    if estimate.low is None or estimate.high is None:
+        return str(text(estimate.value))
+    return f"{text(estimate.value)}\n{text(estimate.low)} to {text(estimate.high)}"
+
+
+def _table(title: str, first: str, *numbers: str) -> Table:
+    table = Table(first, title=title, title_justify="left")
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
