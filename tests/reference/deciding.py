@@ -152,7 +152,13 @@ class Subject:
     def judge(
         self, spell: Spell, key: str | None, matched: list[Seen], event: Seen, now: int, moment: int
     ) -> Iterator[Candidate]:
-        """The candidate of a match, if the policy's ``if`` holds."""
+        """The candidate of a match, if the policy's ``if`` holds.
+
+        There is none where the pattern is newer than ``moment``: a timer armed by an event that
+        arrived after its deadline and grace does not see the version that armed it.
+        """
+        if not spell.start <= moment:
+            return
         policy, version, mode = self.deployment.in_force(moment)[spell.name]
         features = {
             name: value_at(feature, self.seen, now, event)

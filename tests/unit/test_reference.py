@@ -159,6 +159,16 @@ def test_a_timer_sees_control_records_up_to_its_deadline_and_grace() -> None:
     assert fates(run(policy(ABSENCE), *early, controls=(off,))) == ["intervene"]
 
 
+def test_a_timer_armed_after_its_own_deadline_sees_no_later_control_record() -> None:
+    events = [event(0, "a", received=13), event(20, "z")]
+    off = SwitchesApplied(START + seconds(13), (), True, "test", "test")
+    assert fates(run(policy(ABSENCE), *events, controls=(off,))) == ["intervene"]
+    new = policy(ABSENCE, title="2")
+    same = run(policy(ABSENCE), *events, controls=(applied(13, new),), known={"2": new})
+    assert [d["version"] for d in same] == ["p"]
+    assert run([], *events, controls=(applied(13, new),), known={"2": new}) == []
+
+
 def test_every_gate_of_one_deadline_is_evaluated_before_any_decision_takes_effect() -> None:
     settings = DecideSettings(budget=1, spacing=600_000_000)
     two = [policy(ABSENCE, "p"), policy(ABSENCE, "q", priority=60)]
