@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -184,3 +185,18 @@ def test_a_snapshot_is_written_every_so_often(monkeypatch: pytest.MonkeyPatch) -
     assert own.snapshot(SNAPSHOT) is None
     stage.step(2)
     assert own.snapshot(SNAPSHOT) is not None
+
+
+@pytest.mark.parametrize(
+    "spoilt", [b"", b"\x93", msgspec.msgpack.encode({"position": 40, "count": 1, "state": b""})]
+)
+def test_a_snapshot_that_cannot_be_read_is_made_good_from_the_log(spoilt: bytes) -> None:
+    whole, own = MemoryLog(), MemoryLog()
+    run(signals_of([[line] for line in LINES]), whole)
+    signals = signals_of([[line] for line in LINES[:20]])
+    run(signals, own).rest()
+    own.commit(snapshots={SNAPSHOT: spoilt})
+    for line in LINES[20:]:
+        signals.commit([streams.signals(records(line))])
+    run(signals, own)
+    assert [one.decision for one in decided(own)] == [one.decision for one in decided(whole)]

@@ -8,6 +8,7 @@ without writing it twice, and goes on.
 from collections.abc import Iterable, Sequence
 
 import msgspec
+import structlog
 
 from forestall.contracts.control import Control, PoliciesApplied
 from forestall.contracts.decision import Decided
@@ -29,14 +30,20 @@ COUNTERS = "counters"
 SNAPSHOT_EVERY = 100_000
 """Records between two snapshots."""
 
+FORMAT = 1
+"""Of snapshots; raised when what they hold changes its meaning."""
+
+_log = structlog.get_logger("worker")
+
 
 class Rest(msgspec.Struct, frozen=True):
     """A snapshot: the engine's state as of a position in the signals, and the size of the batch
-    there."""
+    there. One of another ``format`` is not read."""
 
     position: int
     count: int
     state: bytes
+    format: int = 0
 
 
 class Stage:
@@ -128,18 +135,14 @@ class Stage:
     def _snapshot(self) -> bytes:
         self._since_snapshot = 0
         state = encode_state(self._engine.snapshot())
-        return msgspec.msgpack.encode(Rest(self._position, self._count, state))
+        return msgspec.msgpack.encode(Rest(self._position, self._count, state, FORMAT))
 
     # -- starting --------------------------------------------------------------------------------
 
     def _restore(self) -> None:
         self._position = self._count = 0
         self._ticked = self._own.cursor(TICKED)
-        saved = self._own.snapshot(SNAPSHOT)
-        if saved is not None:
-            rest = msgspec.msgpack.decode(saved, type=Rest)
-            self._engine = Engine.restore(decode_state(rest.state))
-            self._position, self._count = rest.position, rest.count
+        self._load()
         controls = [
             record
             for batch in self._own.follow(streams.CONTROL)
@@ -153,6 +156,22 @@ class Stage:
                 break
             self._decide(batch)
         self._engine.tick(self._ticked)
+
+    def _load(self) -> None:
+        """Take up the newest snapshot; one that cannot be read is made good from the log."""
+        saved = self._own.snapshot(SNAPSHOT)
+        if saved is None:
+            return
+        try:
+            rest = msgspec.msgpack.decode(saved, type=Rest)
+            if rest.format != FORMAT:
+                raise msgspec.ValidationError(f"format {rest.format} is not {FORMAT}")
+            state = decode_state(rest.state)
+        except msgspec.DecodeError as error:
+            _log.warning("the snapshot cannot be read; deciding all again", why=str(error))
+            return
+        self._engine = Engine.restore(state)
+        self._position, self._count = rest.position, rest.count
 
     def _govern(self, records: Iterable[Control]) -> None:
         for record in records:
