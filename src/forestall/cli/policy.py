@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from forestall.cli import policy_diff
 from forestall.cli.contracts import Json, show_problems
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.contracts.errors import UnreadableInput
@@ -18,6 +19,8 @@ from forestall.policy.deployment import load_bundle, surroundings
 from forestall.policy.language.cel import batch as evaluate_lines
 
 app = typer.Typer(help="Policies: find mistakes, run their tests.", no_args_is_help=True)
+
+app.command("diff")(policy_diff.diff)
 
 Paths = Annotated[list[Path], typer.Argument(help="Policy files, or folders of them.")]
 
