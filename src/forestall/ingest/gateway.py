@@ -181,14 +181,34 @@ class Gateway:
         if len(letters) > MOST_EVENTS:
             raise Refuse(413, "too-many-events", f"a request has at most {MOST_EVENTS} events")
         counting.RECEIVED.inc(len(letters))
-        if not self._committer.has_room(len(letters), size) and not all(map(_essential, letters)):
-            counting.EVENTS.labels("shed").inc(len(letters))
-            raise Refuse(
-                429, "overloaded", "too many events wait to be written; send again", RETRY_AFTER
-            )
+        if not self._committer.has_room(len(letters), size):
+            return await self._take_essential(letters)
         checked = [admit(letter, self._rules) for letter in letters]
         answers = await self._submit(checked, size)
         return answers, counting.count(answers)
+
+    async def _take_essential(
+        self, letters: Sequence[Letter]
+    ) -> tuple[list[Answer], dict[str, int]]:
+        """Above the high-water mark: take what says consent or opt-out, shed the rest. What is
+        refused is shed too, so that the queue cannot be filled with claims to be essential."""
+        found = [
+            (letter, checked)
+            for letter in letters
+            if _essential(letter) and isinstance(checked := admit(letter, self._rules), Admitted)
+        ]
+        counting.EVENTS.labels("shed").inc(len(letters) - len(found))
+        size = sum(len(letter.raw) for letter, _ in found)
+        answers = await self._submit([checked for _, checked in found], size)
+        counts = counting.count(answers)
+        if len(found) < len(letters):
+            raise Refuse(
+                429,
+                "overloaded",
+                "too many events wait to be written; consent and opt-out were taken; send again",
+                RETRY_AFTER,
+            )
+        return answers, counts
 
     async def _submit(
         self, checked: Sequence[Admitted | Refusal], size: int, released: Sequence[str] = ()
