@@ -76,13 +76,13 @@ def test_every_gate_that_refused_is_named_with_its_end() -> None:
 @pytest.mark.parametrize(
     ("control", "data", "reason", "remedy"),
     [
-        ("forestall.optout", {}, "opted_out", "the customer opts in"),
-        ("forestall.ticket.opened", {"ticket": "1"}, "in_conversation", "tickets are closed"),
+        ("forestall.optout", {}, "opted_out", "the customer had opted in again"),
+        ("forestall.ticket.opened", {"ticket": "1"}, "in_conversation", "the open tickets (1) had been closed"),
         (
             "forestall.intervention.dismissed",
             {"policy": "p", "never": True},
             "fatigue",
-            "had not said never",
+            "the customer had not said never to it",
         ),
     ],
 )
@@ -97,7 +97,7 @@ def test_what_only_the_customer_can_change(
 def test_consent_names_its_purpose() -> None:
     settings = replace(OPEN, require_consent=True)
     assert (
-        "consents to 'support'" in why(on("{event: a}"), event(0, "a"), settings=settings).summary
+        "consented to `support`" in why(on("{event: a}"), event(0, "a"), settings=settings).summary
     )
 
 

@@ -7,8 +7,8 @@ import typer
 
 from forestall.cli.customer import moment, open_signals, records_of
 from forestall.cli.deployment import ConfigOption, DataOption, data_for
-from forestall.decide.explain import Explanation
 from forestall.decide.explain import explain as answer
+from forestall.decide.explain import text
 from forestall.decide.history import deployed_controls
 from forestall.log import streams
 
@@ -41,23 +41,4 @@ def explain(
         typer.echo(f"No events of {subject!r} are in the log of {folder}.", err=True)
         raise typer.Exit(1)
     found = answer(deployed_controls(folder), records, pseudonym, policy, when)
-    typer.echo(msgspec.json.encode(found).decode() if as_json else _text(found))
-
-
-def _text(found: Explanation) -> str:
-    lines = [f"{found.policy} for {found.subject} at {found.at}", "", found.summary]
-    if found.decision is not None:
-        lines += ["", f"matched: {', '.join(found.decision.matched)}"]
-        lines += [f"  {name} = {value}" for name, value in found.decision.features.items()]
-    lines += ["", "gates, in order:"]
-    for gate in found.gates:
-        until = f" until {gate.until}" if gate.until else ""
-        lines.append(f"  {'NO ' if gate.refuses else 'ok '} {gate.reason}{until}")
-    if found.progress:
-        lines += ["", "pattern at that moment:"]
-        for one in found.progress:
-            key = "" if one.key is None else f" for {one.key}"
-            lines.append(f"  {one.reached} of {one.steps}{key}; missing: {one.missing}")
-    lines += ["", "newest events:"]
-    lines += [f"  {event.time}  {event.type}  {event.id}" for event in found.events]
-    return "\n".join(lines)
+    typer.echo(msgspec.json.encode(found).decode() if as_json else text(found))
