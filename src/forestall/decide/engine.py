@@ -17,29 +17,23 @@ from forestall.context import features as window
 from forestall.contracts.control import (
     Control,
     DecideSettings,
-    PoliciesApplied,
-    ServiceState,
-    SettingsApplied,
-    SwitchesApplied,
 )
 from forestall.contracts.decision import Decision
 from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import DAY
 from forestall.decide.arbitrate import Candidate, decision, judge, record_acts
-from forestall.decide.gates import Circumstances, Switches
+from forestall.decide.force import InForce
+from forestall.decide.gates import Circumstances
 from forestall.decide.ledger import EFFECTS
 from forestall.decide.patterns import Armed, Hits, Keys, Moment, Ref, advance, evict
-from forestall.decide.plan import FeatureUse, PatternUse, Plan, key_text, make_plan, with_doubles
+from forestall.decide.plan import FeatureUse, PatternUse, Plan, key_text, with_doubles
 from forestall.decide.state import NEVER, FeatureState, State, Subject
-from forestall.policy.bundle import policy_of
 from forestall.policy.language.cel import Timestamp
-from forestall.policy.language.compile import Condition, Program, compile_policy, event_expression
+from forestall.policy.language.compile import Condition, Program, event_expression
 from forestall.policy.language.model import Feature, Policy
 
 REPEATED_WITHIN: Final = 7 * DAY
-PLANS: Final = 10_000
-"""Plans kept; a deployment without a catalogue may be sent any number of event types."""
 
 Order = int
 """A decision's place among the records given to ``process``; see ``contracts.decision.Decided``."""
@@ -57,17 +51,9 @@ class Engine:
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.watch: Callable[[Circumstances, str | None], None] | None = None
         self.unmet: Callable[[Program, tuple[Any, ...]], None] | None = None
-        self._settings = settings or DecideSettings()
-        self._switches = Switches()
-        self._services: dict[str, Any] = {}
-        self._numbers: dict[str, dict[str, Any]] = {}
+        self._force = InForce(settings or DecideSettings())
         self._pending: deque[Control] = deque()
         self._received = 0
-        self._slots = 0
-        self._features: dict[Feature, int] = {}
-        self._kept: frozenset[Feature] = frozenset()
-        self._programs: dict[int, Program] = {}
-        self._plans: dict[str, Plan] = {}
         self._subjects: dict[str, Subject] = {}
         self._timers: list[tuple[int, str]] = []
 
@@ -79,7 +65,7 @@ class Engine:
     @property
     def features(self) -> set[Feature]:
         """The features maintained now."""
-        return set(self._features)
+        return set(self._force.features)
 
     def adopt(self, past: "Engine", features: Collection[Feature]) -> None:
         """Maintain ``features`` from here on, with what ``past`` knows of them.
@@ -90,14 +76,13 @@ class Engine:
         for name, theirs in past._subjects.items():
             own = self._subjects[name]
             for feature in features:
-                state = theirs.features.get(past._features[feature])
+                state = theirs.features.get(past._force.features[feature])
                 if state is not None:
-                    own.features[self._features[feature]] = state
+                    own.features[self._force.features[feature]] = state
 
     def keep(self, features: Iterable[Feature]) -> None:
         """Maintain these features from here on although no policy in force needs them yet."""
-        self._kept |= frozenset(features)
-        self._put_in_force(list(self._programs.values()))
+        self._force.keep(features)
 
     def control(self, record: Control) -> None:
         """Take a control record; it takes effect before the first signal not before it."""
@@ -131,51 +116,13 @@ class Engine:
         while self._pending and self._pending[0].received <= received:
             control = self._pending.popleft()
             out += self._fire_by_grace(control.received)
-            self._apply(control)
+            self._force.apply(control)
         if received > self._received:
             self._received = received
         timers = self._timers
-        if timers and timers[0][0] + self._settings.grace < received:
+        if timers and timers[0][0] + self._force.settings.grace < received:
             out += self._fire_by_grace(received)
         return out
-
-    def _apply(self, control: Control) -> None:
-        match control:
-            case PoliciesApplied():
-                self._numbers = control.numbers
-                self._put_in_force(
-                    [
-                        compile_policy(policy_of(policy), policy.version)
-                        for policy in control.policies
-                    ]
-                )
-            case SettingsApplied():
-                self._settings = control.settings
-            case SwitchesApplied():
-                self._switches = Switches(frozenset(control.off), control.everything_off)
-            case ServiceState():
-                self._services = {**self._services, control.service: control.state}
-
-    def _put_in_force(self, programs: Sequence[Program]) -> None:
-        """State of a pattern lives on under the same slot while its name and ``when`` stay."""
-        held = {
-            (program.policy.name, program.pattern_hash): slot
-            for slot, program in self._programs.items()
-        }
-        self._programs = {}
-        for program in sorted(programs, key=lambda program: program.policy.name):
-            slot = held.get((program.policy.name, program.pattern_hash))
-            self._programs[self._new_slot() if slot is None else slot] = program
-        wanted = self._kept | {feature for program in programs for _, feature in program.features}
-        self._features = {
-            feature: self._features[feature] if feature in self._features else self._new_slot()
-            for feature in sorted(wanted, key=repr)
-        }
-        self._plans = {}
-
-    def _new_slot(self) -> int:
-        self._slots += 1
-        return self._slots
 
     # -- one record ------------------------------------------------------------------------------
 
@@ -186,7 +133,7 @@ class Engine:
             return nothing, nothing
         time = min(record.time, record.received)
         effect = EFFECTS.get(record.type)
-        if effect is None and record.received - time > self._settings.lateness:
+        if effect is None and record.received - time > self._force.settings.lateness:
             self.counters["late"] += 1
             return nothing, nothing
         t = max(time, subject.clock)
@@ -195,11 +142,11 @@ class Engine:
             before = before + self._fire(record.subject, subject)
         subject.clock = t
         subject.serial += 1
-        plan = self._plans.get(record.type) or self._plan(record.type)
+        plan = self._force.plan(record.type)
         if effect is None and plan.idle:
             return before, nothing
         data = decode_data(record.data)
-        numbers = self._numbers.get(record.type)
+        numbers = self._force.numbers.get(record.type)
         if numbers:
             data = with_doubles(data, numbers)
         if effect is not None and not (
@@ -228,16 +175,6 @@ class Engine:
             return True
         seen[digest] = record.received
         return False
-
-    def _plan(self, event_type: str) -> Plan:
-        if len(self._plans) >= PLANS:
-            self._plans.clear()
-        plan = self._plans[event_type] = make_plan(
-            event_type,
-            [(slot, feature) for feature, slot in self._features.items()],
-            self._programs.items(),
-        )
-        return plan
 
     def _match(self, name: str, subject: Subject, moment: Moment, plan: Plan) -> list[Decision]:
         truths: list[bool | None] = [True]
@@ -332,7 +269,7 @@ class Engine:
     def _fire_by_grace(self, received: int) -> list[Decision]:
         """Fire every timer with ``deadline + grace < received``, of any subject, earliest first."""
         out: list[Decision] = []
-        limit = received - self._settings.grace
+        limit = received - self._force.settings.grace
         timers = self._timers
         while timers and timers[0][0] < limit:
             _, name = heapq.heappop(timers)
@@ -346,7 +283,7 @@ class Engine:
         at = subject.deadline
         due: list[tuple[int, str | None, Armed]] = []
         for slot, keys in subject.patterns.items():
-            if slot in self._programs:
+            if slot in self._force.programs:
                 due.extend(
                     (slot, key, state.armed)
                     for key, state in keys.items()
@@ -355,9 +292,11 @@ class Engine:
         if due:
             subject.clock = max(subject.clock, at)
         candidates = [
-            self._candidate(subject, slot, self._programs[slot], key, armed.matched, armed.last, at)
+            self._candidate(
+                subject, slot, self._force.programs[slot], key, armed.matched, armed.last, at
+            )
             for slot, key, armed in due
-            if self._holds(subject, self._programs[slot], armed.last, at)
+            if self._holds(subject, self._force.programs[slot], armed.last, at)
         ]
         for slot, key, _ in due:
             del subject.patterns[slot][key]
@@ -367,7 +306,9 @@ class Engine:
 
     def _next_deadline(self, name: str, subject: Subject) -> None:
         subject.patterns = {
-            slot: keys for slot, keys in subject.patterns.items() if keys and slot in self._programs
+            slot: keys
+            for slot, keys in subject.patterns.items()
+            if keys and slot in self._force.programs
         }
         subject.deadline = min(
             (
@@ -391,7 +332,9 @@ class Engine:
                 self.watch(
                     self._circumstances(subject, candidate.program.policy, at), candidate.key
                 )
-        verdicts = judge(candidates, name, at, subject.ledger, self._settings, self._switches)
+        verdicts = judge(
+            candidates, name, at, subject.ledger, self._force.settings, self._force.switches
+        )
         record_acts(verdicts, at, subject.ledger)
         for verdict in verdicts:
             if verdict.outcome != "suppress":
@@ -400,7 +343,7 @@ class Engine:
 
     def _circumstances(self, subject: Subject, policy: Policy, at: int) -> Circumstances:
         ledger = msgspec.structs.replace(subject.ledger)
-        return Circumstances(policy, at, ledger, self._settings, self._switches)
+        return Circumstances(policy, at, ledger, self._force.settings, self._force.switches)
 
     def clock(self, name: str) -> int:
         """A subject's clock: the greatest effective time among its events, 0 before the first."""
@@ -412,11 +355,12 @@ class Engine:
     ) -> tuple[Program | None, Circumstances | None, Keys]:
         """The program of a policy in force, what its gates would look at, and its keys' state."""
         subject = self._subjects.get(name) or Subject()
-        for slot, program in self._programs.items():
-            if program.policy.name == policy:
-                now = self._circumstances(subject, program.policy, at)
-                return program, now, subject.patterns.get(slot, {})
-        return None, None, {}
+        found = self._force.program_of(policy)
+        if found is None:
+            return None, None, {}
+        slot, program = found
+        now = self._circumstances(subject, program.policy, at)
+        return program, now, subject.patterns.get(slot, {})
 
     def _holds(self, subject: Subject, program: Program, moment: Moment, at: int) -> bool:
         if program.condition is None:
@@ -427,7 +371,7 @@ class Engine:
             subject.ledger.traits,
             Timestamp(at * 1000),
             features,
-            self._services,
+            self._force.services,
         )
         held = self._truth(program.condition, given) is True
         if not held and self.unmet is not None:
@@ -441,7 +385,7 @@ class Engine:
         for name, feature in program.features:
             if name not in names:
                 continue
-            state = subject.features.get(self._features[feature])
+            state = subject.features.get(self._force.features[feature])
             found = None
             if state is not None:
                 key = None
@@ -464,15 +408,16 @@ class Engine:
 
     def snapshot(self) -> State:
         """Everything the engine remembers, except the control records still ahead."""
+        force = self._force
         return State(
-            settings=self._settings,
-            switches=self._switches,
-            services=self._services,
+            settings=force.settings,
+            switches=force.switches,
+            services=force.services,
             received=self._received,
-            slots=self._slots,
-            features=list(self._features.items()),
-            programs=[(slot, p.version, p.policy) for slot, p in self._programs.items()],
-            numbers=self._numbers,
+            slots=force.slots,
+            features=list(force.features.items()),
+            programs=[(slot, p.version, p.policy) for slot, p in force.programs.items()],
+            numbers=force.numbers,
             subjects=self._subjects,
             counters=self.counters,
         )
@@ -482,15 +427,8 @@ class Engine:
         """An engine that goes on exactly where the one that gave ``state`` stood."""
         engine = cls(state.settings)
         engine.counters = {**engine.counters, **state.counters}
-        engine._switches = state.switches
-        engine._services = state.services
+        engine._force.restore(state)
         engine._received = state.received
-        engine._slots = state.slots
-        engine._features = dict(state.features)
-        engine._programs = {
-            slot: compile_policy(policy, version) for slot, version, policy in state.programs
-        }
-        engine._numbers = state.numbers
         engine._subjects = state.subjects
         engine._timers = [
             (subject.deadline, name)
