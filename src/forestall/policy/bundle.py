@@ -11,6 +11,7 @@ from forestall.contracts.errors import InvalidFile, Problem, UnreadableInput
 from forestall.policy.language.canonical import canonical, from_canonical, version
 from forestall.policy.language.check import ANYTHING, Surroundings, check
 from forestall.policy.language.model import Policy
+from forestall.policy.language.overlap import outranked
 from forestall.policy.language.parse import Located, parse_located
 
 MAX_FILE_BYTES = 4_000_000
@@ -76,13 +77,15 @@ def read_policies(
     Where a problem is an error the policies are not to be trusted. Raises ``UnreadableInput``.
     """
     located: list[Located] = []
+    sound: list[Located] = []
     problems: list[Problem] = []
     for file in dict.fromkeys(file for path in paths for file in policy_files(path)):
         found, wrong = _read(file)
         located += found
+        sound += [] if wrong else found
         problems += wrong
         problems += [problem for one in found for problem in check(one, surroundings)]
-    problems += _doubles(located)
+    problems += _doubles(located) + outranked(sound)
     return [one.policy for one in located], sorted(problems)
 
 

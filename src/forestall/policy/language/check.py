@@ -11,14 +11,15 @@ import msgspec
 from forestall.context.knowledge.template import TemplateError, parse_template
 from forestall.contracts.catalogue import IDENTIFY, Catalogue
 from forestall.contracts.errors import Problem
-from forestall.contracts.shape import Shape, json_type
-from forestall.policy.language.cel import comparisons
+from forestall.contracts.shape import Shape
 from forestall.policy.language.clauses import EVENT_TYPE
-from forestall.policy.language.document import Items, Mapping, Place, Scalar
+from forestall.policy.language.document import Mapping, Place, Scalar
+from forestall.policy.language.meaning import World, mistakes, type_problems
 from forestall.policy.language.model import Escalate, Guide
 from forestall.policy.language.parse import Located
 from forestall.policy.language.reader import did_you_mean
 from forestall.policy.language.sites import Examined, NodePath, Reading, examine
+from forestall.policy.language.unmatched import unmatched
 
 INAPP = "inapp"
 EVENT_FIELDS = ("id", "type", "source", "time", "origin", "data")
@@ -42,7 +43,18 @@ def check(located: Located, surroundings: Surroundings = ANYTHING) -> list[Probl
     What ``parse_located`` could not read is passed over, so that both can be told together.
     """
     examined = examine(located)
-    return sorted(problem for one in CHECKS for problem in one(examined, surroundings))
+    problems = [problem for one in CHECKS for problem in one(examined, surroundings)]
+    troubled = _troubled(examined, surroundings)
+    problems += unmatched(examined, surroundings.catalogue, troubled)
+    return sorted(problems)
+
+
+def _troubled(one: Examined, around: Surroundings) -> set[NodePath]:
+    """The sites of which the fields or the types are wrong."""
+    world = World(one, around.catalogue)
+    return {site.path for site in one.sites if mistakes(site, world)} | {
+        reading.site.path for reading in one.readings if any(_field(one, reading, around))
+    }
 
 
 def _features(one: Examined, _around: Surroundings) -> Iterator[Problem]:
@@ -87,14 +99,10 @@ def _types(one: Examined, around: Surroundings) -> Iterator[Problem]:
     if catalogue is None:
         return
     for path, types in one.named_types:
-        node = one.located.node(*path)
-        nodes = node.items if isinstance(node, Items) else [node]
         for name in types:
             if not EVENT_TYPE.fullmatch(name) or name in catalogue.types:
                 continue
-            place = next(
-                (n.place for n in nodes if isinstance(n, Scalar) and n.value == name), None
-            )
+            place = one.type_place(path, name)
             if place is not None:
                 yield one.problem(
                     place,
@@ -106,19 +114,20 @@ def _types(one: Examined, around: Surroundings) -> Iterator[Problem]:
 
 def _event_fields(one: Examined, around: Surroundings) -> Iterator[Problem]:
     for reading in one.readings:
-        if reading.field[0] != "event" or len(reading.field) < 2:
-            continue
-        place = one.inside(reading.site, reading.offset)
-        if reading.field[1] not in EVENT_FIELDS:
-            yield one.problem(
-                place,
-                "unknown-field",
-                f"an event has no `{reading.field[1]}`",
-                did_you_mean(reading.field[1], EVENT_FIELDS)
-                or f"what the sender said stands under `event.data.{reading.field[1]}`",
-            )
-        elif reading.field[1] == "data" and (shapes := _shapes(around, reading.site.types)):
-            yield from _declared(one, reading, shapes, place)
+        yield from _field(one, reading, around)
+
+
+def _field(one: Examined, reading: Reading, around: Surroundings) -> Iterator[Problem]:
+    """What is wrong with a field of an event."""
+    if reading.field[0] != "event" or len(reading.field) < 2:
+        return
+    place, field = one.inside(reading.site, reading.offset), reading.field[1]
+    if field not in EVENT_FIELDS:
+        hint = did_you_mean(field, EVENT_FIELDS)
+        hint = hint or f"what the sender said stands under `event.data.{field}`"
+        yield one.problem(place, "unknown-field", f"an event has no `{field}`", hint)
+    elif field == "data" and (shapes := _shapes(around, reading.site.types)):
+        yield from _declared(one, reading, shapes, place)
 
 
 def _shapes(around: Surroundings, types: tuple[str, ...]) -> list[Shape]:
@@ -152,60 +161,8 @@ def _declared(
         shapes = kept
 
 
-def _comparisons(one: Examined, around: Surroundings) -> Iterator[Problem]:
-    for site in one.sites:
-        shapes = [] if site.template else _shapes(around, site.types)
-        condition = site.compiled() if shapes else None
-        for found in comparisons(condition) if condition else ():
-            if found.path[:2] != ("event", "data"):
-                continue
-            ends = [end for shape in shapes if (end := _end(shape, found.path[2:])) is not None]
-            types = frozenset(name for end in ends for name in end.types)
-            if not ends or not all(end.types for end in ends):
-                continue
-            constants = found.constant if found.operator == "in" else (found.constant,)
-            for constant in constants:
-                if (kind := _json_type(constant)) is not None and not types & _AKIN[kind]:
-                    place = one.inside(site, site.offset(found.line, found.column))
-                    yield one.problem(
-                        place,
-                        "type-mismatch",
-                        f"`{'.'.join(found.path)}` is {' or '.join(sorted(types))}, "
-                        f"and is compared with a {kind}",
-                        _as(constant, types),
-                    )
-                    break
-
-
-_NUMBERS = frozenset(["integer", "number"])
-_AKIN = {
-    "string": frozenset(["string"]),
-    "boolean": frozenset(["boolean"]),
-    "number": _NUMBERS,
-    "integer": _NUMBERS,
-}
-
-
-def _json_type(constant: object) -> str | None:
-    kind = json_type(constant) if isinstance(constant, str | bool | int | float) else None
-    return "number" if kind == "integer" else kind
-
-
-def _as(constant: object, types: frozenset[str]) -> str | None:
-    if "string" in types and not isinstance(constant, str):
-        return f"write '{constant}' in quotes"
-    if types & _NUMBERS and isinstance(constant, str):
-        return "write the number without quotes"
-    return None
-
-
-def _end(shape: Shape, path: tuple[str, ...]) -> Shape | None:
-    for name in path:
-        child = shape.child(name)
-        if child is None:
-            return None
-        shape = child
-    return shape
+def _conditions(one: Examined, around: Surroundings) -> Iterator[Problem]:
+    return type_problems(one, around.catalogue)
 
 
 def _traits(one: Examined, around: Surroundings) -> Iterator[Problem]:
@@ -232,7 +189,6 @@ def _traits(one: Examined, around: Surroundings) -> Iterator[Problem]:
 
 
 def _playbook(one: Examined, around: Surroundings) -> Iterator[Problem]:
-    around = around
     for index, step in enumerate(one.located.policy.playbook):
         at: NodePath = ("spec", "playbook", index)
         if isinstance(step, Guide):
@@ -295,7 +251,7 @@ CHECKS: tuple[Callable[[Examined, Surroundings], Iterator[Problem]], ...] = (
     _features,
     _types,
     _event_fields,
-    _comparisons,
+    _conditions,
     _traits,
     _playbook,
     _templates,

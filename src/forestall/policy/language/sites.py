@@ -9,7 +9,7 @@ from forestall.context.knowledge.template import TemplateError, parse_template
 from forestall.contracts.errors import Problem
 from forestall.policy.language.cel import Expression, InvalidExpression, compile_expression
 from forestall.policy.language.clauses import CONDITION_VARIABLES, EVENT_VARIABLES
-from forestall.policy.language.document import Place, Scalar
+from forestall.policy.language.document import Items, Place, Scalar
 from forestall.policy.language.model import Await, Guide, When
 from forestall.policy.language.parse import Located
 
@@ -67,6 +67,13 @@ class Examined(msgspec.Struct, frozen=True):
             self.located.source.file, place.line, place.column, code, message, hint, severity
         )
 
+    def type_place(self, path: NodePath, name: str) -> Place | None:
+        """Where an event type is named at a path that holds one or a list of them."""
+        node = self.located.node(*path)
+        nodes = node.items if isinstance(node, Items) else [node]
+        found = (n.place for n in nodes if isinstance(n, Scalar) and n.value == name)
+        return next(found, None)
+
     def inside(self, site: Site, offset: int) -> Place:
         """The place in the file of an offset in a site's text."""
         return self.located.source.inside(cast("Scalar", self.located.node(*site.path)), offset)
@@ -85,7 +92,8 @@ def _stands(located: Located, site: Site) -> bool:
     return isinstance(node, Scalar) and node.value == site.source
 
 
-def _step_paths(when: When) -> list[NodePath]:
+def step_paths(when: When) -> list[NodePath]:
+    """Where the steps of a pattern stand, in order."""
     if when.kind == "event":
         return [("spec", "when")]
     return [("spec", "when", when.kind, index) for index in range(len(when.steps))]
@@ -94,7 +102,7 @@ def _step_paths(when: When) -> list[NodePath]:
 def _named_types(located: Located) -> tuple[tuple[NodePath, tuple[str, ...]], ...]:
     policy = located.policy
     named: list[tuple[NodePath, tuple[str, ...]]] = []
-    for path, step in zip(_step_paths(policy.when), policy.when.steps, strict=True):
+    for path, step in zip(step_paths(policy.when), policy.when.steps, strict=True):
         named.append(((*path, "not" if step.negative else "event"), step.match.types))
     for name, feature in policy.features.items():
         key = feature.kind if feature.value is None else "of"
@@ -118,7 +126,7 @@ def deciding_types(when: When) -> tuple[str, ...]:
 def _sites(located: Located) -> Iterator[Site]:
     policy, when = located.policy, located.policy.when
     everywhere = tuple(dict.fromkeys(one for step in when.steps for one in step.match.types))
-    for path, step in zip(_step_paths(when), when.steps, strict=True):
+    for path, step in zip(step_paths(when), when.steps, strict=True):
         yield from _site((*path, "where"), step.match.where, step.match.types)
     yield from _site(("spec", "when", "by"), when.by, everywhere)
     for name, feature in policy.features.items():
