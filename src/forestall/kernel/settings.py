@@ -6,13 +6,17 @@ Paths are relative to the settings file.
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import parse_duration
+
+_Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+_Least1 = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class InvalidSettings(ForestallError):
@@ -29,8 +33,8 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     host: str = "127.0.0.1"
-    port: int = 8080
-    app_port: int = 0
+    port: _Port = 8080
+    app_port: _Port = 0
     data: str = "data"
 
 
@@ -43,10 +47,10 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     clock: Literal["wall", "event"] = "wall"
-    max_batch_bytes: int = 500_000
-    max_event_bytes: int = 32_000
-    queue_events: int = 20_000
-    queue_bytes: int = 64_000_000
+    max_batch_bytes: _Least1 = 500_000
+    max_event_bytes: _Least1 = 32_000
+    queue_events: _Least1 = 20_000
+    queue_bytes: _Least1 = 64_000_000
     cors_origins: tuple[str, ...] = ("*",)
 
 
@@ -96,7 +100,7 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lateness: str = "5m"
     grace: str = "2s"
-    budget: int = 3
+    budget: Annotated[int, msgspec.Meta(ge=0)] = 3
     budget_window: str = "24h"
     spacing: str = "10m"
     holdout: float = 0.0
@@ -152,8 +156,11 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         raise InvalidSettings(
             f"{path}: no such file; name it with --config or run in the folder that holds it"
         ) from None
+    except OSError as error:
+        raise InvalidSettings(f"{path}: cannot be read: {error.strerror}") from None
     except msgspec.DecodeError as error:
         raise InvalidSettings(f"{path}: {error}") from None
+    _agree(file, path)
     base = path.resolve().parent
 
     def folder(value: str | None) -> Path | None:
@@ -183,6 +190,28 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         },
         queues=file.queues,
     )
+
+
+def _agree(file: _File, path: Path) -> None:
+    """What no type says: names that are there, and each once. Raises ``InvalidSettings``."""
+    names = [key.name for key in file.keys]
+    for name in {name for name in names if names.count(name) > 1}:
+        raise InvalidSettings(f"{path}: two of [[keys]] are named {name!r}")
+    for name, queue in file.queues.items():
+        if queue.webhook not in file.webhooks:
+            raise InvalidSettings(
+                f"{path}: queues.{name}.webhook: there is no [webhooks.{queue.webhook}]"
+            )
+    try:
+        parse_duration(file.tokens.anonymous_lifetime)
+    except ValueError as error:
+        raise InvalidSettings(f"{path}: tokens.anonymous_lifetime: {error}") from None
+    try:
+        ZoneInfo(file.decide.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidSettings(
+            f"{path}: decide.timezone: no time zone is named {file.decide.timezone!r}"
+        ) from None
 
 
 def _secret(value: str, base: Path, path: Path) -> str:

@@ -1,0 +1,75 @@
+"""Settings: what is read, and how each mistake is told."""
+
+from pathlib import Path
+
+import pytest
+
+from forestall.contracts.instants import HOUR
+from forestall.kernel.settings import InvalidSettings, load_settings
+
+HOOK = '[webhooks.hook]\nurl = "https://example.org/"\nsecret = "whsec_"\n'
+KEY = '[[keys]]\nname = "shop"\nkey = "k"\norigin = "server"\n'
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "forestall.toml"
+    path.write_text(text)
+    return path
+
+
+def test_an_empty_file_gives_the_defaults_beside_it(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, ""))
+    assert settings.data == tmp_path / "data"
+    assert settings.policies is None
+    assert (settings.server.port, settings.decide.budget) == (8080, 3)
+
+
+def test_everything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNING", "from the environment")
+    (tmp_path / "hook.secret").write_text("from a file\n")
+    text = '[tokens]\nsecret = "env:SIGNING"\n[policies]\nfolder = "p"\n' + KEY
+    text += HOOK.replace("whsec_", "file:hook.secret") + '[queues.q]\nwebhook = "hook"\n'
+    text += '[decide]\nspacing = "2h"\nquiet_hours = "22:00-08:30"\ntimezone = "Europe/Zurich"\n'
+    settings = load_settings(written(tmp_path, text))
+    assert settings.tokens.secret == "from the environment"
+    assert settings.webhooks["hook"].secret == "from a file"
+    assert settings.policies == tmp_path / "p"
+    assert settings.decide.spacing == 2 * HOUR
+    assert settings.decide.quiet_hours == (22 * 60, 8 * 60 + 30)
+    assert settings.queues["q"].webhook == "hook"
+    assert load_settings(written(tmp_path, text), secrets=False).tokens.secret == "env:SIGNING"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[server", "forestall.toml"),
+        ("[server]\nprot = 1", "prot"),
+        ("[server]\nport = 65536", "$.server.port"),
+        ("[server]\napp_port = -1", "$.server.app_port"),
+        ("[ingest]\nqueue_events = 0", "$.ingest.queue_events"),
+        ('[ingest]\nclock = "sun"', "$.ingest.clock"),
+        ("[decide]\nbudget = -1", "$.decide.budget"),
+        ("[decide]\nholdout = 1.5", "decide.holdout"),
+        ('[decide]\ngrace = "soon"', "decide.grace"),
+        ('[decide]\nquiet_hours = "22-08"', "decide.quiet_hours"),
+        ('[decide]\ntimezone = "Nowhere/Land"', "Nowhere/Land"),
+        ('[decide]\ntimezone = "../etc/passwd"', "decide.timezone"),
+        ('[tokens]\nanonymous_lifetime = "abc"', "tokens.anonymous_lifetime"),
+        ('[tokens]\nsecret = "env:FORESTALL_NOT_SET"', "FORESTALL_NOT_SET"),
+        ('[tokens]\nsecret = "file:nowhere"', "file:nowhere"),
+        (HOOK + '[queues.q]\nwebhook = "hok"', "[webhooks.hok]"),
+        (KEY + KEY, "'shop'"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings(written(tmp_path, text))
+    assert told in str(caught.value)
+    assert "forestall.toml" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match="no such file"):
+        load_settings(tmp_path / "nowhere.toml")
