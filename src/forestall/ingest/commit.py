@@ -16,7 +16,7 @@ import structlog
 
 from forestall.contracts.errors import ForestallError
 from forestall.ingest import quarantine
-from forestall.ingest.counting import COMMITS
+from forestall.ingest.counting import COMMITS, JOINS
 from forestall.ingest.letter import Admitted, Answer, Refusal
 from forestall.ingest.placing import Desk, Sorter
 from forestall.kernel.clock import Clock
@@ -184,6 +184,7 @@ class Committer:
                 last = sorter.records[-1].received
                 self._log.commit([signals(sorter.records)], tick=last)
         self._last = last
+        JOINS.inc(sorter.joins)
         return answers
 
     def _tick(self) -> None:

@@ -1,4 +1,5 @@
-"""The front door's metrics. Exactly: received = accepted + duplicate + quarantined + shed."""
+"""The front door's metrics. Exactly: received = accepted + duplicate + quarantined + shed, and
+accepted + joins = decided on + late + pending, as the worker counts them."""
 
 from collections.abc import Iterable
 
@@ -14,6 +15,11 @@ EVENTS = Counter(
     "forestall_ingest_events_total",
     "What became of received events: accepted (late ones too), duplicate, quarantined or shed.",
     ["verdict"],
+    registry=METRICS,
+)
+JOINS = Counter(
+    "forestall_ingest_joins_total",
+    "forestall.alias events that the gateway wrote itself, on top of those accepted.",
     registry=METRICS,
 )
 LATE = Counter("forestall_ingest_late_total", "Accepted events that came late.", registry=METRICS)

@@ -42,7 +42,8 @@ class Desk(msgspec.Struct, frozen=True):
 
 
 class Sorter:
-    """Sorts the letters of one transaction; ``records`` is what to append."""
+    """Sorts the letters of one transaction; ``records`` is what to append, ``joins`` how many of
+    them it wrote itself."""
 
     def __init__(self, desk: Desk, now: int, last: int) -> None:
         """``now`` is the time by the clock, ``last`` the greatest ``received`` so far."""
@@ -51,6 +52,7 @@ class Sorter:
         self._last = last
         self._taken: dict[tuple[str, str], int] = {}
         self.records: list[Record] = []
+        self.joins = 0
 
     def take(self, letters: Iterable[Admitted | Refusal]) -> list[Answer]:
         """What to answer to each letter, in order."""
@@ -133,6 +135,7 @@ class Sorter:
         )
         if data is not None and placed.former:
             door.join(desk.connection, placed.former, subject)
+            self.joins += 1
             self._append(
                 Record(
                     f"{event.id}.alias",
