@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -177,6 +178,25 @@ def test_a_second_server_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         second = server.run("serve", "--config", str(server.config))
         assert second.returncode == 2
         assert "stop it first" in second.stderr
+
+
+def test_a_taken_port_is_told_at_once(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    with socket.create_server(("127.0.0.1", server.port)):
+        refused = server.run("serve", "--config", str(server.config))
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"127.0.0.1:{server.port}: Address already in use;"
+        " stop what listens there, or set [server] port\n"
+    )
+
+
+def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.data.write_text("a file stands where the folder should be")
+    refused = server.run("serve", "--config", str(server.config))
+    assert refused.returncode == 2
+    assert refused.stderr == f"{server.data}: cannot be written: File exists\n"
 
 
 def test_processes_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:

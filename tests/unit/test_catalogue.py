@@ -295,6 +295,8 @@ def test_hints() -> None:
     assert [problem.hint for problem in problems] == ["did you mean x-origins?"]
     _, problems = read_contract(b"\xff{}", "a.v1.json")
     assert [problem.message for problem in problems] == ["the file is not UTF-8 text"]
+    _, problems = read_contract(b"\xff{}", "photo.png")
+    assert [problem.code for problem in problems] == ["json", "bad-file-name"]
 
 
 def test_a_pattern_that_could_take_for_ever_is_refused() -> None:

@@ -70,6 +70,11 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, told: str) 
     assert caught.value.exit_code == 2
 
 
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match="cannot be read: Is a directory"):
+        load_settings(tmp_path)
+
+
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match="no such file"):
         load_settings(tmp_path / "nowhere.toml")

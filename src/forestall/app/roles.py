@@ -18,6 +18,7 @@ from forestall.app.gateway import run_gateway
 from forestall.app.supervisor import orphaned, supervise
 from forestall.app.worker import run_worker
 from forestall.contracts.errors import ForestallError
+from forestall.ingest.serve import listen
 from forestall.kernel.clock import monotonic
 from forestall.kernel.settings import load_settings
 from forestall.kernel.telemetry import set_up_logging, set_up_tracing
@@ -37,19 +38,27 @@ class DataFolderInUse(ForestallError):
     exit_code = 2
 
 
+class DataFolderUnwritable(ForestallError):
+    """The data folder cannot be made, or not be written to; give it to the user who serves."""
+
+    code = "data-folder-unwritable"
+    exit_code = 2
+
+
 def serve(config: Path, role: Role | None) -> int:
     """Run a role, or all of them supervised, until SIGTERM or SIGINT; the exit code.
 
-    Raises ``ForestallError`` where the deployment cannot be used.
+    Raises ``ForestallError`` where the deployment cannot be used, or its port is taken.
     """
     set_up_logging("console" if sys.stderr.isatty() else "json")
     settings = load_settings(config)
     stop = threading.Event()
     if role is None:
         read_deployment(config)
-        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         _on_signals(stop.set)
         with _alone(settings.data / "serve.lock"):
+            with _alone(settings.data / "serve-gateway.lock"):
+                listen(settings.server.host, settings.server.port).close()
             _log.info(
                 "serving",
                 at=f"http://{settings.server.host}:{settings.server.port}",
@@ -57,7 +66,6 @@ def serve(config: Path, role: Role | None) -> int:
             )
             return supervise(config, stop)
     set_up_tracing(os.environ, role)
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(settings.data / f"serve-{role}.lock"):
         match role:
             case "worker":
@@ -99,8 +107,13 @@ def _on_signals(stop: Callable[[], None]) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock at ``path``; waits a moment for a former holder that is just finishing."""
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    """Hold the lock at ``path``, in a data folder that is made where there is none; waits a moment
+    for a former holder that is just finishing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise DataFolderUnwritable(f"{path.parent}: cannot be written: {error.strerror}") from None
     try:
         deadline = monotonic() + LOCK_PATIENCE
         while True:

@@ -27,6 +27,7 @@ class SchemaFile:
         self.problems: list[Problem] = []
         self.value: Any = None
         self._places: dict[str, tuple[int, int]] | None = None
+        self._text = ""
         try:
             self._text = raw.decode("utf-8-sig")
             self.value = json.loads(
