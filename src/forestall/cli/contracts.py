@@ -5,9 +5,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from forestall.cli.tables import print_table
 from forestall.contracts.catalogue import Contract, read_contracts
 from forestall.contracts.compatibility import breaking_changes
 from forestall.contracts.errors import InvalidFile, Problem
@@ -70,7 +70,10 @@ def list_contracts(
         origins, retention = ", ".join(sorted(one.origins)), format_duration(one.retention)
         fields = ", ".join(one.fields)
         table.add_row(one.type, str(one.major), one.owner, retention, origins, fields)
-    Console().print(table)
+    if contracts:
+        print_table(table)
+    else:
+        typer.echo(f"There are no contracts in {folder}.")
 
 
 def show_problems(problems: list[Problem], *, as_json: bool, good: str) -> None:

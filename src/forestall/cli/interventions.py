@@ -4,10 +4,10 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption, DataOption, data_for
+from forestall.cli.tables import print_table
 from forestall.contracts.errors import UnreadableInput
 from forestall.intervene.store import Store, Summary
 
@@ -41,7 +41,10 @@ def list_(
     table = Table("id", "policy", "customer", "since", "outcome", "reason", box=None)
     for one in newest:
         table.add_row(one.id[:12], one.policy, one.subject, one.at, one.outcome, one.reason or "")
-    Console().print(table)
+    if newest:
+        print_table(table)
+    else:
+        typer.echo("There are no interventions yet.")
 
 
 @app.command()

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption, DataOption, data_for
+from forestall.cli.tables import print_table
 from forestall.contracts.control import Control, PoliciesApplied, SettingsApplied, SwitchesApplied
 from forestall.contracts.decision import Decided
 from forestall.contracts.event import CloudEvent, Record
@@ -96,12 +96,11 @@ def stats(data: DataOption = None, config: ConfigOption = None, as_json: AsJson 
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
         return
-    console = Console()
     for one in found:
         if one.log is not None:
-            console.print(_table(one.file, one.log))
+            print_table(_table(one.file, one.log))
         cursors = ", ".join(f"{name} {position:,}" for name, position in one.cursors.items())
-        console.print(f"{one.file}: cursors: {cursors or 'none'}\n")
+        typer.echo(f"{one.file}: cursors: {cursors or 'none'}\n")
 
 
 def _of_logs(folder: Path) -> Iterator[FileStats]:

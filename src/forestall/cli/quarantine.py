@@ -5,10 +5,10 @@ from typing import Annotated, Any
 import httpx
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption, settings_for
+from forestall.cli.tables import print_table
 from forestall.contracts.errors import ForestallError, UnreadableInput
 from forestall.contracts.instants import format_time
 from forestall.ingest import quarantine
@@ -41,11 +41,13 @@ def list_(config: ConfigOption = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(msgspec.json.encode([_summary(entry) for entry in found]).decode())
         return
-    table = Table("entry", "received", "key", "event", "code", "path", "message")
+    table = Table("entry", "received", "key", "event", "code", "path", "message", box=None)
     for entry in found:
         table.add_row(*(str(value) for value in _summary(entry).values()))
-    console = Console()
-    console.print(table if found else "The quarantine is empty.")
+    if found:
+        print_table(table)
+    else:
+        typer.echo("The quarantine is empty.")
 
 
 @app.command()

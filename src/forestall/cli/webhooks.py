@@ -4,18 +4,18 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from forestall.channels.parking import HEALTH_FILE, Health, SqliteHealth
 from forestall.channels.webhook import unpark as take_out
 from forestall.cli.deployment import ConfigOption, settings_for
+from forestall.cli.tables import print_table
 from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.instants import format_time
 from forestall.kernel.settings import Settings
 
 app = typer.Typer(
-    help="Look at webhook endpoints, and take a mended one out of the parking.",
+    help="Look at webhook endpoints, and put a mended one back to work.",
     no_args_is_help=True,
 )
 
@@ -49,7 +49,10 @@ def list_(
         table = Table(*Endpoint.__struct_fields__, box=None)
         for one in found:
             table.add_row(*(str(part or "") for part in msgspec.structs.astuple(one)))
-        Console().print(table if found else "The settings name no webhooks.")
+        if found:
+            print_table(table)
+        else:
+            typer.echo("The settings name no webhooks.")
     if any(one.state == "parked" for one in found):
         raise typer.Exit(1)
 
