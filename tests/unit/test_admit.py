@@ -210,8 +210,9 @@ plausible = st.fixed_dictionaries(
 
 @given(plausible)
 def test_what_is_admitted_can_be_written_and_read(event: dict[str, Any]) -> None:
-    found = admit(Letter(msgspec.json.encode(event), SERVER, NOW), RULES)
+    raw = msgspec.json.encode(event)  # an infinity is null in JSON
+    found = admit(Letter(raw, SERVER, NOW), RULES)
     if isinstance(found, Admitted):
         if found.type == "a.b":
-            assert decode_data(found.data) == event["data"]
+            assert decode_data(found.data) == msgspec.json.decode(raw)["data"]
         assert (found.user, found.id) == (event["subject"], event["id"])
