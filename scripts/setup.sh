@@ -35,6 +35,8 @@ install_debian() {
 
 make_venv() {
     local python
+    [ -z "${PYTHON:-}" ] || new_enough "$PYTHON" ||
+        fail "PYTHON=$PYTHON is not a Python 3.11 or newer that can be run."
     python=$(find_python)
     if [ -z "$python" ] && install_debian python3 python3-venv; then
         python=$(find_python)
