@@ -11,10 +11,10 @@ import structlog
 from forestall.contracts.errors import ForestallError
 from forestall.decide.stage import Stage
 from forestall.kernel.clock import monotonic
-from forestall.kernel.settings import Settings
+from forestall.kernel.settings import Settings, load_settings
 from forestall.log.port import LogFull, LogMissing
 from forestall.log.sqlite import SqliteLog
-from forestall.policy.deployment import Wanted, fingerprint, read_deployment
+from forestall.policy.deployment import Wanted, fingerprint, read_deployment, switched
 
 WATCH_EVERY = 0.5
 """Seconds between two looks at the deployment's files."""
@@ -29,21 +29,31 @@ _log = structlog.get_logger("worker")
 
 
 class Files:
-    """The deployment's files, looked at again whenever one of them changes."""
+    """The deployment's files, looked at again whenever one of them changes.
+
+    ``settings`` are the newest that could be read, also where other files have mistakes.
+    """
 
     def __init__(self, config: Path, settings: Settings) -> None:
         self._config = config
-        self._settings = settings
+        self.settings = settings
         self._seen: object = None
+        self._fresh: object = None
         self.problem: str | None = None
 
     def changed(self) -> Wanted | None:
-        """What the files want, if they changed and are sound; ``problem`` says why they are not."""
-        seen = fingerprint(self._config, self._settings)
-        if seen == self._seen:
+        """What the files want, if they changed and are sound; ``problem`` says why they are not.
+
+        A change counts once it was seen twice alike: who writes several files takes a moment.
+        """
+        seen = fingerprint(self._config, self.settings)
+        unsettled = self._seen is not None and seen != self._fresh
+        self._fresh = seen
+        if seen == self._seen or unsettled:
             return None
         self._seen = seen
         try:
+            self.settings = load_settings(self._config, secrets=False)
             wanted = read_deployment(self._config)
         except ForestallError as error:
             self.problem = str(error)
@@ -53,7 +63,6 @@ class Files:
             )
             return None
         self.problem = None
-        self._settings = wanted.settings
         return wanted
 
 
@@ -96,6 +105,9 @@ def _obey(stage: Stage, files: Files) -> None:
         if records:
             stage.apply(records)
             _log.info("in force", policies=len(wanted.bundle.policies), records=len(records))
+    elif files.problem is not None and (records := switched(files.settings, stage.governing)):
+        stage.apply(records)
+        _log.info("switches in force, although other files have mistakes")
     if files.problem != before or wanted is not None:
         stage.note("problem", msgspec.json.encode(files.problem))
 

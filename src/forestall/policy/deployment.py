@@ -51,16 +51,17 @@ class Wanted(msgspec.Struct, frozen=True):
         """Control records (their ``received`` still 0) that turn ``in_force`` into this."""
         wanted: list[Control] = [
             SettingsApplied(0, self.settings.decide, "files", "settings changed"),
-            SwitchesApplied(
-                0,
-                self.settings.switches.off,
-                self.settings.switches.everything_off,
-                "files",
-                "switches changed",
-            ),
             applied(self.bundle, 0, "files", "policies changed"),
         ]
-        return [record for record in wanted if not _stands(record, in_force)]
+        changed = [record for record in wanted if not _stands(record, in_force)]
+        return [*switched(self.settings, in_force), *changed]
+
+
+def switched(settings: Settings, in_force: list[Control]) -> list[Control]:
+    """The control record that puts the kill switches of ``settings`` in force, if they are not."""
+    switches = settings.switches
+    record = SwitchesApplied(0, switches.off, switches.everything_off, "files", "switches changed")
+    return [] if _stands(record, in_force) else [record]
 
 
 def _stands(record: Control, in_force: list[Control]) -> bool:

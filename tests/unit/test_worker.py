@@ -1,0 +1,92 @@
+"""How the worker follows the deployment's files."""
+
+from pathlib import Path
+
+from forestall.app.worker import Files, _obey
+from forestall.contracts.control import PoliciesApplied, SwitchesApplied
+from forestall.decide.stage import Stage
+from forestall.kernel.settings import load_settings
+from forestall.log.memory import MemoryLog
+
+POLICY = """
+apiVersion: forestall/v1
+kind: Policy
+metadata: {name: NAME, title: Any, owner: any}
+spec:
+  when: {event: page.failed}
+  playbook: [{guide: {text: "Sorry.", channel: inapp}}]
+"""
+
+
+class Deployment:
+    """A folder of files, and a worker that looks at them; ``look`` is half a second later."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "forestall.toml"
+        self.policies = folder / "policies"
+        self.policies.mkdir()
+        self.settings("")
+        self.policy("one")
+        self.policy("two")
+        self.files = Files(self.config, load_settings(self.config))
+        self.stage = Stage(MemoryLog(), MemoryLog())
+        self.look()
+
+    def settings(self, more: str) -> None:
+        self.config.write_text('[policies]\nfolder = "policies"\n' + more)
+
+    def policy(self, name: str) -> None:
+        (self.policies / f"{name}.yaml").write_text(POLICY.replace("NAME", name))
+
+    def look(self, times: int = 1) -> None:
+        for _ in range(times):
+            _obey(self.stage, self.files)
+
+    @property
+    def in_force(self) -> list[list[str]]:
+        """The names of each set of policies that was ever put in force."""
+        return [
+            [policy.name for policy in record.policies]
+            for record in self.stage.governing
+            if isinstance(record, PoliciesApplied)
+        ]
+
+    @property
+    def everything_off(self) -> bool:
+        switches = [one for one in self.stage.governing if isinstance(one, SwitchesApplied)]
+        return switches[-1].everything_off
+
+
+def test_what_stands_at_the_start_is_in_force_at_once(tmp_path: Path) -> None:
+    assert Deployment(tmp_path).in_force == [["one", "two"]]
+
+
+def test_a_change_counts_once_it_has_settled(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    (deployment.policies / "two.yaml").unlink()
+    deployment.look()
+    deployment.policy("two")
+    deployment.policy("three")
+    deployment.look(3)
+    assert deployment.in_force == [["one", "two"], ["one", "three", "two"]]
+
+
+def test_a_broken_policy_holds_up_no_kill_switch(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    (deployment.policies / "two.yaml").write_text("kind: Polcy")
+    deployment.settings("[switches]\neverything_off = true\n")
+    deployment.look(2)
+    assert deployment.files.problem is not None
+    assert deployment.everything_off
+    assert deployment.in_force == [["one", "two"]]
+    deployment.settings("[switches]\neverything_off = false\n")
+    deployment.look(2)
+    assert not deployment.everything_off
+
+
+def test_settings_that_cannot_be_read_change_nothing(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    deployment.settings("[switches]\neverything_off = true\n[nonsense")
+    deployment.look(3)
+    assert deployment.files.problem is not None
+    assert not deployment.everything_off
