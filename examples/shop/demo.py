@@ -54,8 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the summary")
     parser.add_argument("--config", type=Path, default=CONFIG, help="the shop's forestall.toml")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "demo")
-    parser.add_argument("--summary", type=Path, default=Path("demo-summary.json"))
+    parser.add_argument(
+        "--cache", type=Path, default=ROOT / ".cache" / "demo", help="where the history is kept"
+    )
+    parser.add_argument(
+        "--summary",
+        type=Path,
+        default=Path("demo-summary.json"),
+        help="the file for the figures, as JSON",
+    )
     options = parser.parse_args(arguments)
     console = Console()
     try:
@@ -214,7 +221,7 @@ def _report(
         f" (and {tickets} tickets closed by the desk), all accepted and decided on."
     )
     lead = result.median_lead_seconds
-    median = "" if lead is None else f", with a median lead of {lead:,.0f} s"
+    median = "" if lead is None else f", {lead / 60:.0f} minutes before it at the median"
     console.print(
         f"In [bold]{result.reached_before_chat} of the {result.chat_sessions}[/] sessions with a"
         f" support chat an intervention came before the chat{median}."
@@ -238,7 +245,10 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 def _by_policy(result: Score) -> Table:
-    table = Table("policy", title="By policy", title_justify="left")
+    table = Table("policy", title="By policy", title_justify="left", caption_justify="left")
+    table.caption = (
+        "Several interventions can come before one chat, and several chats in one session."
+    )
     for heading in ("interventions", "followed by a chat", "precision"):
         table.add_column(heading, justify="right")
     rows = sorted(result.by_policy.items(), key=lambda item: -(item[1].precision or 0))

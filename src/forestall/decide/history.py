@@ -116,7 +116,7 @@ class History:
             from pyarrow import ArrowInvalid, parquet
         except ImportError:
             raise UnreadableInput(
-                f"{self.path}: reading Parquet needs pyarrow; pip install 'forestall[parquet]'"
+                f"{self.path}: reading Parquet needs pyarrow; pip install pyarrow"
             ) from None
         try:
             file = parquet.ParquetFile(self.path)
