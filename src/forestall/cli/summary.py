@@ -1,7 +1,7 @@
 """What ``forestall backtest`` tells: tables for a terminal, or everything as JSON."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -49,22 +49,39 @@ def as_json(counted: Mapping[str, int], facts: Facts, outcomes: Outcomes | None)
 
 def show(console: Console, facts: Facts, outcomes: Outcomes | None) -> None:
     """Print the tables."""
-    if not facts.counts:
-        console.print("No decisions.")
+    if facts.counts:
+        for title, table in _tables(facts):
+            _print(console, title, table)
     else:
-        console.print(_decisions(facts))
-        console.print(_days(facts))
-        console.print(_rates(facts))
-        if facts.overlap:
-            console.print(_overlap(facts))
-        if facts.most_hit:
-            console.print(_most_hit(facts))
+        console.print("No decisions.")
     if outcomes is not None:
         _show_outcomes(console, outcomes)
 
 
+def _tables(facts: Facts) -> Iterator[tuple[str, Table]]:
+    yield "Decisions", _decisions(facts)
+    days = {one.day for one in facts.by_day}
+    yield "By day (UTC)" + _first(DAYS, len(days), "last"), _days(facts)
+    whole = f"{facts.sessions:,} sessions of {facts.customers:,} customers"
+    yield f"Per 1,000 sessions ({whole})", _rates(facts)
+    if facts.overlap:
+        title = "Overlap: candidates of both for a customer within an hour"
+        yield title + _first(PAIRS, len(facts.overlap)), _overlap(facts)
+    if facts.most_hit:
+        yield "Customers with most interventions", _most_hit(facts)
+
+
+def _print(console: Console, title: str, table: Table) -> None:
+    console.print(escape(title), style="italic", highlight=False)
+    console.print(table)
+
+
+def _first(shown: int, number: int, which: str = "first") -> str:
+    return f", the {which} {shown} of {number:,}" if number > shown else ""
+
+
 def _decisions(facts: Facts) -> Table:
-    table = Table("policy", "outcome", "reason", title="Decisions", title_justify="left")
+    table = Table("policy", "outcome", "reason")
     table.add_column("decisions", justify="right")
     for one in facts.counts:
         table.add_row(one.policy, one.outcome, one.reason or "", f"{one.decisions:,}")
@@ -75,10 +92,7 @@ def _days(facts: Facts) -> Table:
     counts: dict[str, Counter[str]] = {}
     for one in facts.by_day:
         counts.setdefault(one.day or "", Counter())[one.outcome] += one.decisions
-    title = "By day (UTC)"
-    if len(counts) > DAYS:
-        title += f", the last {DAYS} of {len(counts):,}"
-    table = _table(title, "day", "intervene", "suppress", "holdout")
+    table = _table("day", "intervene", "suppress", "holdout")
     for day in sorted(counts)[-DAYS:]:
         numbers = (counts[day][outcome] for outcome in ("intervene", "suppress", "holdout"))
         table.add_row(day, *(f"{number:,}" for number in numbers))
@@ -86,8 +100,7 @@ def _days(facts: Facts) -> Table:
 
 
 def _rates(facts: Facts) -> Table:
-    title = f"Per 1,000 sessions ({facts.sessions:,} sessions of {facts.customers:,} customers)"
-    table = _table(title, "policy", "interventions", "decisions")
+    table = _table("policy", "interventions", "decisions")
     for one in facts.rates:
         table.add_row(
             one.policy, _number(one.interventions_per_1000), _number(one.decisions_per_1000)
@@ -96,21 +109,14 @@ def _rates(facts: Facts) -> Table:
 
 
 def _overlap(facts: Facts) -> Table:
-    more = f", the first {PAIRS} of {len(facts.overlap):,}" if facts.overlap[PAIRS:] else ""
-    table = _table(
-        "Overlap: candidates of both for a customer within an hour" + more,
-        "policies",
-        "times",
-        "customers",
-    )
+    table = _table("policies", "times", "customers")
     for one in facts.overlap[:PAIRS]:
         table.add_row(" + ".join(one.policies), f"{one.times:,}", f"{one.customers:,}")
     return table
 
 
 def _most_hit(facts: Facts) -> Table:
-    table = _table("Customers with most interventions", "customer", "interventions", "decisions")
-    table.add_column("policies", justify="right")
+    table = _table("customer", "interventions", "decisions", "policies")
     table.columns[0].overflow = "fold"
     for one in facts.most_hit:
         numbers = (one.interventions, one.decisions, len(one.by_policy))
@@ -120,11 +126,11 @@ def _most_hit(facts: Facts) -> Table:
 
 def _show_outcomes(console: Console, outcomes: Outcomes) -> None:
     horizon = format_duration(int(outcomes.horizon_seconds * SECOND))
-    title = f"{escape(outcomes.type)} within {horizon}: {outcomes.total:,} of {outcomes.customers:,} customers"
-    table = _table(title, "policy", "precision", "recall", "reachable", "median lead")
+    table = _table("policy", "precision", "recall", "reachable", "median lead")
     for one in (*outcomes.by_policy, outcomes.together):
         table.add_row(*_outcome_row(one))
-    console.print(table)
+    found = f"{outcomes.total:,} of {outcomes.customers:,} customers"
+    _print(console, f"{outcomes.type} within {horizon}: {found}", table)
     if not outcomes.total:
         console.print(f"There is no {escape(outcomes.type)} in this history.")
     unfinished = outcomes.together.unfinished
@@ -151,8 +157,8 @@ def _estimate(estimate: Estimate, text: Any) -> str:
     return f"{text(estimate.value)}\n{text(estimate.low)} to {text(estimate.high)}"
 
 
-def _table(title: str, first: str, *numbers: str) -> Table:
-    table = Table(first, title=title, title_justify="left")
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(first)
     for name in numbers:
         table.add_column(name, justify="right")
     return table
