@@ -100,16 +100,16 @@ def _furthest(replay: Replay) -> Progress | None:
     if replay.unmet:
         one = replay.unmet[-1]
         steps = len(one.program.pattern.positives)
-        missing = f"its condition `{one.program.policy.condition}` did not hold"
+        missing = f"a condition that holds: `{one.program.policy.condition}`"
         return Progress(_key(one), steps, steps, missing, format_time(one.at))
     best = replay.furthest
     return None if best is None else told(best.program.pattern, best.reach, best.clock)
 
 
 def _seen(past: Sequence[Record], hits: Sequence[Hit]) -> list[Seen]:
-    steps = {hit.index: hit.steps[0] + 1 for hit in hits}
+    steps = {hit.index: tuple(step + 1 for step in hit.steps) for hit in hits}
     return [
-        Seen(format_time(record.time), record.type, record.id, steps.get(index))
+        Seen(format_time(record.time), record.type, record.id, steps.get(index, ()))
         for index, record in enumerate(past)
     ]
 
@@ -122,7 +122,7 @@ def _before(seen: Sequence[Seen], newest: Taken | None) -> Sequence[Seen]:
 
 def _matched(seen: Sequence[Seen], newest: Taken) -> tuple[Seen, ...]:
     """The newest event of each matched id, which are in log order."""
-    by_id = {one.id: one for one in _before(seen, newest) if one.step is not None}
+    by_id = {one.id: one for one in _before(seen, newest) if one.steps}
     return tuple(by_id[one] for one in newest.decision.matched if one in by_id)
 
 
@@ -147,6 +147,7 @@ def _counterfactual(
     fixed = Fixed("not_in_force", f"a policy called `{replay.policy}` had been in force")
     return Counterfactual(
         kept=len(past),
+        as_of=format_time(at),
         start=format_time(at),
         changes=(fixed,),
         acts_at=None,
@@ -201,7 +202,7 @@ def _at_deadline(
     anchor = min(noticed, deadline + grace)
     return [
         Attempt(index, anchor, (), key, deadline, again=True),
-        Attempt(index, anchor, _all_steps(program), key, again=True),
+        Attempt(index, deadline + grace + 1, _all_steps(program), key, again=True),
     ]
 
 

@@ -1,7 +1,8 @@
 """What would have to differ: changes to one customer's history, readable by people and machines.
 
 To apply a ``Counterfactual``: take the first ``kept`` of the subject's records as they were, less
-those that ``Without`` names; let each change happen, received not before ``start``; add the events of
+those that ``Without`` names, under the policies and settings of ``as_of``; let each change happen,
+received not before ``start``; add the events of
 ``Add``, in order, each with a time from ``after`` to ``before``, taking the data of the event ``like``
 where it names one; and let time pass until ``acts_at``. The policy then intervenes if ``certain``.
 """
@@ -112,6 +113,8 @@ class Fixed(msgspec.Struct, frozen=True, tag="fixed", tag_field="change"):
         "complex_condition",
         "complex_where",
         "complex_key",
+        "contradiction",
+        "not_found",
         "not_in_force",
     ]
     detail: str
@@ -141,6 +144,7 @@ class Counterfactual(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     kept: int
+    as_of: str
     start: str
     changes: tuple[Change, ...]
     acts_at: str | None
@@ -160,7 +164,7 @@ def words(change: Change) -> str:
         case Add():
             return _adding(change)
         case Silence(types, where, until):
-            return f"no {_event(types, where)} had come before {short(until)}"
+            return f"no {_event(types, where)} had come by {short(until)}"
         case Fixed(_, detail):
             return detail
         case _:
@@ -215,7 +219,7 @@ def short(moment: str) -> str:
 
 def _adding(change: Add) -> str:
     key = "" if change.key is None else f" for {change.key}"
-    until = f" before {short(change.before)}" if change.before else ""
+    until = f" by {short(change.before)}" if change.before else ""
     number = {1: "one more", 2: "two more", 3: "three more"}.get(
         change.count, f"{change.count} more"
     )

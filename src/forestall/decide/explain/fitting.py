@@ -34,8 +34,8 @@ _ANY_TYPE = "any.event"
 
 
 class Fit(msgspec.Struct, frozen=True):
-    """An event for a step. ``like`` is the id of the record it repeats unaltered; ``traits`` are
-    what the customer must have besides."""
+    """An event for a step. ``like`` is the id of the record it repeats, but for what was wanted of
+    it; ``traits`` are what the customer must have besides."""
 
     type: str
     data: dict[str, Any]
@@ -102,19 +102,13 @@ def fit(
     ``likes`` are the customer's own events, the best to repeat first; none where none can be made.
     """
     asked = [one for one in wanted if one.path[0] == "event"]
-    known = list(likes)
-    if not asked:
-        for record in known:
-            given = (bound(record, time), traits, Timestamp(time * 1000))
-            if _fits(match, by, key, given):
-                return Fit(record.type, given[0]["data"], record.origin, record.id, {})
-    for like in [*known, None]:
+    now = Timestamp(time * 1000)
+    fitting = [one for one in likes if _fits(match, by, key, (bound(one, time), traits, now))]
+    for like in [*fitting, None]:
         made = _made(match, by, key, like, asked)
-        if made is None:
-            continue
-        event = {"id": "", "source": "", "time": Timestamp(time * 1000)}
+        event = {"id": "", "source": "", "time": now}
         event |= {"type": made.type, "origin": made.origin, "data": made.data}
-        if _fits(match, by, key, (event, {**traits, **made.traits}, Timestamp(time * 1000))):
+        if _fits(match, by, key, (event, {**traits, **made.traits}, now)):
             return made
     return None
 
@@ -129,30 +123,36 @@ def _fits(match: Match, by: str | None, key: str | None, given: tuple[Any, ...])
 
 def _made(
     match: Match, by: str | None, key: str | None, like: Record | None, asked: Sequence[Comparison]
-) -> Fit | None:
-    event_type = next((one for one in match.types if one != WILDCARD), _ANY_TYPE)
-    data: Any = {} if like is None else copy.deepcopy(decode_data(like.data))
-    if like is not None and concerns(match, like.type):
-        event_type = like.type
-    root: dict[str, Any] = {"data": data if isinstance(data, dict) else {}, "type": event_type}
-    root["origin"] = "server" if like is None else like.origin
-    traits: dict[str, Any] = {}
-    place = _PLAIN_KEY.fullmatch(by or "")
-    if place is not None:
-        _put(
-            root["data"], place[1].split(".")[1:], "x" if key is None else msgspec.json.decode(key)
-        )
+) -> Fit:
+    """``like`` with what is ``asked``, or an event with no more than the conditions ask for."""
+    root = _blank(match, by, key) if like is None else _copy(like)
     where = compile_expression(match.where, EVENT_VARIABLES) if match.where else None
-    parts = [*(comparisons(where) if where else ()), *asked]
+    parts = [*(comparisons(where) if where and like is None else ()), *asked]
+    traits: dict[str, Any] = {}
     for path in dict.fromkeys(part.path for part in parts):
         value = satisfying([part for part in parts if part.path == path], path, root)
-        if path[:1] == ("event",) and len(path) > 1:
+        if path[0] == "event" and len(path) > 1:
             _put(root, path[1:], value)
-        elif path[:1] == ("subject",) and len(path) > 1:
+        elif path[0] == "subject" and len(path) > 1:
             _put(traits, path[1:], value)
-    if root["origin"] not in ("browser", "server") or not isinstance(root["data"], dict):
-        return None
-    return Fit(root["type"], root["data"], root["origin"], None, traits)
+    origin: Origin = "browser" if root["origin"] == "browser" else "server"
+    return Fit(root["type"], root["data"], origin, None if like is None else like.id, traits)
+
+
+def _blank(match: Match, by: str | None, key: str | None) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    place = _PLAIN_KEY.fullmatch(by or "")
+    if place is not None:
+        value = "x" if key is None else msgspec.json.decode(key)
+        _put(data, place[1].split(".")[1:], value)
+    event_type = next((one for one in match.types if one != WILDCARD), _ANY_TYPE)
+    return {"type": event_type, "origin": "server", "data": data}
+
+
+def _copy(like: Record) -> dict[str, Any]:
+    data = copy.deepcopy(decode_data(like.data))
+    root = {"type": like.type, "origin": like.origin}
+    return {**root, "data": data if isinstance(data, dict) else {}}
 
 
 def satisfying(parts: Sequence[Comparison], path: tuple[str, ...], root: dict[str, Any]) -> Any:

@@ -34,7 +34,7 @@ from forestall.decide.explain.changes import (
 )
 from forestall.decide.explain.fitting import Fit, comparison_holds, fit, found_at, plain_key, simple
 from forestall.decide.explain.gates import refusals
-from forestall.decide.explain.replay import Hit, Replay, Taken
+from forestall.decide.explain.replay import Hit, Replay, Taken, Unmet
 from forestall.decide.gates import Circumstances
 from forestall.decide.plan import key_order
 from forestall.policy.language.canonical import canonical
@@ -78,13 +78,25 @@ class Found(msgspec.Struct):
 
 
 class Course(msgspec.Struct, frozen=True):
-    """A different course, decided: the ``replay``, from which on it differs, and what was added."""
+    """A different course, decided: the ``replay``, and the events ``added``.
+
+    It differs from its record ``kept`` on; what the policy does from the time ``since`` on counts.
+    """
 
     replay: Replay
     kept: int
     start: int
     added: tuple[Add, ...]
+    since: int = 0
     impossible: bool = False
+
+    def own(self) -> list[Taken]:
+        """What the policy decided on the different course."""
+        return [one for one in self.replay.own(self.kept) if one.now.at >= self.since]
+
+    def unmet(self) -> list[Unmet]:
+        """Where its condition stood in the way on the different course."""
+        return [one for one in self.replay.unmet if one.index >= self.kept and one.at >= self.since]
 
 
 def search(
@@ -102,7 +114,8 @@ def search(
         best = best or found
     if best is None:
         raise ValueError("no attempt was given")
-    return best
+    unknown = Fixed("not_found", "something besides were different that could not be found")
+    return msgspec.structs.replace(best, changes=(*best.changes, unknown))
 
 
 class _Search:
@@ -122,7 +135,7 @@ class _Search:
         for _ in range(ROUNDS):
             if course.impossible:
                 break
-            own = course.replay.own(course.kept)
+            own = course.own()
             acted = next((one for one in own if one.decision.outcome == "intervene"), None)
             if acted is not None:
                 if not self.found.conditions or not self._unmet(self._course(assume=False)):
@@ -224,7 +237,7 @@ class _Search:
 
     def _unmet(self, course: Course) -> bool:
         """Note the parts of the condition that were false; whether all of them can be named."""
-        unmet = [one for one in course.replay.unmet if one.index >= course.kept]
+        unmet = course.unmet()
         condition = self.program.policy.condition
         if not unmet or condition is None:
             return False
@@ -267,6 +280,8 @@ class _Search:
             kept[-1].received if kept else attempt.anchor,
             max((ask.time for ask in asks), default=clock),
         )
+        if attempt.steps and attempt.replayed is None and attempt.before is None:
+            replay.tick(start)
         for control in self._deployment(controls, start, assume=assume):
             replay.engine.control(control)
         replay.take([msgspec.structs.replace(ask, received=start) for ask in asks])
@@ -286,7 +301,7 @@ class _Search:
         replay.take(events)
         last = max([start, replay.clock, *(one.received for one in events)])
         replay.tick(last + self._wait(replay, last))
-        return Course(replay, len(kept), start, added)
+        return Course(replay, len(kept), start, added, since=moment if attempt.steps else 0)
 
     def _wait(self, replay: Replay, last: int) -> int:
         """How long until the silence that the pattern waits for is noticed."""
@@ -370,12 +385,17 @@ class _Search:
         return [msgspec.structs.replace(one, received=received) for one in records], _counted(adds)
 
     def _cannot_make(self, where: str | None) -> None:
+        """Say why no event for a step can be made."""
         if not simple(where):
             detail = f"an event had come for which `{where}` holds"
             self.found.fixed = Fixed("complex_where", detail)
         elif not plain_key(self.pattern.by):
             detail = f"events had come with the same `{self.pattern.by}`"
             self.found.fixed = Fixed("complex_key", detail)
+        else:
+            condition = self.program.policy.condition
+            detail = f"`{where}` and `{condition}` could be true of one event"
+            self.found.fixed = Fixed("contradiction", detail)
 
     def _fit(
         self, replay: Replay, step: int, wanted: Sequence[Comparison], moment: int
@@ -438,6 +458,7 @@ class _Search:
             changes.append(found.fixed)
         return Counterfactual(
             kept=self.attempt.kept,
+            as_of=format_time(self.attempt.anchor),
             start=format_time(course.start),
             changes=tuple(changes),
             acts_at=None if acted is None else acted.decision.at,

@@ -11,12 +11,12 @@ from forestall.decide.explain.progress import Progress
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """One of the subject's events; ``step`` is the first of the pattern's that it matched, from 1."""
+    """One of the subject's events; ``steps`` are those of the pattern that it matches, from 1."""
 
     time: str
     type: str
     id: str
-    step: int | None
+    steps: tuple[int, ...]
 
 
 def summary(
@@ -38,8 +38,7 @@ def summary(
         named = f" Gates that refused, in order: {', '.join(refused)}." if refused else ""
         return f"No, at {short(decision.at)}. {decision.explanation}{named}{differ}"
     if furthest is not None:
-        why = f" Then {furthest.missing}." if furthest.reached == furthest.steps else ""
-        return f"No: at {short(furthest.at)} it had {_steps(furthest)}.{why}{differ}"
+        return f"No: at {short(furthest.at)} it had {_steps(furthest)}.{differ}"
     if not in_force:
         return f"No policy called {policy} was in force."
     return f"No: no event of the pattern came.{differ}"
@@ -54,10 +53,9 @@ def _differ(one: Counterfactual) -> str:
 
 
 def timeline(events: Sequence[Seen]) -> list[str]:
-    """One line an event, in log order, with the step of the pattern that it matched."""
+    """One line an event, in log order, and whether it counts for the pattern."""
     return [
-        f"  {short(one.time)}  {one.type}  {one.id}"
-        + ("" if one.step is None else f"  (step {one.step})")
+        f"  {short(one.time)}  {one.type}  {one.id}" + ("  (counts)" if one.steps else "")
         for one in events
     ]
 
@@ -70,4 +68,6 @@ def progress_line(one: Progress) -> str:
 
 def _steps(one: Progress) -> str:
     key = "" if one.key is None else f" for {one.key}"
+    if one.reached == one.steps:
+        return f"the whole pattern{key}, and lacked {one.missing}"
     return f"{one.reached} of {one.steps} steps{key}"
