@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from forestall.contracts.catalogue import load_catalogue
+from forestall.context.knowledge.template import TemplateError, parse_template
+from forestall.contracts.catalogue import Catalogue, builtin_contracts, read_contract
 from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import decode_data
-from forestall.context.knowledge.template import TemplateError, parse_template
 from forestall.policy.language.canonical import canonical, from_canonical, version
 from forestall.policy.language.cel import (
     InvalidExpression,
@@ -31,12 +31,26 @@ from forestall.policy.language.parse import parse_located
 PATIENCE = 2.0
 """Seconds of processor time that no single step may take, with room for a busy machine."""
 
+_CONTRACT = b"""{"x-owner": "me", "type": "object", "required": ["n"], "properties": {
+    "n": {"type": "integer", "minimum": 0, "maximum": 9}, "amount": {"type": "number"},
+    "order_id": {"type": "string", "maxLength": 20}, "s": {"enum": ["a", "b", null]},
+    "a": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}]},
+    "b": {"type": "array", "items": {"type": "object", "properties": {"k": {}}}},
+    "o": {"type": "object", "properties": {"i": {"type": "boolean"}}, "required": ["i"]}}}"""
+_MADE = [
+    read_contract(_CONTRACT, f"{name}.v1.json")[0] for name in ("payment.declined", "a.b", "a")
+]
 AROUND = Surroundings(
-    catalogue=load_catalogue(),
+    catalogue=Catalogue([*builtin_contracts(), *(made for made in _MADE if made)]),
     runbooks=frozenset(["card-declined"]),
     queues=frozenset(["payments"]),
     channels=frozenset(["inapp"]),
 )
+_POLICY = """apiVersion: forestall/v1
+kind: Policy
+metadata: {name: x}
+spec: {when: {event: a}, features: {f: {count: a, over: 1h}}, if: %s}
+"""
 LAST = 253_402_300_799_999_999
 SHARED: list[Any] = ["x"]
 for _ in range(12):
@@ -66,16 +80,21 @@ def timed(step: Callable[..., Any], *values: Any) -> Any:
             raise TooSlow(f"{step} took {took:.1f} s")
 
 
+def _in_text(text: str, line: int, column: int) -> None:
+    lines = text.split("\n")
+    assert 1 <= line <= len(lines)
+    assert 1 <= column <= len(lines[line - 1]) + 1
+
+
 def condition(source: str, many: tuple[Any, ...] = HOSTILE) -> None:
     """A condition over hostile data."""
     try:
         compiled = timed(compile_expression, source, CONDITION_VARIABLES)
     except InvalidExpression as error:
-        lines = source.split("\n")
-        assert 1 <= error.line <= len(lines)
-        assert 1 <= error.column <= len(lines[error.line - 1]) + 1
+        _in_text(source, error.line, error.column)
         return
     assert all(found.path[0] in CONDITION_VARIABLES for found in comparisons(compiled))
+    judged(source)
     for index, data in enumerate(many):
         event = {"id": "1", "type": "a", "source": "s", "origin": "server", "data": data}
         event["time"] = now = Timestamp((0, LAST * 1000, -62_135_596_800 * 10**9)[index % 3])
@@ -84,6 +103,14 @@ def condition(source: str, many: tuple[Any, ...] = HOSTILE) -> None:
             json.dumps(timed(to_json, value), allow_nan=False)
         except ExpressionError:
             continue
+
+
+def judged(source: str) -> None:
+    """A condition in a policy, against the catalogue."""
+    text = _POLICY % json.dumps(source)
+    located, problems = parse_located(text, "f.yaml")
+    if not problems:
+        timed(check, located[0], AROUND)
 
 
 def policy_file(text: str) -> None:

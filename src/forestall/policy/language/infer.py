@@ -398,7 +398,8 @@ def _base(node: Node) -> Node:
 
 
 def _sized(domain: Domain) -> Domain:
-    spread = domain.length if domain.kinds <= TEXT else Range(0)
+    kinds = domain.kinds & TAKES["size"][0]
+    spread = domain.length if kinds == TEXT else Range(0)
     return Domain(kinds=INT, range=spread, whole=True)
 
 
@@ -406,7 +407,9 @@ def _arithmetic_hint(node: Call, left: Domain, right: Domain) -> str | None:
     if {"int", "double"} != (left.kinds | right.kinds) - {"null"}:
         if "string" in left.kinds | right.kinds and node.function == "+":
             return "write string(...) around what is not text"
-        return None
+        if {"timestamp", "int"} == left.kinds | right.kinds:
+            return "write duration('30s') for a length of time"
+        return "write int(...) around both" if node.function == "%" else None
     for arg in node.args:
         if isinstance(arg, Literal) and arg.value.__class__ is int:
             return f"a number of the catalogue is a double: write {arg.value}.0"

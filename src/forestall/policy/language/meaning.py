@@ -36,6 +36,7 @@ _ORIGINS = ("browser", "server")
 _OWN_FIELDS = frozenset(["id", "type", "source", "time", "origin", "data"])
 
 Roots = Mapping[str, Domain]
+_UNKNOWN = dict.fromkeys(("event", "subject", "now", "features", "service"), ANYTHING)
 
 
 class Variant(msgspec.Struct, frozen=True):
@@ -147,8 +148,23 @@ def holding(node: Node | None, variant: Variant) -> Facts | None:
     return {} if node is None else possible(node, variant.roots)
 
 
-def culprits(source: str, node: Node, variants: list[Variant]) -> str | None:
-    """Which part of a condition that never holds is to blame, or which two."""
+def culprits(site: Site, node: Node, variants: list[Variant]) -> str | None:
+    """Which part of a condition that never holds is to blame, or which two; or the contract."""
+    return _parts_to_blame(site.source, node, variants) or _surroundings_to_blame(
+        site, node, variants
+    )
+
+
+def _surroundings_to_blame(site: Site, node: Node, variants: list[Variant]) -> str | None:
+    if possible(node, _UNKNOWN) is None:
+        return None
+    if site.path[-1] == "if":
+        return "the event's contract, its `where` or the kind of a feature rules it out"
+    types = list(dict.fromkeys(f"`{variant.type}`" for variant in variants))
+    return f"what is known of {' and '.join(types[:3])} rules it out"
+
+
+def _parts_to_blame(source: str, node: Node, variants: list[Variant]) -> str | None:
     if not (isinstance(node, Call) and node.function == "&&" and node.target is None):
         return None
     parts = node.args[:16]

@@ -48,7 +48,7 @@ class _Search:
         """That the condition at a path never holds."""
         site, node = self.trees[path]
         severity = "warning" if warning else self.world.severity
-        hint = culprits(site.source, node, variants)
+        hint = culprits(site, node, variants)
         return self.one.problem(self.one.inside(site, 0), _NEVER, message, hint, severity)
 
 
