@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from forestall.cli import policy_diff, policy_test
+from forestall.cli import policy_diff, policy_new, policy_test
 from forestall.cli.contracts import Json, show_problems
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.contracts.errors import UnreadableInput
@@ -14,10 +14,13 @@ from forestall.policy.bundle import read_policies
 from forestall.policy.deployment import surroundings
 from forestall.policy.language.cel import batch as evaluate_lines
 
-app = typer.Typer(help="Policies: find mistakes, run their tests.", no_args_is_help=True)
+app = typer.Typer(
+    help="Policies: find mistakes, run their tests, see what a change means.", no_args_is_help=True
+)
 
 app.command("test")(policy_test.run)
 app.command("diff")(policy_diff.diff)
+app.command("new")(policy_new.new)
 
 Paths = Annotated[list[Path], typer.Argument(help="Policy files, or folders of them.")]
 

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from forestall.contracts.control import DecideSettings
-from forestall.contracts.decision import Decision
+from forestall.contracts.decision import Decision, Outcome
 from forestall.contracts.event import Record
 from forestall.contracts.instants import format_duration, parse_time
 from forestall.decide.backtest import opening
@@ -27,7 +27,7 @@ class Made(msgspec.Struct, frozen=True):
     """A decision as a test sees it; ``at`` counts from the test's start."""
 
     at: int
-    outcome: str
+    outcome: Outcome
     reason: str | None
     key: str | None
 
