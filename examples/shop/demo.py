@@ -260,6 +260,12 @@ def _by_policy(result: Score) -> Table:
 
 def _stay(console: Console, address: str, server: subprocess.Popen[bytes]) -> None:
     console.print(f"\nStill serving on [link={address}/]{address}/[/link]; Ctrl-C ends it.")
+    console.print(
+        "For whom, and why: .venv/bin/forestall interventions list --config"
+        " examples/shop/forestall.toml",
+        soft_wrap=True,
+        highlight=False,
+    )
     try:
         while True:
             _alive(server)
