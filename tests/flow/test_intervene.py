@@ -231,6 +231,9 @@ def test_open_pages_hear_it_once_it_is_durable(tmp_path: Path) -> None:
         def withdraw(self, subject: str, interventions: Sequence[str] | None = None) -> None:
             heard.append((subject, interventions))
 
+        def reconnect(self, subject: str) -> None:
+            heard.append(("again", subject))
+
     world = World(tmp_path)
     world.carrier.pages = Pages()
     world.settle(*DECLINES)
@@ -241,6 +244,8 @@ def test_open_pages_hear_it_once_it_is_durable(tmp_path: Path) -> None:
     ]
     world.settle(event("forestall.optout", 30))
     assert heard[2:] == [("s1", None)]
+    world.settle(event("forestall.alias", 40, "s2", **FROM))
+    assert heard[3:] == [("again", "s1")]
 
 
 class Unplugged(Exception):

@@ -392,6 +392,17 @@ async def test_leaving_frees_the_stream() -> None:
         home.say(message(1))
 
 
+async def test_a_subject_that_became_anothers_has_its_pages_come_back() -> None:
+    async with house() as home, reading(home) as one, reading(home, "berta") as other:
+        await one.event()
+        await other.event()
+        home.hub.reconnect("p-anna")
+        home.hub.reconnect("p-nobody")
+        assert await one.ends() == []
+        home.say(message(1, "p-berta"))
+        assert (await other.event())[1] == "m-1"
+
+
 async def test_closing_ends_every_stream() -> None:
     async with house() as home, reading(home) as one, reading(home, "berta") as other:
         await one.event()

@@ -135,6 +135,11 @@ class Hub:
         """Have the subject's pages remove the messages of these interventions; None means all."""
         self._tell(subject, Withdrawal(interventions is None, tuple(interventions or ())))
 
+    def reconnect(self, subject: str) -> None:
+        """End the subject's streams: it became part of another, as which its pages come back."""
+        for feed in self._feeds.get(subject, ()):
+            feed.close()
+
     def close(self) -> None:
         """End all streams, so that the server can shut down; pages come back by themselves."""
         for feed in self._open:

@@ -44,6 +44,9 @@ class Pages(Protocol):
     def withdraw(self, subject: str, interventions: Sequence[str] | None = None) -> None:
         """Take away what these interventions, or all, have shown."""
 
+    def reconnect(self, subject: str) -> None:
+        """Have its pages connect again, as it became part of another subject."""
+
 
 class Carrier:
     """Turns commands into rows of ``store``. ``signals`` is searched for the events that messages
@@ -54,6 +57,7 @@ class Carrier:
         self._store, self._signals, self.runbooks = store, signals, runbooks
         self._said: list[Message] = []
         self._taken_back: list[tuple[str, list[str] | None]] = []
+        self._joined: list[str] = []
         self.pages: Pages | None = None
 
     def committed(self) -> None:
@@ -63,12 +67,15 @@ class Carrier:
                 self.pages.publish(message.subject, message)
             for subject, interventions in self._taken_back:
                 self.pages.withdraw(subject, interventions)
+            for former in self._joined:
+                self.pages.reconnect(former)
         self.rolled_back()
 
     def rolled_back(self) -> None:
         """What was written down is gone."""
         self._said.clear()
         self._taken_back.clear()
+        self._joined.clear()
 
     def carry_out(self, state: Running, commands: Sequence[Command]) -> None:
         """Write down what ``commands`` of the intervention ``state`` ask for."""
@@ -87,6 +94,10 @@ class Carrier:
     def opted_out(self, subject: str) -> None:
         """Whatever an open page of ``subject`` shows is taken away."""
         self._taken_back.append((subject, None))
+
+    def joined(self, former: str) -> None:
+        """The subject ``former`` is part of another now."""
+        self._joined.append(former)
 
     def heard(self, subject: str, told: Told, data: Mapping[str, Any], at: int) -> None:
         """Remember what an event of ``subject`` told about one of its interventions."""

@@ -249,6 +249,7 @@ class Stage:
         if not isinstance(former, str) or former == record.subject:
             return
         self._store.join(former, record.subject)
+        self._carrier.joined(former)
         for intervention in tuple(self._of_subject.get(former, ())):
             state = self._running[intervention]
             if state.subject == former:
