@@ -4,7 +4,7 @@ Works on a history as it streams by and keeps, for each customer and policy, tal
 happened within the horizon. Only what was noticed before an outcome counts for it.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -97,26 +97,26 @@ class _Trail:
     def __init__(self) -> None:
         self.interventions = self.followed = self.reachable = 0
         self.leads: Counter[int] = Counter()
-        self.acts: deque[int] = deque()
-        self.open: deque[int] = deque()
-        self.candidates: deque[int] = deque()
+        self.acts: list[int] = []
+        self.open: list[int] = []
+        self.candidates: list[int] = []
 
     def decided(self, intervenes: bool, noticed: int, horizon: int) -> None:
         """Take a candidate. Of old ones the newest is enough to say that there was one."""
         self.candidates.append(noticed)
         while len(self.candidates) > 1 and self.candidates[1] <= noticed - SLACK:
-            self.candidates.popleft()
+            del self.candidates[0]
         if intervenes:
             self.interventions += 1
             for kept in (self.acts, self.open):
                 while kept and kept[0] < noticed - horizon - SLACK:
-                    kept.popleft()
+                    del kept[0]
                 kept.append(noticed)
 
     def happened(self, at: int, horizon: int) -> None:
         """Take the outcome, which happened at ``at``."""
         self.reachable += lead(self.candidates, at, horizon) is not None
-        still = deque(act for act in self.open if lead((act,), at, horizon) is None)
+        still = [act for act in self.open if lead((act,), at, horizon) is None]
         self.followed += len(self.open) - len(still)
         self.open = still
         earliest = lead(self.acts, at, horizon)

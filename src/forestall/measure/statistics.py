@@ -9,13 +9,16 @@ are different tallies, however many customers there are.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+from hashlib import shake_128
 from itertools import accumulate
 from math import ceil, exp, lgamma, log, sqrt
+from operator import mul
+from struct import unpack
 from typing import Final
 
 import msgspec
-import xxhash
 
 RESAMPLES: Final = 1_000
 LEVEL: Final = 0.95
@@ -48,7 +51,7 @@ def ratio(
 
 
 def quantile(
-    customers: Sequence[Mapping[int, int]],
+    customers: Iterable[Mapping[int, int]],
     share: float,
     seed: int,
     resamples: int = RESAMPLES,
@@ -58,18 +61,21 @@ def quantile(
     Each customer is a tally: how often each value. A resample's quantile is at most x exactly when
     the ratio of its values up to x reaches ``share``, so the interval is found by bisection.
     """
+    alike = Counter(tuple(tally.items()) for tally in customers)
     total: Counter[int] = Counter()
-    for tally in customers:
-        total.update(tally)
+    for tally, size in alike.items():
+        for value, times in tally:
+            total[value] += times * size
     values = sorted(total)
     if not values:
         return Estimate(None)
 
-    def reached(value: int) -> float:
-        pairs = Counter(
-            (sum(n for one, n in tally.items() if one <= value), sum(tally.values()))
-            for tally in customers
-        )
+    @cache
+    def reached(limit: int) -> float:
+        pairs: Counter[tuple[int, int]] = Counter()
+        for tally, size in alike.items():
+            below = sum(times for value, times in tally if value <= limit)
+            pairs[below, sum(times for _, times in tally)] += size
         found = _resampled(pairs, seed, resamples)
         return sum(one >= share for one in found) / (len(found) or 1)
 
@@ -81,39 +87,44 @@ def quantile(
     return Estimate(middle) if low == high else Estimate(middle, low, high)
 
 
-def uniforms(seed: int) -> Iterator[float]:
-    """Numbers that look drawn evenly from [0, 1): the same ones for the same seed."""
-    number = 0
-    while True:
-        digest = xxhash.xxh3_64_intdigest(number.to_bytes(8, "big"), seed)
-        yield (digest >> 11) / 2**53
-        number += 1
+def draws(seed: int, resample: int, count: int) -> tuple[int, ...]:
+    """``count`` numbers that look drawn evenly from 0 to 2^64 - 1, the same ones every time.
+
+    They are the output of SHAKE-128 (FIPS 202) for the two numbers.
+    """
+    digest = shake_128(f"{seed}:{resample}".encode()).digest(8 * count)
+    return unpack(f"<{count}Q", digest)
 
 
 def _resampled(customers: Mapping[tuple[int, int], int], seed: int, resamples: int) -> list[float]:
     """The ratio in each resample, ascending; resamples with nothing to divide by are left out."""
-    groups = [(pair, *_poisson(size)) for pair, size in sorted(customers.items()) if pair[1]]
-    chance = uniforms(seed)
+    groups = sorted((pair, size) for pair, size in customers.items() if pair[1])
+    parts = [part for (part, _), _ in groups]
+    wholes = [whole for (_, whole), _ in groups]
+    chances = [_poisson(size) for _, size in groups]
     found = []
-    for _ in range(resamples):
-        parts = wholes = 0
-        for (part, whole), least, chances in groups:
-            weight = least + bisect_left(chances, next(chance))
-            parts += weight * part
-            wholes += weight * whole
-        if wholes:
-            found.append(parts / wholes)
+    for resample in range(resamples):
+        numbers = draws(seed, resample, len(groups))
+        weights = [
+            least + bisect_left(sums, number)
+            for (least, sums), number in zip(chances, numbers, strict=True)
+        ]
+        whole = sum(map(mul, weights, wholes))
+        if whole:
+            found.append(sum(map(mul, weights, parts)) / whole)
     return sorted(found)
 
 
-def _poisson(mean: int) -> tuple[int, list[float]]:
-    """The least count worth telling, and from it the chance of each count or a smaller one."""
+@lru_cache(maxsize=4096)
+def _poisson(mean: int) -> tuple[int, list[int]]:
+    """The least count worth telling, and from it the chance of each count or a smaller one, as a
+    part of 2^64."""
     spread = ceil(10 * sqrt(mean)) + 10
     least = max(0, mean - spread)
-    counts = range(least, mean + spread)
-    return least, list(
-        accumulate(exp(count * log(mean) - mean - lgamma(count + 1)) for count in counts)
+    chances = (
+        exp(count * log(mean) - mean - lgamma(count + 1)) for count in range(least, mean + spread)
     )
+    return least, [int(chance * 2**64) for chance in accumulate(chances)]
 
 
 def _interval(found: Sequence[float]) -> tuple[float | None, float | None]:
