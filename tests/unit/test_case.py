@@ -80,6 +80,15 @@ def test_numeric_keys_are_numbered_and_other_numbers_stay() -> None:
     assert expected(found) == [(31, "intervene", "1")]
 
 
+def test_numbers_that_are_counted_apart_are_numbered() -> None:
+    features = {"orders": {"distinct": "event.data.order", "of": "a", "over": "1h"}}
+    policy = replace(on("{event: a}", features=features), condition="features.orders == 2")
+    lines = [event(t, "a", {"order": order}) for t, order in enumerate([4711, 4711, 4712])]
+    found = recorded(policy, *lines)
+    assert [data["order"] for _, _, data in events(found)] == [1, 1, 2]
+    assert [at for at, _, _ in expected(found)] == [2]
+
+
 def test_text_that_the_policy_names_stays() -> None:
     policy = on("{event: a, where: \"event.data.code == 'declined' || event.data.code == 'x'\"}")
     found = recorded(policy, event(0, "a", {"code": "declined"}), event(1, "a", {"code": "secret"}))

@@ -20,9 +20,13 @@ def read_by(sources: Iterable[str]) -> frozenset[Path]:
 
 
 def keys(policy: Policy) -> Iterator[str]:
-    """Every ``by``."""
-    bys = [policy.when.by, *(feature.by for feature in policy.features.values())]
-    yield from (by for by in bys if by is not None)
+    """Every expression whose values only need to be told apart: ``by``, and what is ``distinct``."""
+    for feature in policy.features.values():
+        yield from (text for text in (feature.by,) if text is not None)
+        if feature.kind == "distinct" and feature.value is not None:
+            yield feature.value
+    if policy.when.by is not None:
+        yield policy.when.by
 
 
 def sources(policy: Policy) -> Iterator[str]:
