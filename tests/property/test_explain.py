@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from forestall.contracts.control import (
     Control,
     DecideSettings,
-    PoliciesApplied,
     ServiceState,
     SettingsApplied,
     SwitchesApplied,
@@ -30,7 +29,6 @@ from forestall.decide.explain.changes import (
     Counterfactual,
     Fixed,
     GrantConsent,
-    NotBefore,
     OptIn,
     RaiseBudget,
     SwitchOff,
@@ -79,7 +77,7 @@ IFS = (
     "service.pay == 'down' && features.n == 0",
     "event.data.z > 1 || subject.vip",
 )
-CONTROLS = (
+CONTROLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("forestall.optout", {}),
     ("forestall.optin", {}),
     ("forestall.consent.granted", {"purpose": "support"}),

@@ -77,7 +77,12 @@ def test_every_gate_that_refused_is_named_with_its_end() -> None:
     ("control", "data", "reason", "remedy"),
     [
         ("forestall.optout", {}, "opted_out", "the customer had opted in again"),
-        ("forestall.ticket.opened", {"ticket": "1"}, "in_conversation", "the open tickets (1) had been closed"),
+        (
+            "forestall.ticket.opened",
+            {"ticket": "1"},
+            "in_conversation",
+            "the open tickets (1) had been closed",
+        ),
         (
             "forestall.intervention.dismissed",
             {"policy": "p", "never": True},

@@ -5,12 +5,12 @@ from pathlib import Path
 from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.event import Record
 from forestall.contracts.instants import parse_time
+from forestall.ingest.past import signals_of
 from forestall.kernel.clock import random_id
 from forestall.kernel.database import open_database
-from forestall.log import streams
 from forestall.log.sqlite import SqliteLog
 from forestall.privacy.keys import load_keys
-from forestall.privacy.vault import Vault
+from forestall.privacy.vault import Vault, joined_into
 
 
 def open_signals(folder: Path) -> SqliteLog:
@@ -26,7 +26,7 @@ def records_of(log: SqliteLog, folder: Path, subject: str) -> tuple[str, list[Re
 
     No records when the customer is not known.
     """
-    records = _of_pseudonym(log, subject)
+    records = signals_of(log, subject)
     if records:
         return subject, records
     connection = open_database(folder / "gateway.db", read_only=True)
@@ -35,15 +35,16 @@ def records_of(log: SqliteLog, folder: Path, subject: str) -> tuple[str, list[Re
         pseudonym = vault.resolve("user", subject) or vault.resolve("anonymous", subject)
     finally:
         connection.close()
-    return (pseudonym, _of_pseudonym(log, pseudonym)) if pseudonym else (subject, [])
+    return (pseudonym, signals_of(log, pseudonym)) if pseudonym else (subject, [])
 
 
-def _of_pseudonym(log: SqliteLog, subject: str) -> list[Record]:
-    records: list[Record] = []
-    for position in log.of_subject(streams.SIGNALS, subject):
-        for batch in log.read(streams.SIGNALS, after=position - 1, limit=1):
-            records += [one for one in streams.read_signals(batch) if one.subject == subject]
-    return records
+def become(folder: Path, pseudonym: str) -> str | None:
+    """The pseudonym that this one was joined into when the person signed in, if it was."""
+    connection = open_database(folder / "gateway.db", read_only=True)
+    try:
+        return joined_into(connection, pseudonym)
+    finally:
+        connection.close()
 
 
 def moment(text: str, option: str) -> int:

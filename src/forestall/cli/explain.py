@@ -5,11 +5,13 @@ from typing import Annotated
 import msgspec
 import typer
 
-from forestall.cli.customer import moment, open_signals, records_of
+from forestall.cli.customer import become, moment, open_signals, records_of
 from forestall.cli.deployment import ConfigOption, DataOption, data_for
+from forestall.contracts.event import Record, decode_data
 from forestall.decide.explain import explain as answer
 from forestall.decide.explain import text
 from forestall.decide.history import deployed_controls
+from forestall.ingest.past import signals_of
 from forestall.log import streams
 
 
@@ -27,6 +29,7 @@ def explain(
 ) -> None:
     """Say why a policy acted for a customer, or which gate said no and what would have to differ.
 
+    A visitor's pseudonym stands for the customer's from the moment on at which they signed in.
     Exit code 1 when the customer is not known.
     """
     folder = data_for(data, config)
@@ -35,6 +38,11 @@ def explain(
         newest = max(log.tick(), log.received(streams.SIGNALS))
         when = newest if at is None else moment(at, "--at")
         pseudonym, records = records_of(log, folder, subject)
+        current = become(folder, pseudonym) if records else None
+        if current is not None:
+            theirs = signals_of(log, current)
+            if any(_joins(one, pseudonym) and one.received <= when for one in theirs):
+                pseudonym, records = current, theirs
     finally:
         log.close()
     if not records:
@@ -42,3 +50,7 @@ def explain(
         raise typer.Exit(1)
     found = answer(deployed_controls(folder), records, pseudonym, policy, when)
     typer.echo(msgspec.json.encode(found).decode() if as_json else text(found))
+
+
+def _joins(record: Record, former: str) -> bool:
+    return record.type == "forestall.alias" and decode_data(record.data).get("from") == former

@@ -45,6 +45,16 @@ class Person(msgspec.Struct, frozen=True):
     traits: dict[str, object]
 
 
+def joined_into(connection: sqlite3.Connection, former: str) -> str | None:
+    """The pseudonym that ``former`` became part of, if it did; needs no key."""
+    sql = "SELECT 1 FROM sqlite_schema WHERE name = 'joined'"
+    if connection.execute(sql).fetchone() is None:
+        return None
+    sql = "SELECT current FROM joined WHERE former = ?"
+    row = connection.execute(sql, (former,)).fetchone()
+    return row and str(row[0])
+
+
 class Vault:
     """The vault in an open database. The caller owns the connection and its transactions."""
 

@@ -10,11 +10,12 @@ from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record
 from forestall.contracts.instants import format_time, parse_time
 from forestall.decide.explain.changes import Counterfactual, Fixed, short
+from forestall.decide.explain.course import Attempt
 from forestall.decide.explain.fitting import key_of
 from forestall.decide.explain.gates import Gate, gates
 from forestall.decide.explain.progress import Progress, standing, told
 from forestall.decide.explain.replay import Furthest, Hit, Replay, Taken, Unmet
-from forestall.decide.explain.search import Attempt, search
+from forestall.decide.explain.search import search
 from forestall.decide.explain.telling import Seen, progress_line, summary, timeline
 from forestall.decide.gates import Circumstances
 from forestall.policy.language.compile import Program, compile_policy

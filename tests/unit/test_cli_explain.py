@@ -1,0 +1,95 @@
+"""``forestall explain`` over a server's data folder, as a support lead meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from typer.testing import CliRunner, Result
+
+from forestall.cli import app
+from forestall.contracts.event import Record
+from forestall.contracts.instants import SECOND
+from forestall.decide.backtest import opening
+from forestall.kernel.clock import random_id
+from forestall.kernel.database import open_database
+from forestall.log import streams
+from forestall.log.sqlite import SqliteLog
+from forestall.policy.bundle import Bundle
+from forestall.privacy.keys import load_keys
+from forestall.privacy.vault import Vault
+from scenario import OPEN, START, event, instant, on, records
+
+TWICE = on("{sequence: [{event: payment.declined, times: 2}], within: 10m}", "declined", "2h")
+
+
+def declined(at: float, subject: str) -> bytes:
+    return event(at, "payment.declined", {}, subject=subject)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ann, whom the vault knows, was a visitor until she signed in 100 seconds after the start."""
+    signals: list[Record] = records(
+        declined(0, "visitor"),
+        declined(5, "visitor"),
+        declined(90, "visitor"),
+        event(100, "forestall.alias", {"from": "visitor"}, subject="ann-now"),
+        declined(110, "ann-now"),
+    )
+    log = SqliteLog(tmp_path / "gateway.db")
+    log.commit([streams.signals(signals)], tick=START + 200 * SECOND)
+    log.close()
+    connection = open_database(tmp_path / "gateway.db")
+    vault = Vault(connection, load_keys(tmp_path, random_id, create=True), random_id)
+    vault.lay()
+    vault.assign("anonymous", "cookie", "visitor")
+    vault.assign("user", "ann", "ann-now")
+    vault.join("visitor", "ann-now")
+    connection.close()
+    log = SqliteLog(tmp_path / "worker.db")
+    first = opening(Bundle(policies=(TWICE,)), OPEN)
+    log.commit([streams.control([replace(one, received=START) for one in first])])
+    log.close()
+    return tmp_path
+
+
+def explain(folder: Path, subject: str, *more: str) -> Result:
+    command = ["explain", "--data", str(folder), "--subject", subject, "--policy", "declined"]
+    return CliRunner().invoke(app, [*command, *more])
+
+
+def test_a_customers_own_id_and_a_no_with_its_counterfactual(folder: Path) -> None:
+    told = explain(folder, "ann")
+    assert told.exit_code == 0, told.output
+    assert "declined for ann-now" in told.output
+    assert "payment.declined@110  (counts)" in told.output
+    assert (
+        "No: at 2024-05-01T12:01:50Z it had 1 of 2 steps. It would have acted if one more"
+        " `payment.declined` had come by 2024-05-01T12:11:50Z." in told.output
+    )
+
+
+def test_a_visitors_pseudonym_is_its_own_before_the_sign_in_and_the_customers_after(
+    folder: Path,
+) -> None:
+    before = json.loads(explain(folder, "visitor", "--at", instant(99), "--json").stdout)
+    assert (before["subject"], before["answer"]) == ("visitor", "yes")
+    assert [one["id"] for one in before["matched"]] == ["payment.declined@0", "payment.declined@5"]
+    after = json.loads(explain(folder, "visitor", "--json").stdout)
+    assert (after["subject"], after["answer"]) == ("ann-now", "no")
+
+
+def test_yes_names_the_matched_events_with_type_and_time(folder: Path) -> None:
+    told = explain(folder, "visitor", "--at", instant(20)).output
+    assert "  2024-05-01T12:00:00Z  payment.declined  payment.declined@0  (counts)" in told
+    assert "Yes, at 2024-05-01T12:00:05Z." in told
+    assert "  ok  cooldown" in told
+
+
+def test_what_cannot_be_explained(folder: Path) -> None:
+    assert explain(folder, "bob").exit_code == 1
+    error = explain(folder, "ann", "--at", "yesterday").exception
+    assert "--at: 'yesterday' is not an RFC 3339 time" in str(error)
+    command = ["explain", "--data", str(folder), "--subject", "ann", "--policy", "other"]
+    assert "No policy called other was in force." in CliRunner().invoke(app, command).output
