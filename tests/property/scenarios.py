@@ -1,7 +1,5 @@
 """Whole scenarios for the engine and the reference: policies, a history, settings and controls."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -10,14 +8,11 @@ from hypothesis import strategies as st
 from forestall.contracts.control import (
     Control,
     DecideSettings,
-    PoliciesApplied,
-    PolicyInForce,
     ServiceState,
     SettingsApplied,
     SwitchesApplied,
 )
 from forestall.contracts.instants import SECOND, format_time, parse_time
-from forestall.policy.language.canonical import canonical, version
 from forestall.policy.language.model import Match, Policy, Step, When
 from property.strategies import (
     NAMES,
@@ -34,23 +29,9 @@ from property.strategies import (
     spans,
     streams,
 )
+from reference.comparing import Scenario, put_in_force
 
-
-@dataclass(frozen=True)
-class Scenario:
-    """All that deciding depends on; ``known`` gives the policy of every version in ``controls``."""
-
-    policies: list[Policy]
-    events: list[dict[str, Any]]
-    settings: DecideSettings
-    controls: list[Control] = field(default_factory=list)
-    known: dict[str, Policy] = field(default_factory=dict)
-
-
-def put_in_force(received: int, some: Sequence[Policy]) -> PoliciesApplied:
-    """The control record that puts exactly ``some`` in force."""
-    entries = tuple(PolicyInForce(p.name, version(p), msgspec.Raw(canonical(p))) for p in some)
-    return PoliciesApplied(received, entries, {}, "test", "test")
+__all__ = ["Scenario", "crowds", "scenarios"]
 
 
 @st.composite
@@ -98,7 +79,10 @@ def controls(
     return made
 
 
-FOCUSES: tuple[Focus, ...] = ("anything", "anything", "features", "gates", "absences")
+FOCUSES: tuple[Focus, ...] = (
+    *("anything", "anything", "patterns", "patterns"),
+    *("features", "gates", "absences"),
+)
 
 
 @st.composite
@@ -111,15 +95,7 @@ def scenarios(draw: st.DrawFn, most_events: int = 24) -> Scenario:
     events = draw(streams(draw(st.sampled_from(STARTS)), most_events, focus))
     moments = [parse_time(event.get("received") or event["time"]) for event in events]
     records = draw(st.one_of(st.just([]), controls(some, moments, base, focus)))
-    known = {version(p): p for p in some}
-    for control in records:
-        if isinstance(control, PoliciesApplied):
-            for entry in control.policies:
-                known[entry.version] = msgspec.convert(
-                    {"title": entry.name, "owner": "team", **msgspec.json.decode(entry.canonical)},
-                    Policy,
-                )
-    return Scenario(some, events, base, records, known)
+    return Scenario(some, events, base, records)
 
 
 @st.composite
@@ -143,7 +119,7 @@ def crowds(draw: st.DrawFn) -> Scenario:
         When(kind="all", steps=(first, second), within=20 * SECOND, by=by),
         When(kind="event", steps=(second,)),
     ]
-    when = draw(st.one_of(st.sampled_from(plain), st.sampled_from(plain), sequences(), alls))
+    when = draw(st.one_of(st.sampled_from(plain), st.sampled_from(plain), sequences(), alls()))
     if when.kind != "event":
         when = msgspec.structs.replace(when, by=by)
     watched = msgspec.structs.replace(draw(features()), by=by)

@@ -111,31 +111,31 @@ withins = spans(1, 2, 3, 5, 8)
 keys = st.one_of(st.none(), st.sampled_from([KEYS[0], *KEYS]))
 
 
+plain_matches = st.builds(Match, types=st.sampled_from([("e.a",), ("e.a",), ("e.b",), ("*",)]))
+plain_steps = st.builds(Step, match=plain_matches)
+
+
 @st.composite
-def sequences(draw: st.DrawFn) -> When:
+def sequences(draw: st.DrawFn, positive: st.SearchStrategy[Step] = positives) -> When:
     """A sequence of one to three positive steps, with absences between them and at the end."""
     steps: list[Step] = []
     for index in range(draw(st.integers(1, 3))):
         if index and draw(st.integers(0, 2)) == 0:
             steps.append(draw(negatives))
-        steps.append(draw(positives))
+        steps.append(draw(positive))
     if draw(st.booleans()):
         steps.append(draw(absences))
     within = draw(st.one_of(st.none(), withins))
     return When(kind="sequence", steps=tuple(steps), within=within, by=draw(keys))
 
 
-alls = st.builds(
-    When,
-    kind=st.just("all"),
-    steps=st.lists(singles, min_size=2, max_size=3).map(tuple),
-    within=withins,
-    by=keys,
-)
+def alls(step: st.SearchStrategy[Step] = singles) -> st.SearchStrategy[When]:
+    """An ``all`` of two or three steps."""
+    steps = st.lists(step, min_size=2, max_size=3).map(tuple)
+    return st.builds(When, kind=st.just("all"), steps=steps, within=withins, by=keys)
+
+
 events_alone = st.builds(When, kind=st.just("event"), steps=st.tuples(singles))
-plain_steps = st.builds(
-    Step, match=st.builds(Match, types=st.sampled_from([("e.a",), ("e.a",), ("e.b",), ("*",)]))
-)
 plain_events = st.builds(When, kind=st.just("event"), steps=st.tuples(plain_steps))
 plain_absences = st.builds(
     When,
@@ -143,7 +143,7 @@ plain_absences = st.builds(
     steps=st.tuples(plain_steps, absences),
     by=often(None, st.just(KEYS[0])),
 )
-patterns = st.one_of(events_alone, sequences(), sequences(), sequences(), alls)
+patterns = st.one_of(events_alone, sequences(), sequences(), sequences(), alls())
 
 FEATURE_KINDS = cast(
     tuple[FeatureKind, ...],
@@ -154,9 +154,10 @@ FEATURE_KINDS = cast(
 )
 
 
-Focus = Literal["anything", "features", "gates", "absences"]
+Focus = Literal["anything", "patterns", "features", "gates", "absences"]
 PATTERNS: dict[Focus, st.SearchStrategy[When]] = {
     "anything": patterns,
+    "patterns": st.one_of(sequences(plain_steps), sequences(plain_steps), alls(plain_steps)),
     "features": plain_events,
     "gates": st.one_of(plain_events, plain_events, plain_absences),
     "absences": plain_absences,

@@ -7,6 +7,7 @@ from typing import Any
 
 from forestall.contracts.control import Control, DecideSettings
 from forestall.contracts.instants import format_time
+from forestall.policy.language.canonical import version
 from forestall.policy.language.model import Policy
 from reference.expressions import holds
 from reference.gating import Candidate, Situation, Verdict, arbitrate
@@ -17,27 +18,20 @@ from reference.windows import KEYS, value_at
 Due = tuple[Spell, str | None, int, list[Seen]]
 
 
-def name_as_version(policy: Policy) -> str:
-    """A stand-in for the hash of the canonical form."""
-    return policy.name
-
-
 def decide(
     policies: Sequence[Policy],
     events: Sequence[Mapping[str, Any]],
     settings: DecideSettings,
     controls: Sequence[Control] = (),
     final_tick: bool = True,
-    version_of: Callable[[Policy], str] = name_as_version,
-    known: Mapping[str, Policy] | None = None,
+    version_of: Callable[[Policy], str] = version,
 ) -> list[dict[str, Any]]:
     """Decisions as in section 6 of the policy language, without their explanations.
 
     ``policies`` and ``settings`` hold from the beginning, ``controls`` (by ``received``) change
-    them; ``known`` gives the policy of each version that ``controls`` put in force. Of one subject
-    they come in the order in which they were made.
+    them. Of one subject they come in the order in which they were made.
     """
-    deployment = Deployment(policies, settings, controls, version_of, known or {})
+    deployment = Deployment(policies, settings, controls, version_of)
     subjects: dict[str, Subject] = {}
     arrivals = list(read(events))
     for arrival in arrivals:

@@ -13,6 +13,7 @@ from forestall.contracts.control import (
     SwitchesApplied,
 )
 from forestall.contracts.instants import parse_time
+from forestall.policy.language.canonical import from_canonical
 from forestall.policy.language.model import Policy, When
 from reference.expressions import Instant, Names
 
@@ -138,7 +139,6 @@ class Deployment:
     settings: DecideSettings
     controls: Sequence[Control]
     version_of: Callable[[Policy], str]
-    known: Mapping[str, Policy]
     sets: list[tuple[int, dict[str, InForce]]] = field(init=False)
     spells: list[Spell] = field(init=False)
 
@@ -148,7 +148,7 @@ class Deployment:
         for control in self.controls:
             if isinstance(control, PoliciesApplied):
                 now = {
-                    p.name: InForce(self.known[p.version], p.version, p.mode)
+                    p.name: InForce(from_canonical(bytes(p.canonical)), p.version, p.mode)
                     for p in control.policies
                 }
                 self.sets.append((control.received, now))

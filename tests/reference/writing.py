@@ -93,3 +93,18 @@ def feature(
         over=None if over is None else seconds(over),
         by=by,
     )
+
+
+def fates(decisions: list[dict[str, Any]]) -> list[str]:
+    """The reason of each decision, or its outcome where there is none."""
+    return [decision["reason"] or decision["outcome"] for decision in decisions]
+
+
+def moments(decisions: list[dict[str, Any]]) -> list[str]:
+    """When each decision was made."""
+    return [decision["at"] for decision in decisions]
+
+
+def matched(decisions: list[dict[str, Any]]) -> list[list[str]]:
+    """The ids of each decision's matched events."""
+    return [decision["matched"] for decision in decisions]
