@@ -1,5 +1,7 @@
 """What decisions add up to: sessions, days, rates, overlap, and who is hit most."""
 
+import gc
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND, parse_time
+from forestall.contracts.decision import Decision
+from forestall.contracts.event import Record
+from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND, format_time, parse_time
 from forestall.decide.backtest import Step, backtest, opening
 from forestall.decide.engine import Engine
 from forestall.decide.evidence import MOST, OVERLAP_WITHIN, Count, Evidence, Facts, follow
@@ -258,3 +262,59 @@ def test_every_decision_is_shown_whatever_the_outcome(kind: str, total: int) -> 
     found = followed.result(START, seed=1, resamples=5)
     assert (found.total, found.together.interventions) == (total, 12)
     assert [one.interventions for one in found.by_policy] == [6, 6]
+
+
+def day_of(day: int, customers: int) -> Step:
+    """A day on which every customer is decided on twice and opens a ticket."""
+    records: list[Record] = []
+    decided: list[tuple[int, Decision]] = []
+    for number in range(customers):
+        at = START + day * DAY + number * SECOND
+        name = f"{day}-{number}"
+        order = 2 * len(records) + 1
+        decided += [(order, made(policy, f"u{number}", at, name)) for policy in ("p", "q")]
+        records.append(Record(name, "s", "a", f"u{number}", at, at))
+        records.append(Record(f"t{name}", "s", TICKET, f"u{number}", at + HOUR, at + HOUR))
+    return Step(records, decided)
+
+
+def made(policy: str, subject: str, at: int, name: str) -> Decision:
+    return Decision(
+        id=f"{policy}{name}",
+        policy=policy,
+        version="v",
+        mode="live",
+        subject=subject,
+        key=None,
+        at=format_time(at),
+        outcome="intervene",
+        reason=None,
+        matched=(name,),
+        features={},
+        explanation="because",
+    )
+
+
+def test_memory_does_not_grow_with_the_history() -> None:
+    """Six months of 40 customers take hardly more than the first."""
+    evidence, followed = Evidence(), Followed(TICKET, 7 * DAY)
+
+    def after(days: range) -> int:
+        for day in days:
+            step = day_of(day, 40)
+            evidence.add(step)
+            follow(followed, step, GRACE)
+        del step
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        month = after(range(30))
+        half_a_year = after(range(30, 180))
+    finally:
+        tracemalloc.stop()
+    assert half_a_year - month < 100_000
+    found = followed.result(START + 181 * DAY, seed=1, resamples=2)
+    assert found.total == found.together.reached == 7_200
+    assert evidence.facts().overlap[0].times == 7_200
