@@ -23,7 +23,7 @@ from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import DAY
 from forestall.decide.arbitrate import Candidate, decision, judge, record_acts
-from forestall.decide.force import InForce
+from forestall.decide.force import InForce, View, rest
 from forestall.decide.gates import Circumstances
 from forestall.decide.ledger import EFFECTS
 from forestall.decide.patterns import Armed, Hits, Keys, Moment, Ref, advance, evict
@@ -120,7 +120,7 @@ class Engine:
         if received > self._received:
             self._received = received
         timers = self._timers
-        if timers and timers[0][0] + self._force.settings.grace < received:
+        if timers and timers[0][0] + self._force.now.settings.grace < received:
             out += self._fire_by_grace(received)
         return out
 
@@ -133,7 +133,7 @@ class Engine:
             return nothing, nothing
         time = min(record.time, record.received)
         effect = EFFECTS.get(record.type)
-        if effect is None and record.received - time > self._force.settings.lateness:
+        if effect is None and record.received - time > self._force.now.settings.lateness:
             self.counters["late"] += 1
             return nothing, nothing
         t = max(time, subject.clock)
@@ -192,7 +192,9 @@ class Engine:
         for pattern in plan.patterns:
             if not pattern.key or keys[pattern.key] is not None:
                 self._step(name, subject, moment, pattern, truths, keys[pattern.key], candidates)
-        return self._decide(name, subject, candidates, moment.at) if candidates else []
+        if not candidates:
+            return []
+        return self._decide(name, subject, candidates, moment.at, self._force.now)
 
     def _observe(
         self, subject: Subject, use: FeatureUse, key: str | None, value: Any, moment: Moment
@@ -232,7 +234,7 @@ class Engine:
             key,
             Hits(positives, gaps, trailing),
             moment,
-            lambda: self._holds(subject, program, moment, moment.at),
+            lambda: self._holds(subject, program, moment, moment.at, self._force.now),
         )
         if matched is not None:
             candidates.append(
@@ -269,7 +271,7 @@ class Engine:
     def _fire_by_grace(self, received: int) -> list[Decision]:
         """Fire every timer with ``deadline + grace < received``, of any subject, earliest first."""
         out: list[Decision] = []
-        limit = received - self._force.settings.grace
+        limit = received - self._force.now.settings.grace
         timers = self._timers
         while timers and timers[0][0] < limit:
             _, name = heapq.heappop(timers)
@@ -281,9 +283,10 @@ class Engine:
     def _fire(self, name: str, subject: Subject) -> list[Decision]:
         """Fire the group of timers at the subject's next deadline; set the deadline after it."""
         at = subject.deadline
+        view = self._force.at(at + self._force.now.settings.grace)
         due: list[tuple[int, str | None, Armed]] = []
         for slot, keys in subject.patterns.items():
-            if slot in self._force.programs:
+            if slot in self._force.now.programs:
                 due.extend(
                     (slot, key, state.armed)
                     for key, state in keys.items()
@@ -292,15 +295,14 @@ class Engine:
         if due:
             subject.clock = max(subject.clock, at)
         candidates = [
-            self._candidate(
-                subject, slot, self._force.programs[slot], key, armed.matched, armed.last, at
-            )
+            self._candidate(subject, slot, view.programs[slot], key, armed.matched, armed.last, at)
             for slot, key, armed in due
-            if self._holds(subject, self._force.programs[slot], armed.last, at)
+            if slot in view.programs
+            and self._holds(subject, view.programs[slot], armed.last, at, view)
         ]
         for slot, key, _ in due:
             del subject.patterns[slot][key]
-        out = self._decide(name, subject, candidates, at) if candidates else []
+        out = self._decide(name, subject, candidates, at, view) if candidates else []
         self._next_deadline(name, subject)
         return out
 
@@ -308,7 +310,7 @@ class Engine:
         subject.patterns = {
             slot: keys
             for slot, keys in subject.patterns.items()
-            if keys and slot in self._force.programs
+            if keys and slot in self._force.now.programs
         }
         subject.deadline = min(
             (
@@ -325,25 +327,18 @@ class Engine:
     # -- deciding --------------------------------------------------------------------------------
 
     def _decide(
-        self, name: str, subject: Subject, candidates: Sequence[Candidate], at: int
+        self, name: str, subject: Subject, candidates: Sequence[Candidate], at: int, view: View
     ) -> list[Decision]:
         if self.watch is not None:
             for candidate in candidates:
-                self.watch(
-                    self._circumstances(subject, candidate.program.policy, at), candidate.key
-                )
-        verdicts = judge(
-            candidates, name, at, subject.ledger, self._force.settings, self._force.switches
-        )
+                policy = candidate.program.policy
+                self.watch(_circumstances(subject, policy, at, view), candidate.key)
+        verdicts = judge(candidates, name, at, subject.ledger, view.settings, view.switches)
         record_acts(verdicts, at, subject.ledger)
         for verdict in verdicts:
             if verdict.outcome != "suppress":
                 subject.patterns.pop(verdict.candidate.slot, None)
         return [decision(verdict, name, at) for verdict in verdicts]
-
-    def _circumstances(self, subject: Subject, policy: Policy, at: int) -> Circumstances:
-        ledger = msgspec.structs.replace(subject.ledger)
-        return Circumstances(policy, at, ledger, self._force.settings, self._force.switches)
 
     def clock(self, name: str) -> int:
         """A subject's clock: the greatest effective time among its events, 0 before the first."""
@@ -359,20 +354,17 @@ class Engine:
         if found is None:
             return None, None, {}
         slot, program = found
-        now = self._circumstances(subject, program.policy, at)
+        now = _circumstances(subject, program.policy, at, self._force.now)
         return program, now, subject.patterns.get(slot, {})
 
-    def _holds(self, subject: Subject, program: Program, moment: Moment, at: int) -> bool:
+    def _holds(
+        self, subject: Subject, program: Program, moment: Moment, at: int, view: View
+    ) -> bool:
         if program.condition is None:
             return True
         features = self._features_at(subject, program, moment, at, program.reads)
-        given = (
-            moment.event,
-            subject.ledger.traits,
-            Timestamp(at * 1000),
-            features,
-            self._force.services,
-        )
+        traits = subject.ledger.traits
+        given = (moment.event, traits, Timestamp(at * 1000), features, view.services)
         held = self._truth(program.condition, given) is True
         if not held and self.unmet is not None:
             self.unmet(program, given)
@@ -385,7 +377,7 @@ class Engine:
         for name, feature in program.features:
             if name not in names:
                 continue
-            state = subject.features.get(self._force.features[feature])
+            state = subject.features.get(self._force.features.get(feature, 0))
             found = None
             if state is not None:
                 key = None
@@ -410,14 +402,12 @@ class Engine:
         """Everything the engine remembers, except the control records still ahead."""
         force = self._force
         return State(
-            settings=force.settings,
-            switches=force.switches,
-            services=force.services,
+            now=rest(force.now),
+            past=[(until, rest(view)) for until, view in force.past],
+            numbers=force.numbers,
             received=self._received,
             slots=force.slots,
             features=list(force.features.items()),
-            programs=[(slot, p.version, p.policy) for slot, p in force.programs.items()],
-            numbers=force.numbers,
             subjects=self._subjects,
             counters=self.counters,
         )
@@ -425,7 +415,7 @@ class Engine:
     @classmethod
     def restore(cls, state: State) -> "Engine":
         """An engine that goes on exactly where the one that gave ``state`` stood."""
-        engine = cls(state.settings)
+        engine = cls()
         engine.counters = {**engine.counters, **state.counters}
         engine._force.restore(state)
         engine._received = state.received
@@ -448,6 +438,11 @@ COUNTERS: Final = (
     "keys_dropped",
     "feature_events_dropped",
 )
+
+
+def _circumstances(subject: Subject, policy: Policy, at: int, view: View) -> Circumstances:
+    ledger = msgspec.structs.replace(subject.ledger)
+    return Circumstances(policy, at, ledger, view.settings, view.switches)
 
 
 def _value(expression: Condition, given: tuple[Any, ...]) -> Any:

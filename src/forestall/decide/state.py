@@ -67,16 +67,23 @@ class Subject(msgspec.Struct):
     patterns: dict[int, Keys] = {}
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole engine at rest."""
+class ViewAtRest(msgspec.Struct, frozen=True):
+    """What held at one moment: settings, switches, services, and policies by slot and version."""
 
     settings: DecideSettings
     switches: Switches
     services: dict[str, Any]
+    programs: list[tuple[int, str, Policy]]
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole engine at rest. ``past`` is what held until which ``received``."""
+
+    now: ViewAtRest
+    past: list[tuple[int, ViewAtRest]]
+    numbers: dict[str, dict[str, Any]]
     received: int
     slots: int
     features: list[tuple[Feature, int]]
-    programs: list[tuple[int, str, Policy]]
-    numbers: dict[str, dict[str, Any]]
     subjects: dict[str, Subject]
     counters: dict[str, int]
