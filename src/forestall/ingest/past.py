@@ -21,7 +21,7 @@ from forestall.log.streams import (
     SIGNALS,
     read_control,
     read_decisions,
-    read_signals_of,
+    read_signals,
 )
 from forestall.privacy.door import DoorState
 
@@ -91,10 +91,10 @@ def dismissals(records: Iterable[Record]) -> dict[str, dict[str, Any]]:
 
 def signals_of(log: Log, subject: str) -> list[Record]:
     """The records of a subject, in log order."""
-    found: list[Record] = []
+    found = []
     for position in log.of_subject(SIGNALS, subject):
         for batch in log.read(SIGNALS, after=position - 1, limit=1):
-            found += read_signals_of(batch, subject)
+            found += [record for record in read_signals(batch) if record.subject == subject]
     return found
 
 

@@ -20,8 +20,6 @@ CONTROL = "control"
 
 
 _records = msgspec.json.Decoder(list[Record])
-_record = msgspec.json.Decoder(Record)
-_raws = msgspec.json.Decoder(list[msgspec.Raw])
 _decided = msgspec.json.Decoder(list[Decided])
 _control = msgspec.json.Decoder(list[Control])
 encode = msgspec.json.Encoder().encode
@@ -57,16 +55,6 @@ def control(records: Sequence[Control]) -> Append:
 def read_signals(batch: Batch) -> list[Record]:
     """The records of a signals batch."""
     return _records.decode(batch.payload)
-
-
-def read_signals_of(batch: Batch, subject: str) -> list[Record]:
-    """One subject's records of a signals batch; the others are not decoded."""
-    name = encode(subject)
-    return [
-        record
-        for raw in _raws.decode(batch.payload)
-        if name in bytes(raw) and (record := _record.decode(raw)).subject == subject
-    ]
 
 
 def read_decisions(batch: Batch) -> list[Decided]:
