@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from forestall.console.report import OUTCOMES, REASONS, SHOWN, lasting, percent, render
+from forestall.console.report import OUTCOMES, REASONS, SHOWN, lasting, percent, render, spread
 from forestall.contracts.decision import Reason
 from forestall.contracts.instants import DAY
 from forestall.decide.evidence import Count, Facts, Hit, Overlap, Rate
@@ -197,8 +197,8 @@ def test_the_figures_stand_there_as_text() -> None:
 
 def test_what_followed_stands_there_with_its_intervals() -> None:
     made = page(followed=outcomes(policy_outcomes("a"), policy_outcomes("z", Estimate(None))))
-    share = "25.0 %10.0 % to 40.0 %"
-    lead = "90 s60 s to 2.0 hquartiles 90 s, 90 s"
+    share = "25.0 %10.0 to 40.0 %"
+    lead = "90 s60 s to 2.0 hquartiles 90 to 90 s"
     assert ["a", "1,200", share, share, share, lead] in made.rows
     assert ["z", "1,200", "-", "-", "-", lead] in made.rows
     assert ["All together", "1,200", share, share, share, lead] in made.rows
@@ -267,6 +267,14 @@ def test_every_reason_and_outcome_has_words_and_a_colour() -> None:
 )
 def test_time_spans(seconds: float, text: str) -> None:
     assert lasting(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(60, 90, "60 to 90 s"), (60, 7200, "60 s to 2.0 h"), (600, 1200, "10 to 20 min")],
+)
+def test_ranges_name_a_shared_unit_once(low: float, high: float, text: str) -> None:
+    assert spread(low, high, lasting) == text
 
 
 def test_shares() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from forestall.console.report import lasting, percent
+from forestall.console.report import lasting, percent, spread
 from forestall.contracts.instants import SECOND, format_duration
 from forestall.decide.evidence import Facts
 from forestall.measure.outcomes import ALL, Outcomes, PolicyOutcomes
@@ -154,7 +154,7 @@ def _estimate(estimate: Estimate, text: Any) -> str:
         return "-"
     if estimate.low is None or estimate.high is None:
         return str(text(estimate.value))
-    return f"{text(estimate.value)}\n{text(estimate.low)} to {text(estimate.high)}"
+    return f"{text(estimate.value)}\n{spread(estimate.low, estimate.high, text)}"
 
 
 def _table(first: str, *numbers: str) -> Table:

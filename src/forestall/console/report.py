@@ -82,6 +82,13 @@ def lasting(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def spread(low: float, high: float, text: Callable[[float], str]) -> str:
+    """From ``low`` to ``high``, the unit once if it is the same, such as ``1.5 to 2.5 h``."""
+    start, end = text(low), text(high)
+    number, _, unit = start.rpartition(" ")
+    return f"{number if end.endswith(f' {unit}') else start} to {end}"
+
+
 def _section(name: str, title: str, body: str) -> str:
     return (
         f'<section class="card" aria-labelledby="{name}">\n<h2 id="{name}">{title}</h2>\n'
@@ -282,7 +289,7 @@ def _share(estimate: Estimate, top: float) -> str:
 def _range(estimate: Estimate, text: Callable[[float], str]) -> str:
     if estimate.low is None or estimate.high is None:
         return ""
-    return f'<span class="range">{text(estimate.low)} to {text(estimate.high)}</span>'
+    return f'<span class="range">{spread(estimate.low, estimate.high, text)}</span>'
 
 
 def _lead_time(lead: LeadTime, horizon: float) -> str:
@@ -291,7 +298,7 @@ def _lead_time(lead: LeadTime, horizon: float) -> str:
         return "-"
     return (
         f'{lasting(middle)}{_range(lead.median, lasting)}<span class="range">quartiles'
-        f" {lasting(lower)}, {lasting(upper)}</span>" + plots.box(lower, middle, upper, horizon)
+        f" {spread(lower, upper, lasting)}</span>" + plots.box(lower, middle, upper, horizon)
     )
 
 
