@@ -29,8 +29,8 @@ _REMEMBERED = 7 * DAY
 def caveat(avoided: str) -> str:
     """What every report has to say beside its figures; ``avoided`` is such as "a chat"."""
     return (
-        f"This history cannot show whether {avoided} would have been avoided: nobody in it saw a"
-        " message. A holdout among real customers can."
+        f"This history cannot show whether {avoided} would have been avoided: for that, some have to"
+        " see a message and others, by chance, none. A holdout among real customers can."
     )
 
 
