@@ -124,7 +124,7 @@ def test_hostile_tokens_are_read_in_linear_time(source: str) -> None:
     ],
 )
 def test_work_is_bounded(source: str) -> None:
-    assert "takes more than 500000 steps" in exhausted(source, 1, "x" * 20_000, list(range(2_000)))
+    assert "takes more than 100000 steps" in exhausted(source, 1, "x" * 20_000, list(range(2_000)))
 
 
 def test_text_cannot_explode() -> None:
@@ -196,7 +196,7 @@ def test_patterns_are_limited_to_what_re2_takes(pattern: str) -> None:
     try:
         assert compile_expression(f"s.matches('{escaped}')", ("s",)).evaluate("x") is False
     except InvalidExpression as error:
-        assert "RE2" in error.message  # noqa: PT017
+        assert "RE2" in error.message or "too large" in error.message  # noqa: PT017
 
 
 def test_a_pattern_of_the_data_is_limited_too() -> None:

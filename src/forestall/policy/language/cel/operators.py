@@ -6,6 +6,7 @@ overload) and ``LookupError`` (no such key) without one; ``expression`` words th
 
 import math
 import operator
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -80,13 +81,15 @@ def equal(work: Work, a: Any, b: Any) -> bool:
     kind, other = a.__class__, b.__class__
     if kind is other:
         if kind is list:
-            spend(work, len(a))
+            spend(work, 1 + len(a))
             return len(a) == len(b) and all(equal(work, x, y) for x, y in zip(a, b, strict=True))
         if kind is dict:
-            spend(work, len(a))
+            spend(work, 1 + len(a))
             return len(a) == len(b) and all(
                 key in b and equal(work, value, b[key]) for key, value in a.items()
             )
+        if kind is str:
+            spend(work, len(a) >> 10)
         return bool(a == b)
     return kind in _NUMBERS and other in _NUMBERS and bool(a == b)
 
@@ -301,37 +304,73 @@ def size(value: Any) -> int:
 
 # Regular expressions.
 
+_MAX_PATTERN = 1_000
+_MAX_WEIGHT = 2_000
+_UNICODE_CLASS = 50
+_PIECE = re.compile(
+    r"(?P<open>\((?:\?[^:)]*:)?)|(?P<close>\))|(?P<times>\{(\d+)(,(\d*))?\})|[*+?|^$]"
+    r"|(?P<wide>\\[pP](?:\{[^}]*\}|.)|\[(?=[^\]]*(?:\\[pPx]|[^\x00-\x7f]))[^\]]*\]?)|\[\^?\]?(?:\\.|[^\]\\])*\]?|\\.|.",
+    re.DOTALL,
+)
 _OPTIONS = re2.Options()
 _OPTIONS.never_capture = True
 _OPTIONS.log_errors = False
 
 
+def weight(pattern: str) -> int:
+    """How many states a pattern may be in at once: its characters, repetitions written out.
+
+    A Unicode class counts as many, for it is slow to prepare.
+    """
+    groups, last = [0], 0
+    for piece in _PIECE.finditer(pattern):
+        if piece["open"] is not None:
+            groups.append(0)
+            last = 0
+        elif piece["close"] is not None and len(groups) > 1:
+            last = groups.pop()
+            groups[-1] += last
+        elif piece["times"] is not None:
+            times = max(int(piece[4][:6]), int((piece[6] or "0")[:6]), 1)
+            groups[-1] += last * (times - 1)
+            last *= times
+        elif piece[0] not in "*+?|^$":
+            last = _UNICODE_CLASS if piece["wide"] is not None else 1
+            groups[-1] += last
+    return 1 + sum(groups)
+
+
 @lru_cache(maxsize=256)
-def regex(pattern: str) -> Any:
-    """The RE2 program of a pattern. Raises ``ExpressionError``."""
+def regex(pattern: str) -> tuple[Any, int]:
+    """The RE2 program of a pattern and its weight. Raises ``ExpressionError``."""
+    if len(pattern) > _MAX_PATTERN:
+        raise ExpressionError(f"the pattern is longer than {_MAX_PATTERN} characters")
+    size = weight(pattern)
+    if size > _MAX_WEIGHT:
+        raise ExpressionError("the pattern is too large: it repeats too much")
     try:
-        return re2.compile(pattern.encode(), _OPTIONS)
+        return re2.compile(pattern.encode(), _OPTIONS), size
     except re2.error as error:
         reason = error.args[0]
         text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
         raise ExpressionError(f"the pattern is not an RE2 regular expression: {text}") from None
 
 
-def matches_program(work: Work, text: Any, program: Any) -> bool:
+def matches_program(work: Work, text: Any, program: tuple[Any, int]) -> bool:
     """``text.matches('constant')``."""
     if text.__class__ is not str:
         raise TypeError
-    spend(work, len(text) >> 2)
-    return program.search(text.encode()) is not None
+    compiled, size = program
+    raw = text.encode()
+    spend(work, len(raw) * max(size, 4) >> 4)
+    return compiled.search(raw) is not None
 
 
 def matches(work: Work, text: Any, pattern: Any) -> bool:
     """``text.matches(pattern)`` with a pattern known only now."""
     if text.__class__ is not str or pattern.__class__ is not str:
         raise TypeError
-    if len(pattern) > 1_000:
-        raise ExpressionError("the pattern is longer than 1000 characters")
-    spend(work, 200 + 20 * len(pattern))
+    spend(work, 200 + 20 * min(len(pattern), _MAX_PATTERN) + 4 * weight(pattern[:_MAX_PATTERN]))
     return matches_program(work, text, regex(pattern))
 
 

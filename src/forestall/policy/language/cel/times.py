@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from forestall.contracts.errors import ExpressionError
 
@@ -141,12 +141,17 @@ def _offset_seconds(zone: str) -> int:
     return -seconds if match[1] == "-" else seconds
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+@lru_cache(maxsize=2048)
 def _zone(name: str) -> tzinfo:
     if _OFFSET.fullmatch(name):
         return timezone(timedelta(seconds=_offset_seconds(name)))
     try:
-        if name.startswith(_OF_THIS_MACHINE):
+        if name not in _zones() or name.startswith(_OF_THIS_MACHINE):
             raise LookupError(name)
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError):

@@ -4,7 +4,7 @@ from typing import Any
 
 from forestall.contracts.errors import ExpressionError
 
-WORK = 500_000
+WORK = 100_000
 """Steps one evaluation may take: a step is about one node of a loop's body or 16 characters."""
 
 INT_MIN, INT_MAX, UINT_MAX = -(2**63), 2**63 - 1, 2**64 - 1
