@@ -179,6 +179,14 @@ def test_the_time_zone_stays_where_there_are_quiet_hours() -> None:
     assert events(found)[0][2] == {"traits": {"timezone": "Asia/Tokyo"}}
 
 
+def test_events_that_only_move_the_clock_are_told_where_that_matters() -> None:
+    lines = [event(0, "z", {"name": "Ann"}), event(-200, "a", {"k": 1}, received=0)]
+    found = recorded(on("{event: a}"), *lines, event(3, "z"), between=(-10, 10))
+    assert events(found) == [(200, "z", {}), (0, "a", {}), (203, "z", {})]
+    assert expected(found) == [(200, "intervene", None)]
+    assert found.decided is None
+
+
 def test_silence_is_a_case_too() -> None:
     found = recorded(on("{event: a}"), event(0, "z"), between=(0, 60))
     assert (found.case.events, found.case.expect) == ((), ())

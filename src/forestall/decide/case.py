@@ -64,20 +64,26 @@ def record_case(
     ``records`` are all of the customer's, in log order; ``decisions`` are those of the log in that
     time.
     """
-    story = _Story(bundle, policy, settings, records, between)
-    truth = story.run(frozenset(story.paths), timely=False)
+    made = [one for one in decisions if one.policy == policy.name]
+    stories = (
+        _Story(bundle, policy, settings, records, between, whole=whole) for whole in (False, True)
+    )
+    story, whole = stories
+    if story.truth() != story.then(made) and whole.truth() == whole.then(made):
+        story = whole
+    truth, then = story.truth(), story.then(made)
     plain = _needed(story, truth)
     timely = story.run(plain, timely=True) == truth
     case = msgspec.structs.replace(story.case(plain, timely=timely), name=name)
-    made = story.expectations(case)
-    then = tuple(story.expectation(one) for one in decisions if one.policy == policy.name)
-    outcomes = [(one.at, one.outcome, one.reason) for one in made]
-    same = outcomes == [(one.at, one.outcome, one.reason) for one in then]
     return Recorded(
-        msgspec.structs.replace(case, expect=made),
+        msgspec.structs.replace(case, expect=story.expectations(case)),
         tuple(".".join(path) for path in sorted(plain)),
-        None if same else then,
+        None if truth == then else tuple(_expectation(one) for one in then),
     )
+
+
+def _expectation(made: Made) -> TestExpectation:
+    return TestExpectation(at=made.at, outcome=made.outcome, reason=made.reason, key=made.key)
 
 
 def _needed(story: "_Story", truth: Any) -> frozenset[Path]:
@@ -94,7 +100,10 @@ def _needed(story: "_Story", truth: Any) -> frozenset[Path]:
 
 
 class _Story:
-    """The history of one case, to be told with more or fewer fields as they are."""
+    """The history of one case, to be told with more or fewer fields as they are.
+
+    ``whole`` tells also, without data, of events that only move the subject's clock.
+    """
 
     def __init__(
         self,
@@ -103,6 +112,8 @@ class _Story:
         settings: DecideSettings,
         records: Sequence[Record],
         between: tuple[int, int],
+        *,
+        whole: bool,
     ) -> None:
         self._bundle, self._policy, self._settings = bundle, policy, settings
         since, until = between
@@ -112,7 +123,8 @@ class _Story:
         self._records = [
             record
             for record in records
-            if since <= record.received <= until and self._matters(record)
+            if since <= record.received <= until
+            and (self._matters(record) or (whole and record.type not in EFFECTS))
         ]
         starts = [min(record.time, record.received) for record in self._records]
         self._base = _floor(min(starts, default=since))
@@ -121,12 +133,12 @@ class _Story:
         self.paths = self._reads
 
     def _matters(self, record: Record) -> bool:
-        policy = self._policy
-        matches = [step.match for step in policy.when.steps]
-        matches += [feature.match for feature in policy.features.values()]
-        if any(concerns(match, record.type) for match in matches):
-            return True
-        return record.type in EFFECTS and self._acts(record)
+        return self._concerned(record.type) or (record.type in EFFECTS and self._acts(record))
+
+    def _concerned(self, event_type: str) -> bool:
+        matches = [step.match for step in self._policy.when.steps]
+        matches += [feature.match for feature in self._policy.features.values()]
+        return any(concerns(match, event_type) for match in matches)
 
     def _acts(self, record: Record) -> bool:
         """Whether a control event can change what this policy decides."""
@@ -228,6 +240,8 @@ class _Story:
 
     def _masked(self, mask: Mask, event_type: str, data: dict[str, Any]) -> dict[str, Any]:
         kept = pruned(data, below(self._reads, ("event", "data")))
+        if not self._concerned(event_type):
+            kept = {}
         told: dict[str, Any] = mask.value(("event", "data"), kept)
         if event_type not in EFFECTS:
             return told
@@ -251,20 +265,23 @@ class _Story:
 
     def expectations(self, case: PolicyTest) -> tuple[TestExpectation, ...]:
         """Everything that the case decides, as what to expect of it."""
-        return tuple(
-            TestExpectation(at=one.at, outcome=one.outcome, reason=one.reason, key=one.key)
-            for one in self._examine(case)
-        )
+        return tuple(_expectation(one) for one in self._examine(case))
 
     def _examine(self, case: PolicyTest) -> tuple[Made, ...]:
         policy = msgspec.structs.replace(self._policy, tests=(case,))
         (found,) = examine(self._bundle, policy, self._settings)
         return found.made
 
-    def expectation(self, decision: Decision) -> TestExpectation:
-        """A decision of the log in the case's time."""
-        at = _floor(parse_time(decision.at) - self._base)
-        return TestExpectation(at=at, outcome=decision.outcome, reason=decision.reason)
+    def truth(self) -> list[Made]:
+        """What the case decides when nothing is masked."""
+        return self.run(self.paths, timely=False)
+
+    def then(self, decisions: Sequence[Decision]) -> list[Made]:
+        """Decisions of the log in the case's time."""
+        return [
+            Made(_floor(parse_time(one.at) - self._base), one.outcome, one.reason, None)
+            for one in decisions
+        ]
 
 
 def _floor(micros: int) -> int:
