@@ -157,3 +157,15 @@ def test_what_cannot_be_done_is_said(tmp_path: Path, arguments: list[str]) -> No
     assert code == 2
     assert text
     assert SERVER not in text
+
+
+def test_the_oldest_go_when_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forestall.ingest.quarantine.KEPT", 3)
+    with running(deployment(tmp_path)) as server, commands(tmp_path, server) as run:
+        for number in range(5):
+            server.post("/v1/events", [event(str(number), "order.lost", data={})])
+        code, told = run("list", "--json")
+        assert code == 0
+        assert sorted(entry["event"] for entry in json.loads(told)) == ["2", "3", "4"]

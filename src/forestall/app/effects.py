@@ -30,7 +30,7 @@ from forestall.log.port import LogMissing
 from forestall.log.sqlite import SqliteLog
 from forestall.privacy.door import Door
 from forestall.privacy.keys import load_keys
-from forestall.privacy.tokens import SubjectToken
+from forestall.privacy.tokens import SubjectToken, TokenInvalid
 from forestall.privacy.vault import Vault
 
 METRICS_PATH = "/metrics/app"
@@ -109,7 +109,12 @@ def _hub(settings: Settings, interventions: Interventions, stack: AsyncExitStack
     def identify(token: SubjectToken) -> str | None:
         if token.subject_id is not None:
             return vault.resolve("user", token.subject_id)
-        return vault.resolve("anonymous", token.anonymous_id or "")
+        pseudonym = vault.resolve("anonymous", token.anonymous_id or "")
+        if pseudonym is not None and vault.owned(pseudonym):
+            raise TokenInvalid(
+                "somebody signed in with this anonymous id; connect with a token for the user"
+            )
+        return pseudonym
 
     return Hub(
         messages=interventions.inbox,

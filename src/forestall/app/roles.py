@@ -50,6 +50,7 @@ def serve(config: Path, role: Role | None) -> int:
 
     Raises ``ForestallError`` where the deployment cannot be used, or its port is taken.
     """
+    os.umask(0o077)
     set_up_logging("console" if sys.stderr.isatty() else "json")
     settings = load_settings(config)
     stop = threading.Event()

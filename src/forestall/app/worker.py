@@ -108,6 +108,8 @@ def _obey(stage: Stage, files: Files) -> None:
     elif files.problem is not None and (records := switched(files.settings, stage.governing)):
         stage.apply(records)
         _log.info("switches in force, although other files have mistakes")
+    if before is not None and files.problem is None:
+        _log.info("the deployment's files are sound again")
     if files.problem != before or wanted is not None:
         stage.note("problem", msgspec.json.encode(files.problem))
 

@@ -82,7 +82,8 @@ class _Refused(Exception):
 class Hub:
     """The streams of this process; also the channel ``inapp``. Used on one event loop only.
 
-    ``identify`` gives the pseudonym of a token's identity, None while it has none. ``now`` is wall
+    ``identify`` gives the pseudonym of a token's identity, None while it has none, and raises
+    ``TokenInvalid`` where the token no longer stands for anybody. ``now`` is wall
     time (tokens), ``log_time`` what ``Message.expires`` is counted in. Pages of ``origins`` may
     connect from elsewhere (``*``: any). ``sent`` hears of each message handed to a page and the log
     time of it. ``heartbeat`` is in seconds, ``backlog`` the entries that a
@@ -193,7 +194,10 @@ class Hub:
         wait = {"retry-after": "5"}
         if len(self._open) >= self._streams:
             raise _Refused(503, "too-many-streams", "this server holds no more streams", **wait)
-        subject = self._identify(token)
+        try:
+            subject = self._identify(token)
+        except TokenInvalid as error:
+            raise _Refused(401, error.code, str(error), **_CHALLENGE) from None
         if subject and len(self._feeds.get(subject, ())) >= self._streams_per_subject:
             detail = f"a subject has at most {self._streams_per_subject} streams at a time"
             raise _Refused(429, "too-many-streams", detail, **wait)
@@ -204,7 +208,8 @@ class Hub:
             while subject is None and not feed.closed:
                 await feed.next(UNKNOWN_YET)
                 await _chunk(send, HEARTBEAT)
-                subject = self._identify(token)
+                with contextlib.suppress(TokenInvalid):
+                    subject = self._identify(token)
             if subject is not None:
                 await self._tell_all(feed, subject, last_id, send)
             await send({"type": "http.response.body", "body": b""})
@@ -212,14 +217,13 @@ class Hub:
     def _token(self, authorization: str | None, given: str | None) -> SubjectToken:
         scheme, _, credentials = (authorization or "").partition(" ")
         text = credentials.strip() if scheme.lower() == "bearer" else given
-        challenge = {"www-authenticate": "Bearer"}
         if not text:
             detail = "bring a subject token: Authorization: Bearer TOKEN, or ?token=TOKEN"
-            raise _Refused(401, "token-missing", detail, **challenge)
+            raise _Refused(401, "token-missing", detail, **_CHALLENGE)
         try:
             return verify(text, self._secret, self._now())
         except (TokenExpired, TokenInvalid) as error:
-            raise _Refused(401, error.code, str(error), **challenge) from None
+            raise _Refused(401, error.code, str(error), **_CHALLENGE) from None
 
     @contextlib.asynccontextmanager
     async def _opened(self, token: SubjectToken, receive: Receive) -> AsyncIterator[Feed]:
@@ -274,6 +278,7 @@ class Hub:
                 DROPPED.inc()
 
 
+_CHALLENGE = {"www-authenticate": "Bearer"}
 _STREAM = {
     "content-type": "text/event-stream",
     "cache-control": "no-store",

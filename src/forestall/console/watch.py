@@ -148,7 +148,13 @@ class Watch:
         for state, reason in self._early.pop(decision.id, ()):
             self._advance(intervention, state, reason)
         if len(self._live) > _REMEMBERED:
-            self._live.popitem(last=False)
+            self._forget()
+
+    def _forget(self) -> None:
+        """Follow the oldest no longer; it has surely begun by now."""
+        _, oldest = self._live.popitem(last=False)
+        if oldest.state == "waiting":
+            self._advance(oldest, "started", None)
 
     def _told(self, record: Record) -> None:
         """A report; it may be read before its decision, for the two lie in different files."""

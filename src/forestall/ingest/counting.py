@@ -29,6 +29,11 @@ REFUSED = Counter(
     ["code"],
     registry=METRICS,
 )
+QUARANTINE_DROPPED = Counter(
+    "forestall_quarantine_dropped_total",
+    "Quarantined events forgotten because there were more than 10,000.",
+    registry=METRICS,
+)
 QUEUED = Gauge(
     "forestall_ingest_queued_events", "Events taken and not yet durable.", registry=METRICS
 )

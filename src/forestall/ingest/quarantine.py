@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from forestall.ingest import counting
 from forestall.ingest.letter import Letter, Refusal
 from forestall.kernel.clock import Tokens
 from forestall.privacy.keys import Keys
@@ -49,6 +50,10 @@ def lay(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+KEPT = 10_000
+"""Letters kept; beyond that the oldest go, so that nobody can fill the disk with refused ones."""
+
+
 def put(connection: sqlite3.Connection, keys: Keys, ids: Tokens, refusal: Refusal) -> str:
     """Keep a refused letter; the entry's number. One already there stays as it is."""
     letter = refusal.letter
@@ -58,6 +63,11 @@ def put(connection: sqlite3.Connection, keys: Keys, ids: Tokens, refusal: Refusa
         "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?)",
         (number, letter.arrived, refusal.code, keys.box.seal(plain, number.encode(), ids)),
     )
+    (kept,) = connection.execute("SELECT count(*) FROM quarantine").fetchone()
+    if kept > KEPT:
+        oldest = "SELECT id FROM quarantine ORDER BY received, id LIMIT ?"
+        connection.execute(f"DELETE FROM quarantine WHERE id IN ({oldest})", (kept - KEPT,))  # noqa: S608
+        counting.QUARANTINE_DROPPED.inc(kept - KEPT)
     return number
 
 

@@ -17,13 +17,14 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import format_time
 from forestall.kernel.clock import Clock, Tokens, wall_clock
 
+disable_created_metrics()
 METRICS = CollectorRegistry()
 """Where every room declares its metrics; ``/metrics`` shows them."""
 
