@@ -266,6 +266,15 @@ def new(*more: str, subject: str = "u0", between: tuple[float, float] = (0, 10))
     )
 
 
+def test_diff_reads_a_data_folder(folder: Path, data: Path) -> None:
+    assert data
+    changed(folder, "times: 2", "times: 3")
+    command = ("policy", "diff", "old.yaml", "new.yaml", "--format", "json", "--events")
+    answers = [run(*command, events).output for events in ("data", "events.ndjson")]
+    assert answers[0] == answers[1]
+    assert json.loads(answers[0])["decisions"]["events"] == 30
+
+
 def test_new_prints_a_test_that_passes(folder: Path, data: Path) -> None:
     assert data
     told = new(subject="ann", between=(0, 16))

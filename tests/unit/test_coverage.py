@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.instants import HOUR, MINUTE
@@ -84,6 +86,27 @@ def test_what_several_tests_show_adds_up() -> None:
     )
     assert len(sides(found, "step")) == 6
     assert not [words for words in found.untried if words.startswith("step")]
+
+
+STORIES = st.lists(
+    st.tuples(st.integers(0, 40), st.sampled_from("aabcd"), st.sampled_from([1, 2])), max_size=8
+)
+
+
+@given(st.lists(STORIES, max_size=3))
+def test_what_is_seen_adds_up_exactly(stories: list[list[tuple[int, str, int]]]) -> None:
+    spec = (
+        "  when: {sequence: [{event: a, times: 2}, {not: b, where: event.data.x == 1},"
+        " {event: c}, {not: d, for: 5s}], within: 30s, by: event.data.x}\n"
+        '  if: "event.data.x == 1"\n  cooldown: 10s\n'
+    )
+    cases = [
+        ", ".join(at(second, kind, f"{{x: {x}}}") for second, kind, x in sorted(story))
+        for story in stories
+    ]
+    alone = [set(covered(spec, case).untried) for case in cases]
+    untried = set(covered(spec).untried).intersection(*alone)
+    assert set(covered(spec, *cases).untried) == untried
 
 
 def test_steps_keep_their_keys_apart() -> None:

@@ -79,8 +79,8 @@ def run(
     else:
         for one in results:
             typer.echo("\n".join(_told(one)))
-        for one in covered:
-            typer.echo("\n".join(_covered(one, min_coverage)))
+        for tried in covered:
+            typer.echo("\n".join(_covered(tried, min_coverage)))
         typer.echo(f"{len(results) - failed} passed, {failed} failed")
         if low:
             names = ", ".join(one.policy for one in low)
