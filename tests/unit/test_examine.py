@@ -3,7 +3,8 @@
 import pytest
 
 from forestall.contracts.control import DecideSettings
-from forestall.decide.examine import examine
+from forestall.contracts.instants import SECOND
+from forestall.decide.examine import Examined, examine
 from forestall.policy.bundle import Bundle
 from forestall.policy.language.parse import parse
 
@@ -26,10 +27,15 @@ tests:
 """
 
 
-def differences(expect: str, until: str = "60s", holdout: float = 0.0) -> tuple[str, ...]:
+def examined(expect: str, until: str = "60s", holdout: float = 0.0) -> Examined:
     (policy,) = parse(f"{POLICY}    until: {until}\n    expect: {expect}\n", "p.yaml")
     settings = DecideSettings(holdout=holdout)
     (result,) = examine(Bundle(policies=(policy,)), policy, settings)
+    return result
+
+
+def differences(expect: str, until: str = "60s", holdout: float = 0.0) -> tuple[str, ...]:
+    result = examined(expect, until, holdout)
     assert result.passed is (not result.differences)
     return result.differences
 
@@ -61,3 +67,22 @@ def test_what_did_not_come_and_what_was_not_expected_are_both_told() -> None:
 
 def test_tests_run_on_a_subject_outside_every_holdout() -> None:
     assert differences("[{at: 50s, outcome: intervene}]", holdout=0.9) == ()
+
+
+def test_the_timeline_has_events_and_decisions_in_order_and_marks_what_differs() -> None:
+    data = '{"order_id":"o1"}'
+    events = [(0, "event", f"payment.declined {data}"), (20, "event", f"payment.declined {data}")]
+
+    def timeline(expect: str) -> list[tuple[int, str, str]]:
+        entries = examined(expect).timeline()
+        return [(entry.at // SECOND, entry.mark, entry.text) for entry in entries]
+
+    made = 'intervene for key "o1"'
+    end = (60, "end", "the test ends")
+    assert timeline("[{at: 50s, outcome: intervene}]") == [*events, (50, "met", made), end]
+    assert timeline("[{at: 20s, outcome: suppress, reason: cooldown}]") == [
+        *events,
+        (20, "missing", "suppress (cooldown)"),
+        (50, "unexpected", made),
+        end,
+    ]
