@@ -24,7 +24,7 @@ from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import format_time
 from forestall.kernel.clock import Clock, Tokens, wall_clock
 
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 METRICS = CollectorRegistry()
 """Where every room declares its metrics; ``/metrics`` shows them."""
 
