@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from forestall.contracts.control import (
@@ -172,12 +172,11 @@ def applied(found: Counterfactual, controls: list[Control], past: list[Record]) 
             case ("features", "n"):
                 kept = [each for each in kept if each.type != "e.f"]
     asks += [ask for one in changes for ask in asked(one, ask_time)]
-    engine = Engine()
-    engine.keep(features_of(controls))
     controls = [one for one in controls if one.received <= parse_time(found.as_of)]
-    for control in sorted(controls, key=lambda one: one.received):
-        engine.control(control)
-    decisions = [one for _, one in engine.process(kept)]
+    engine, decisions = decided(controls, kept)
+    if len(kept) < found.kept - len(gone):  # fewer events than there were may have let it act then
+        _, before = decided(controls, [one for one in past[: found.kept] if one.id not in gone])
+        assume(outcomes(decisions) == outcomes(before))
     for control in deployed(changes, controls, start):
         engine.control(control)
     events = added(adds, past, wanted_data)
@@ -187,6 +186,18 @@ def applied(found: Counterfactual, controls: list[Control], past: list[Record]) 
     ]
     decisions += [one for _, one in engine.process(several)]
     return decisions + engine.tick(max(start, acts_at) + DAY)
+
+
+def decided(controls: list[Control], kept: list[Record]) -> tuple[Engine, list[Decision]]:
+    engine = Engine()
+    engine.keep(features_of(controls))
+    for control in sorted(controls, key=lambda one: one.received):
+        engine.control(control)
+    return engine, [one for _, one in engine.process(kept)]
+
+
+def outcomes(decisions: list[Decision]) -> list[tuple[str, str, str]]:
+    return [(one.policy, one.at, one.outcome) for one in decisions]
 
 
 def asked(change: Change, time: int) -> list[Record]:

@@ -141,7 +141,7 @@ def _counterfactual(
         return search(unmet.program, past, replay, _from_unmet(replay, past, unmet, at))
     best = replay.furthest
     if best is not None:
-        return search(best.program, past, replay, _from_progress(past, best, at))
+        return search(best.program, past, replay, _from_progress(replay, past, best, at))
     if program is not None:
         whole = Attempt(len(past), at, _all_steps(program), None)
         return search(program, past, replay, [whole])
@@ -207,14 +207,21 @@ def _at_deadline(
     ]
 
 
-def _from_progress(past: Sequence[Record], best: Furthest, at: int) -> list[Attempt]:
-    """What was missing then, or everything now."""
+def _from_progress(
+    replay: Replay, past: Sequence[Record], best: Furthest, at: int
+) -> list[Attempt]:
+    """What was missing then, or everything once what was waited for is over, or now."""
     reach = best.reach
     received = past[best.index].received
+    whole = _all_steps(best.program)
+    over = 0
+    if not reach.lacking and reach.before is not None:
+        _, now, _ = replay.engine.standing(replay.subject, replay.policy, at)
+        over = reach.before + (0 if now is None else now.settings.grace) + 1
     return [
         Attempt(best.index + 1, received, reach.lacking, reach.key, reach.before),
-        Attempt(best.index + 1, received, _all_steps(best.program), reach.key),
-        Attempt(len(past), at, _all_steps(best.program), reach.key),
+        Attempt(best.index + 1, max(received, over), whole, reach.key),
+        Attempt(len(past), max(at, over), whole, reach.key),
     ]
 
 

@@ -14,6 +14,7 @@ from forestall.contracts.control import (
 )
 from forestall.contracts.event import Record
 from forestall.contracts.instants import format_time
+from forestall.decide.engine import Engine
 from forestall.decide.explain.changes import (
     Add,
     Change,
@@ -27,6 +28,7 @@ from forestall.decide.explain.changes import (
 )
 from forestall.decide.explain.fitting import Fit, fit, plain_key, simple
 from forestall.decide.explain.replay import Hit, Replay, Taken, Unmet
+from forestall.decide.snapshot import decode_state, encode_state
 from forestall.policy.language.canonical import canonical
 from forestall.policy.language.cel import Comparison
 from forestall.policy.language.compile import Program
@@ -102,14 +104,14 @@ class Courses:
         self.whole = whole
         self.attempt = attempt
         self.found = Found()
+        self._states: dict[frozenset[str], bytes] = {}
 
     def decide(self, *, assume: bool) -> Course:
         """Decide again with all that has been found; ``assume`` that the policy's ``if`` holds."""
         attempt = self.attempt
         kept = [one for one in self.records[: attempt.kept] if one.id not in self.found.without]
         controls = [one for one in self.whole.controls if one.received <= attempt.anchor]
-        replay = Replay(controls, self.whole.subject, self.whole.policy)
-        replay.skip(kept)
+        replay = self._resume(controls, kept)
         asks = self._asks(replay)
         first = asks[0].time if asks else replay.clock
         start = max(attempt.anchor, first, *(one.received for one in kept[-1:]))
@@ -129,6 +131,19 @@ class Courses:
         last = max([start, replay.clock, *(one.received for one in events)])
         replay.tick(last + self._wait(replay, last))
         return Course(replay, len(kept), start, added, since=moment if attempt.steps else 0)
+
+    def _resume(self, controls: Sequence[Control], kept: Sequence[Record]) -> Replay:
+        """A replay of what is kept; it is decided once, and taken up from there for each course."""
+        subject, policy = self.whole.subject, self.whole.policy
+        state = self._states.get(self.found.without)
+        if state is None or not kept:
+            replay = Replay(controls, subject, policy)
+            replay.skip(kept)
+            self._states[self.found.without] = encode_state(replay.engine.snapshot())
+            return replay
+        replay = Replay(controls, subject, policy, Engine.restore(decode_state(state)))
+        replay.taken = len(kept)
+        return replay
 
     def _moment(self, first: int, start: int) -> int:
         """When the events of the course happen, being received at ``start`` or later."""

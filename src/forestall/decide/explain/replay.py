@@ -67,14 +67,22 @@ class Replay:
     the policy last decided) are the policy's own. ``taken`` counts the records so far.
     """
 
-    def __init__(self, controls: Sequence[Control], subject: str, policy: str) -> None:
+    def __init__(
+        self,
+        controls: Sequence[Control],
+        subject: str,
+        policy: str,
+        resumed: Engine | None = None,
+    ) -> None:
+        """Start at the beginning, or where ``resumed`` stands after its first records."""
         self.controls = sorted(controls, key=lambda control: control.received)
         self.subject = subject
         self.policy = policy
-        self.engine = Engine()
+        self.engine = resumed or Engine()
         self.engine.keep(features_of(controls))
         for control in self.controls:
-            self.engine.control(control)
+            if resumed is None or control.received > resumed.received:
+                self.engine.control(control)
         self.engine.watch = self._watch
         self.engine.unmet = self._unmet
         self.taken = 0
