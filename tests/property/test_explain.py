@@ -61,13 +61,6 @@ WHENS = (
     "{all: [{event: e.a}, {event: e.b, where: event.data.x < 2}], within: 5s, by: event.data.k}",
     "{event: e.c, where: event.data.x > 1 || event.data.k == 1}",
 )
-FITTING: dict[str | None, dict[str, Any]] = {
-    None: {},
-    "event.data.x > 1": {"x": 2},
-    "event.data.x >= 2": {"x": 2},
-    "event.data.x == 2": {"x": 2},
-    "event.data.x < 2": {"x": 1},
-}
 IFS = (
     *[None] * 6,
     "event.data.z < 3",
@@ -237,11 +230,7 @@ def added(adds: list[Add], past: list[Record], wanted: dict[str, Any]) -> list[R
     for one in adds:
         for _ in range(one.count):
             like = None if one.like is None else by_id[one.like]
-            data = dict(FITTING[one.where]) if like is None else json.loads(bytes(like.data))
-            if like is None and one.key is not None:
-                data["k"] = json.loads(one.key)
-            elif like is None:
-                data.setdefault("k", 1)
+            data = dict(one.data or {}) if like is None else json.loads(bytes(like.data))
             kind = one.types[0] if like is None else like.type
             events.append((kind, data, parse_time(one.after)))
     if events:

@@ -83,7 +83,8 @@ class Condition(msgspec.Struct, frozen=True, tag="condition", tag_field="change"
 class Add(msgspec.Struct, frozen=True, tag="add", tag_field="change"):
     """``count`` events of one of ``types`` for which ``where`` holds, with that key of the pattern.
 
-    ``like`` is the id of one of the customer's events that it may repeat.
+    ``like`` is the id of one of the customer's events that they repeat, but for what a ``Condition``
+    asks of the last; where there is none, ``data`` is all that they hold.
     """
 
     types: tuple[str, ...]
@@ -93,6 +94,7 @@ class Add(msgspec.Struct, frozen=True, tag="add", tag_field="change"):
     after: str
     before: str | None
     like: str | None
+    data: dict[str, Any] | None = None
 
 
 class Silence(msgspec.Struct, frozen=True, tag="silence", tag_field="change"):

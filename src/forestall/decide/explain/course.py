@@ -284,6 +284,7 @@ class Courses:
             format_time(moment),
             None if before is None else format_time(before),
             made.like,
+            made.data if made.like is None else None,
         )
 
 
