@@ -81,6 +81,7 @@ class Source:
         self.file = file
         self.problems: list[Problem] = []
         self.documents: list[Node] = []
+        self.patterns = 0
         text = text.removeprefix("\ufeff")
         self._lines = text.splitlines()
         if len(text) > MAX_CHARACTERS:

@@ -10,9 +10,12 @@ from typing import Any, TypeVar, cast, get_args
 
 from forestall.contracts.instants import DAY, parse_duration
 from forestall.policy.language.cel import InvalidExpression, compile_expression
+from forestall.policy.language.cel.operators import weight
 from forestall.policy.language.document import Items, Mapping, Node, Scalar, Source, Unusable
 
 MAX_DURATION_DAYS = 36_500
+MAX_PATTERNS = 200_000
+"""The weight (``cel.operators.weight``) that all conditions with patterns of a file may have."""
 
 _SWITCHES = ("yes", "no", "on", "off")
 
@@ -162,6 +165,8 @@ class Fields:
         source = self.text(key, None)
         if source is None:
             return None
+        if ".matches" in source and not self._affordable(key, source):
+            return source
         try:
             compile_expression(source, variables)
         except InvalidExpression as error:
@@ -175,6 +180,15 @@ class Fields:
                 error.hint,
             )
         return source
+
+    def _affordable(self, key: str, condition: str) -> bool:
+        """Whether the patterns of the file may still be read: preparing them takes time."""
+        self.source.patterns += weight(condition)
+        if self.source.patterns <= MAX_PATTERNS:
+            return True
+        message = "the patterns of this file are too large together"
+        self.fail(key, "too-large", message, "split the file, or the patterns")
+        return False
 
     def choice(self, key: str, allowed: Any, default: Default) -> Any | Default:
         """One of the words of the ``Literal`` type ``allowed``."""

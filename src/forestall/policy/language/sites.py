@@ -1,6 +1,7 @@
 """Everything in a policy that names something: event types, and what expressions and templates read."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal, cast
 
 import msgspec
@@ -12,8 +13,17 @@ from forestall.policy.language.clauses import CONDITION_VARIABLES, EVENT_VARIABL
 from forestall.policy.language.document import Items, Place, Scalar
 from forestall.policy.language.model import Await, Guide, When
 from forestall.policy.language.parse import Located
+from forestall.policy.language.reader import MAX_PATTERNS
 
 NodePath = tuple[str | int, ...]
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str, variables: tuple[str, ...]) -> Expression | None:
+    try:
+        return compile_expression(source, variables)
+    except InvalidExpression:
+        return None
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -27,10 +37,7 @@ class Site(msgspec.Struct, frozen=True):
 
     def compiled(self) -> Expression | None:
         """The expression, or none where ``parse`` has told what is wrong with it."""
-        try:
-            return compile_expression(self.source, self.variables)
-        except InvalidExpression:
-            return None
+        return _compiled(self.source, self.variables)
 
     def offset(self, line: int, column: int) -> int:
         """The offset of a line and column of the text, which count from 1."""
@@ -89,7 +96,8 @@ def examine(located: Located) -> Examined:
 def _stands(located: Located, site: Site) -> bool:
     """Whether the site's text is where it should be: a step that is no step shifts the others."""
     node = located.node(*site.path)
-    return isinstance(node, Scalar) and node.value == site.source
+    unread = located.source.patterns > MAX_PATTERNS and ".matches" in site.source
+    return isinstance(node, Scalar) and node.value == site.source and not unread
 
 
 def step_paths(when: When) -> list[NodePath]:
