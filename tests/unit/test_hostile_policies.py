@@ -10,6 +10,7 @@ from forestall.contracts.errors import ExpressionError
 from forestall.policy.language.cel import InvalidExpression, Timestamp, compile_expression
 from forestall.policy.language.cel.operators import weight
 from forestall.policy.language.cel.translate import NAMESPACE
+from forestall.policy.language.check import check
 from forestall.policy.language.clauses import CONDITION_VARIABLES
 from forestall.policy.language.parse import parse_located
 
@@ -120,3 +121,26 @@ def test_the_patterns_of_a_file_are_bounded_together() -> None:
     _, problems = parse_located(text, "f")
     assert time.process_time() - start < 60
     assert {problem.code for problem in problems} == {"too-large"}
+
+
+HEAD = "apiVersion: forestall/v1\nkind: Policy\nmetadata: {name: x, owner: me}\nspec:\n  when: {event: a}\n"
+
+
+def test_a_text_of_a_megabyte_is_refused() -> None:
+    text = (
+        HEAD + "  playbook: [{guide: {channel: c, text: '" + "{{ event.id }} " * 50_000 + "'}}]\n"
+    )
+    located, problems = parse_located(text, "f")
+    assert [(problem.code, problem.line) for problem in problems] == [("too-large", 6)]
+    assert check(located[0]) == []
+
+
+def test_hints_among_many_names_stay_quick() -> None:
+    features = "".join(f"    feature{i}: {{count: a, over: 1h}}\n" for i in range(12_000))
+    wrong = " && ".join(f"features.feature{i}x > 1" for i in range(250))
+    located, problems = parse_located(f"{HEAD}  features:\n{features}  if: {wrong}\n", "f")
+    assert problems == []
+    start = time.process_time()
+    found = check(located[0])
+    assert time.process_time() - start < 30
+    assert sum(problem.code == "unknown-feature" for problem in found) == 250

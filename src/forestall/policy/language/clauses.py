@@ -25,6 +25,7 @@ from forestall.policy.language.reader import Fields, describe, one_of
 EVENT_VARIABLES = ("event", "subject", "now")
 CONDITION_VARIABLES = (*EVENT_VARIABLES, "features", "service")
 MAX_POSITIVE_STEPS = 32
+MAX_TEXT = 8_192
 
 EVENT_TYPE = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*")
 _FEATURE_KINDS = get_args(FeatureKind)
@@ -289,10 +290,15 @@ def _guide(fields: Fields) -> Guide:
     if ("runbook" in fields) == ("text" in fields):
         message = f"`{fields.path}` needs either `runbook` or `text`"
         fields.source.fail(fields.node.place, "bad-playbook", message)
+    text = fields.text("text", None)
+    if text is not None and len(text) > MAX_TEXT:
+        message = f"`{fields.at('text')}` has more than {MAX_TEXT:,} characters"
+        fields.fail("text", "too-large", message, "customers read a few lines; shorten it")
+        text = None
     return Guide(
         channel=fields.text("channel", ""),
         runbook=fields.text("runbook", None),
-        text=fields.text("text", None),
+        text=text,
     )
 
 

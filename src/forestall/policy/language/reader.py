@@ -6,6 +6,7 @@ reads must look at ``source.problems`` before trusting the values.
 
 import difflib
 from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Any, TypeVar, cast, get_args
 
 from forestall.contracts.instants import DAY, parse_duration
@@ -24,7 +25,7 @@ Default = TypeVar("Default")
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that is most like ``word``, or none when nothing is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word[:80], list(islice(known, 300)), n=1, cutoff=0.6)
     return near[0] if near else None
 
 
