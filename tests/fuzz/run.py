@@ -1,4 +1,4 @@
-"""Fuzz policies with atheris, guided by coverage: ``python -m tests.fuzz.run FOUND [OPTIONS]``.
+"""Fuzz policies with atheris, guided by coverage: ``PYTHONPATH=src:tests python -m fuzz.run FOUND [OPTIONS]``.
 
 ``FOUND`` is a folder for new inputs; the options are libFuzzer's, such as ``-max_total_time=900``.
 atheris is not a dependency of the project: ``pip install atheris`` first.
@@ -15,7 +15,7 @@ def main() -> None:
     """Fuzz until told to stop; libFuzzer writes what broke as ``crash-*``."""
     atheris = importlib.import_module("atheris")
     with atheris.instrument_imports(include=["forestall"]):
-        targets = importlib.import_module("tests.fuzz.targets")
+        targets = importlib.import_module("fuzz.targets")
     atheris.Setup([*sys.argv, str(CORPUS)], targets.judge)
     atheris.Fuzz()
 
