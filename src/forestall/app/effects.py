@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import threading
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
 import httpx
@@ -13,6 +15,7 @@ from forestall.channels.inapp import PATH as STREAM
 from forestall.channels.inapp import Hub
 from forestall.channels.parking import HEALTH_FILE, SqliteHealth
 from forestall.channels.webhook import WebhookChannel
+from forestall.console.overview import Overview
 from forestall.console.page import build as build_console
 from forestall.console.watch import Watch
 from forestall.context.knowledge.runbooks import Runbooks, load_runbooks
@@ -74,7 +77,15 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
             interventions.tell(hub)
         watch = _watch(settings)
         stack.callback(watch.close)
-        app = _routes(hub, build_console(watch.poll, monotonic))
+        turn = threading.Lock()
+
+        def poll() -> Overview:
+            with turn:
+                return watch.poll()
+
+        watching = asyncio.create_task(keep_watching(poll, stop))
+        stack.push_async_callback(_ended, watching, stop)
+        app = _routes(hub, build_console(poll, monotonic))
         await _serve(settings, app, hub, interventions, stop)
 
 
@@ -226,6 +237,17 @@ async def _laid(settings: Settings, stop: asyncio.Event) -> bool:
                 door.state("")
             return True
     return False
+
+
+async def keep_watching(poll: Callable[[], object], stop: asyncio.Event) -> None:
+    """Look every second, so that whoever opens the console sees the minute before."""
+    while not await _within(stop, 1.0):
+        await asyncio.to_thread(poll)
+
+
+async def _ended(task: asyncio.Task[None], stop: asyncio.Event) -> None:
+    stop.set()
+    await task
 
 
 async def _within(stop: asyncio.Event, seconds: float) -> bool:
