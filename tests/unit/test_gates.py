@@ -4,12 +4,16 @@ import hashlib
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from forestall.contracts.control import DecideSettings, SwitchesApplied
+from forestall.contracts.control import DecideSettings, PoliciesApplied, SwitchesApplied
 from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND
 from forestall.decide.gates import GATES
 from forestall.measure.assign import in_holdout
+from forestall.policy.bundle import Bundle, applied
+from forestall.policy.language.model import Policy
 from scenario import OPEN, START, decide, event, instant, on, told
 
 
@@ -274,3 +278,55 @@ def test_defaults_are_those_of_the_specification() -> None:
         timezone=None,
         require_consent=False,
     )
+
+
+def shadowed(*policies: Policy, names: set[str]) -> PoliciesApplied:
+    """Control that puts ``policies`` in force, those of ``names`` in shadow mode."""
+    record = applied(Bundle(policies=policies), START - 1, "test", "test")
+    modes = (replace(one, mode="shadow") if one.name in names else one for one in record.policies)
+    return replace(record, policies=tuple(modes))
+
+
+def test_shadow_decisions_keep_a_ledger_of_their_own() -> None:
+    live, shadow = on("{event: a}", "live"), on("{event: a}", "trial", cooldown="5s", priority=90)
+    settings = replace(OPEN, spacing=2 * SECOND)
+    controls = [shadowed(live, shadow, names={"trial"})]
+    decisions = decide([], [event(t, "a") for t in (0, 1, 2, 5)], settings, controls)
+    assert told(decisions) == [
+        "0 live intervene",
+        "0 trial intervene",
+        "1 live spacing",
+        "1 trial cooldown",
+        "2 live intervene",
+        "2 trial cooldown",
+        "5 live intervene",
+        "5 trial intervene",
+    ]
+    assert {one.policy: one.mode for one in decisions} == {"live": "live", "trial": "shadow"}
+
+
+def test_shadow_policies_obey_what_the_customer_said() -> None:
+    trial = on("{event: a}", "trial")
+    never = event(1, "forestall.intervention.dismissed", {"policy": "trial", "never": True})
+    lines = [event(0, "a"), never, event(2, "a"), event(3, "forestall.optout"), event(4, "a")]
+    controls = [shadowed(trial, names={"trial"})]
+    assert told(decide([], lines, OPEN, controls)) == [
+        "0 trial intervene",
+        "2 trial fatigue",
+        "4 trial opted_out",
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), max_size=25))
+def test_shadow_changes_nothing_live(steps: list[tuple[int, str]]) -> None:
+    t, lines = 0, []
+    for number, (gap, event_type) in enumerate(steps):
+        t += gap
+        lines.append(event(t, event_type, event_id=str(number)))
+    policies = [on("{event: a}", "p", cooldown="3s"), on("{event: b}", "q")]
+    trials = [on("{event: a}", "s", priority=99), on("{event: b}", "t", cooldown="2s")]
+    settings = replace(OPEN, spacing=2 * SECOND, budget=4)
+    beside = decide([], lines, settings, [shadowed(*policies, *trials, names={"s", "t"})])
+    assert [one for one in beside if one.mode == "live"] == decide(policies, lines, settings)
+    alone = decide(trials, lines, settings)
+    assert [replace(one, mode="live") for one in beside if one.mode == "shadow"] == alone

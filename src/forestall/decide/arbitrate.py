@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.decision import Decision, Outcome, Reason, decision_id
@@ -60,8 +61,7 @@ def judge(
         else:
             verdicts.append(Verdict(candidate, "suppress", reason))
     verdicts.extend(_arbitrate(passed, subject, settings))
-    verdicts.sort(key=lambda verdict: _order(verdict.candidate))
-    return verdicts
+    return sorted(verdicts, key=in_order)
 
 
 def _arbitrate(
@@ -86,8 +86,26 @@ def _arbitrate(
     return verdicts
 
 
+def in_order(verdict: Verdict) -> tuple[str, bytes]:
+    """Sorts verdicts by policy name and key."""
+    return _order(verdict.candidate)
+
+
 def _order(candidate: Candidate) -> tuple[str, bytes]:
     return candidate.program.policy.name, key_order(candidate.key)
+
+
+def shadow_ledger(ledger: Ledger, shadow: Ledger) -> Ledger:
+    """What a policy in shadow mode sees: the subject's standing, and shadow acts instead of acts."""
+    policies = {
+        name: PolicyLedger(
+            last_act=shadow.policies[name].last_act if name in shadow.policies else None,
+            dismissals=ledger.policies[name].dismissals if name in ledger.policies else 0,
+            never=ledger.policies[name].never if name in ledger.policies else False,
+        )
+        for name in ledger.policies.keys() | shadow.policies.keys()
+    }
+    return replace(ledger, policies=policies, guidance_acts=shadow.guidance_acts)
 
 
 def record_acts(verdicts: Sequence[Verdict], at: int, ledger: Ledger) -> None:
@@ -110,7 +128,7 @@ def decision(verdict: Verdict, subject: str, at: int) -> Decision:
         id=decision_id(program.version, subject, candidate.key, moment, list(candidate.matched)),
         policy=program.policy.name,
         version=program.version,
-        mode="live",
+        mode=program.mode,
         subject=subject,
         key=candidate.key,
         at=moment,

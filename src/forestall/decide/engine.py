@@ -22,9 +22,17 @@ from forestall.contracts.decision import Decision
 from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import DAY
-from forestall.decide.arbitrate import Candidate, decision, judge, record_acts
+from forestall.decide.arbitrate import (
+    Candidate,
+    Verdict,
+    decision,
+    in_order,
+    judge,
+    record_acts,
+    shadow_ledger,
+)
 from forestall.decide.force import InForce, View, rest
-from forestall.decide.gates import Circumstances
+from forestall.decide.gates import Circumstances, Ledger
 from forestall.decide.ledger import EFFECTS
 from forestall.decide.patterns import Armed, Hits, Keys, Moment, Ref, advance, evict
 from forestall.decide.plan import FeatureUse, PatternUse, Plan, key_text, with_doubles
@@ -329,16 +337,35 @@ class Engine:
     def _decide(
         self, name: str, subject: Subject, candidates: Sequence[Candidate], at: int, view: View
     ) -> list[Decision]:
-        if self.watch is not None:
-            for candidate in candidates:
-                policy = candidate.program.policy
-                self.watch(_circumstances(subject, policy, at, view), candidate.key)
-        verdicts = judge(candidates, name, at, subject.ledger, view.settings, view.switches)
-        record_acts(verdicts, at, subject.ledger)
+        live = [one for one in candidates if one.program.mode != "shadow"]
+        shadow = [one for one in candidates if one.program.mode == "shadow"]
+        verdicts = self._judge(name, live, at, view, subject.ledger, subject.ledger)
+        if shadow:
+            seen = shadow_ledger(subject.ledger, subject.shadow)
+            verdicts += self._judge(name, shadow, at, view, seen, subject.shadow)
+            verdicts.sort(key=in_order)
         for verdict in verdicts:
             if verdict.outcome != "suppress":
                 subject.patterns.pop(verdict.candidate.slot, None)
         return [decision(verdict, name, at) for verdict in verdicts]
+
+    def _judge(
+        self,
+        name: str,
+        candidates: Sequence[Candidate],
+        at: int,
+        view: View,
+        seen: Ledger,
+        acts: Ledger,
+    ) -> list[Verdict]:
+        """Judge by the ledger ``seen`` and write the acts into the ledger ``acts``."""
+        if self.watch is not None:
+            for candidate in candidates:
+                now = _circumstances(seen, candidate.program.policy, at, view)
+                self.watch(now, candidate.key)
+        verdicts = judge(candidates, name, at, seen, view.settings, view.switches)
+        record_acts(verdicts, at, acts)
+        return verdicts
 
     def clock(self, name: str) -> int:
         """A subject's clock: the greatest effective time among its events, 0 before the first."""
@@ -354,7 +381,7 @@ class Engine:
         if found is None:
             return None, None, {}
         slot, program = found
-        now = _circumstances(subject, program.policy, at, self._force.now)
+        now = _circumstances(subject.ledger, program.policy, at, self._force.now)
         return program, now, subject.patterns.get(slot, {})
 
     def _holds(
@@ -440,9 +467,9 @@ COUNTERS: Final = (
 )
 
 
-def _circumstances(subject: Subject, policy: Policy, at: int, view: View) -> Circumstances:
-    ledger = msgspec.structs.replace(subject.ledger)
-    return Circumstances(policy, at, ledger, view.settings, view.switches)
+def _circumstances(ledger: Ledger, policy: Policy, at: int, view: View) -> Circumstances:
+    kept = msgspec.structs.replace(ledger)
+    return Circumstances(policy, at, kept, view.settings, view.switches)
 
 
 def _value(expression: Condition, given: tuple[Any, ...]) -> Any:

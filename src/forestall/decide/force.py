@@ -61,7 +61,12 @@ class InForce:
         match control:
             case PoliciesApplied():
                 self.numbers = control.numbers
-                self._put([compile_policy(policy_of(one), one.version) for one in control.policies])
+                self._put(
+                    [
+                        compile_policy(policy_of(one), one.version, one.mode)
+                        for one in control.policies
+                    ]
+                )
             case SettingsApplied():
                 self.now = replace(self.now, settings=control.settings)
             case SwitchesApplied():
@@ -133,10 +138,12 @@ class InForce:
 
 def rest(view: View) -> ViewAtRest:
     """``view`` in a shape that can be written down."""
-    programs = [(slot, one.version, one.policy) for slot, one in view.programs.items()]
+    programs = [(slot, one.version, one.mode, one.policy) for slot, one in view.programs.items()]
     return ViewAtRest(view.settings, view.switches, view.services, programs)
 
 
 def _restored(rest: ViewAtRest) -> View:
-    programs = {slot: compile_policy(policy, version) for slot, version, policy in rest.programs}
+    programs = {
+        slot: compile_policy(policy, version, mode) for slot, version, mode, policy in rest.programs
+    }
     return View(rest.settings, rest.switches, rest.services, programs)

@@ -6,6 +6,7 @@ import msgspec
 
 from forestall.context.features import KEYS, REMEMBERED, Window, drop_oldest, observe, value_at
 from forestall.contracts.control import DecideSettings
+from forestall.contracts.decision import Mode
 from forestall.decide.gates import Ledger, Switches
 from forestall.decide.patterns import Keys
 from forestall.policy.language.model import Feature, Policy
@@ -56,24 +57,29 @@ class FeatureState(msgspec.Struct):
 
 class Subject(msgspec.Struct):
     """One subject: its clock, ledger, the events it must not take twice (digest to
-    ``received``), feature and pattern state by slot, and a deadline not after its next timer."""
+    ``received``), feature and pattern state by slot, and a deadline not after its next timer.
+
+    ``shadow`` holds the acts that policies in shadow mode would have done; the rest of it is unused.
+    """
 
     clock: int = 0
     serial: int = 0
     deadline: int = NEVER
     ledger: Ledger = msgspec.field(default_factory=Ledger)
+    shadow: Ledger = msgspec.field(default_factory=Ledger)
     seen: dict[bytes, int] = {}
     features: dict[int, FeatureState] = {}
     patterns: dict[int, Keys] = {}
 
 
 class ViewAtRest(msgspec.Struct, frozen=True):
-    """What held at one moment: settings, switches, services, and policies by slot and version."""
+    """What held at one moment: settings, switches, services, and policies by slot, with
+    version and mode."""
 
     settings: DecideSettings
     switches: Switches
     services: dict[str, Any]
-    programs: list[tuple[int, str, Policy]]
+    programs: list[tuple[int, str, Mode, Policy]]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from forestall.contracts.decision import Mode
 from forestall.policy.language.canonical import pattern_hash
 from forestall.policy.language.cel import Expression, compile_expression
 from forestall.policy.language.model import Feature, Match, Policy, Step, When
@@ -38,6 +39,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     policy: Policy
     version: str
+    mode: Mode
     pattern: PatternProgram
     pattern_hash: str
     features: tuple[tuple[str, Feature], ...]
@@ -56,13 +58,14 @@ def _condition(source: str) -> Expression:
     return compile_expression(source, CONDITION_VARIABLES)
 
 
-def compile_policy(policy: Policy, version: str) -> Program:
+def compile_policy(policy: Policy, version: str, mode: Mode = "live") -> Program:
     """The program of a policy that ``parse`` accepted."""
     condition = None if policy.condition is None else _condition(policy.condition)
     declared = frozenset(policy.features)
     return Program(
         policy=policy,
         version=version,
+        mode=mode,
         pattern=_pattern(policy.when),
         pattern_hash=pattern_hash(policy.when),
         features=tuple(sorted(policy.features.items())),
