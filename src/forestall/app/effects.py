@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, suppress
 
 import httpx
 import structlog
-import uvicorn
 
 from forestall.channels.base import Channels
 from forestall.channels.inapp import PATH as STREAM
@@ -35,6 +34,9 @@ from forestall.privacy.door import Door
 from forestall.privacy.keys import load_keys
 from forestall.privacy.tokens import SubjectToken, TokenInvalid
 from forestall.privacy.vault import Vault
+
+GRACE_SECONDS = 3
+"""Seconds that open answers get when the server stops."""
 
 METRICS_PATH = "/metrics/app"
 WATCH_EVERY = 0.5
@@ -173,17 +175,7 @@ async def _serve(
     bound = listen(settings.server.host, settings.server.app_port)
     host, port = bound.getsockname()[:2]
     address = settings.data / "app.address"
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-    )
-    server = Server(config)
+    server = Server(app, GRACE_SECONDS)
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     working = asyncio.create_task(interventions.run())
     reloading = asyncio.create_task(_reload(settings, interventions, stop))

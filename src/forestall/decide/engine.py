@@ -35,7 +35,7 @@ from forestall.decide.force import InForce, View, rest
 from forestall.decide.gates import Circumstances, Ledger
 from forestall.decide.ledger import EFFECTS
 from forestall.decide.patterns import Armed, Hits, Keys, Moment, Ref, advance, evict
-from forestall.decide.plan import FeatureUse, PatternUse, Plan, key_text, with_doubles
+from forestall.decide.plan import FeatureUse, PatternUse, Plan, binding, key_text, with_doubles
 from forestall.decide.state import NEVER, FeatureState, State, Subject
 from forestall.policy.language.cel import Timestamp
 from forestall.policy.language.compile import Condition, Program, event_expression
@@ -162,7 +162,7 @@ class Engine:
         ):
             self.counters["control_ignored"] += 1
         moment = Moment(
-            _binding(record, time, data),
+            binding(record, time, data),
             subject.ledger.traits,
             t,
             subject.serial,
@@ -484,14 +484,3 @@ def _key(by: Condition, given: tuple[Any, ...]) -> str | None:
         return key_text(by(*given))
     except (ExpressionError, RecursionError):
         return None
-
-
-def _binding(record: Record, time: int, data: Any) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "type": record.type,
-        "source": record.source,
-        "time": Timestamp(time * 1000),
-        "origin": record.origin,
-        "data": data,
-    }

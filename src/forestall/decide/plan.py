@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from forestall.policy.language.cel import to_json
+from forestall.contracts.event import Record
+from forestall.policy.language.cel import Timestamp, to_json
 from forestall.policy.language.compile import Condition, Program, event_expression
 from forestall.policy.language.model import WILDCARD, Feature, Match
 
@@ -114,6 +115,18 @@ def make_plan(
     functions = (wheres.functions(), keys.functions(), values.functions())
     idle = not feature_uses and not pattern_uses
     return Plan(*functions, feature_uses, pattern_uses, idle, any(functions))
+
+
+def binding(record: Record, time: int, data: Any) -> dict[str, Any]:
+    """What conditions see as ``event``; ``time`` in microseconds, after the cut to ``received``."""
+    return {
+        "id": record.id,
+        "type": record.type,
+        "source": record.source,
+        "time": Timestamp(time * 1000),
+        "origin": record.origin,
+        "data": data,
+    }
 
 
 def key_text(value: Any) -> str | None:

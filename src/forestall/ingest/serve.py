@@ -132,19 +132,7 @@ async def serve_gateway(
     ``started`` is called once requests are taken. Installs no signal handlers. Raises whatever
     ended the committer, since without it nothing can be accepted.
     """
-    server = Server(
-        uvicorn.Config(
-            built.app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            backlog=2048,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    )
+    server = Server(built.app, GRACE_SECONDS)
     committing = asyncio.create_task(built.committer.run())
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     stopping = asyncio.create_task(stop.wait())
@@ -165,7 +153,23 @@ async def serve_gateway(
 
 
 class Server(uvicorn.Server):
-    """Uvicorn without signal handlers of its own: whoever runs us says when to stop."""
+    """Uvicorn as both our servers run it, without signal handlers of its own: whoever runs it says
+    when to stop. Open answers then get ``grace`` seconds."""
+
+    def __init__(self, app: App, grace: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                backlog=2048,
+                timeout_graceful_shutdown=grace,
+            )
+        )
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ import msgspec
 
 from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import Origin, Record, decode_data
-from forestall.decide.plan import concerns, key_text
+from forestall.decide.plan import binding, concerns, key_text
 from forestall.policy.language.cel import (
     Comparison,
     Timestamp,
@@ -46,14 +46,7 @@ class Fit(msgspec.Struct, frozen=True):
 
 def bound(record: Record, time: int) -> dict[str, Any]:
     """What ``event`` is in conditions."""
-    return {
-        "id": record.id,
-        "type": record.type,
-        "source": record.source,
-        "time": Timestamp(time * 1000),
-        "origin": record.origin,
-        "data": decode_data(record.data),
-    }
+    return binding(record, time, decode_data(record.data))
 
 
 def holds(where: str | None, given: tuple[Any, ...]) -> bool:
