@@ -57,6 +57,17 @@ def messages(server: Server, subject: str, count: int) -> list[dict[str, object]
     raise AssertionError(found)
 
 
+def test_open_event_streams_do_not_hold_up_the_end(tmp_path: Path) -> None:
+    with running(tmp_path, {"declined.yaml": TWICE}) as server:
+        address = f"{server.client.base_url}/v1/stream"
+        with httpx.stream("GET", address, params={"token": token("alice")}, timeout=20) as stream:
+            lines = stream.iter_lines()
+            assert next(lines)
+            assert server.stop() == 0
+            assert not any(line.startswith("data:") for line in lines)
+    assert "graceful" not in server.log.read_text()
+
+
 def test_a_customer_in_trouble_gets_a_message(tmp_path: Path) -> None:
     with running(tmp_path, {"declined.yaml": TWICE}) as server:
         answer = server.send([declined(1, "alice"), declined(2, "alice"), declined(3, "bob")])

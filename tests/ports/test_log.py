@@ -330,6 +330,28 @@ class TestSqliteLog(LogSuite):
         with pytest.raises(LogUnreadable, match="no-such-folder"):
             SqliteLog(tmp_path / "no-such-folder" / "log.db")
 
+    def test_opening_while_its_writer_lays_it_is_fine(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks: list[str] = []
+
+        def watched(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+            connection = open_database(path, read_only=read_only)
+            connection.set_trace_callback(looked)
+            return connection
+
+        def looked(statement: str) -> None:
+            looks.append(statement)
+            if len(looks) == 2:
+                monkeypatch.undo()
+                SqliteLog(self.path).close()
+
+        self.path.touch()
+        monkeypatch.setattr("forestall.log.sqlite.open_database", watched)
+        with closing(SqliteLog(self.path, read_only=True)) as log:
+            assert log.last("signals") == 0
+        assert len(looks) >= 2
+
     def test_a_second_writer_at_the_same_time_is_told(self) -> None:
         with closing(SqliteLog(self.path)) as log, closing(SqliteLog(self.path)) as second:
             second._connection.execute("PRAGMA busy_timeout = 0")

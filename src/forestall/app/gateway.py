@@ -18,7 +18,7 @@ async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
     built = build_gateway(
         settings,
         acts_of=acts_in(settings.data / "worker.db"),
-        fallback=relay_to(app_address(settings)),
+        fallback=relay_to(app_address(settings), stop),
     )
     await serve_gateway(built, bound, stop)
 

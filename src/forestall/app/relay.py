@@ -1,11 +1,13 @@
 """One address for everything: what the gateway does not serve is relayed to the app process.
 
 A small reverse proxy as bare ASGI, for the console and the event streams. It streams, adds no
-buffering, and closes the other side when one side goes.
+buffering, and closes the other side when one side goes. When the gateway stops, event streams,
+which have no end of their own, end at once.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 
 import httpx
 
@@ -19,10 +21,10 @@ _HOP_BY_HOP = frozenset(
 RETRY = {"Retry-After": "1"}
 
 
-def relay_to(address: Callable[[], str | None], limit: int = 64_000) -> App:
+def relay_to(address: Callable[[], str | None], stop: asyncio.Event, limit: int = 64_000) -> App:
     """An app that asks the server at ``address()`` (a base URL, or none while it is not up).
 
-    Request bodies over ``limit`` bytes are refused.
+    Request bodies over ``limit`` bytes are refused. After ``stop`` no event stream goes on.
     """
     client = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, trust_env=False)
 
@@ -40,7 +42,7 @@ def relay_to(address: Callable[[], str | None], limit: int = 64_000) -> App:
                 headers=[pair for pair in scope["headers"] if pair[0] not in _HOP_BY_HOP],
                 content=await _body(receive, limit),
             )
-            await _exchange(client, request, receive, send)
+            await _exchange(client, request, receive, send, stop)
         except Refuse as refuse:
             await respond(send, problem(refuse), {})
 
@@ -59,7 +61,11 @@ async def _body(receive: Receive, limit: int) -> bytes:
 
 
 async def _exchange(
-    client: httpx.AsyncClient, request: httpx.Request, receive: Receive, send: Send
+    client: httpx.AsyncClient,
+    request: httpx.Request,
+    receive: Receive,
+    send: Send,
+    stop: asyncio.Event,
 ) -> None:
     try:
         response = await client.send(request, stream=True)
@@ -70,23 +76,24 @@ async def _exchange(
         await send(
             {"type": "http.response.start", "status": response.status_code, "headers": headers}
         )
-        pump = asyncio.create_task(_pump(response, send))
-        gone = asyncio.create_task(_disconnected(receive))
-        _, pending = await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
+        ends: list[Coroutine[None, None, object]] = [_pump(response, send), _disconnected(receive)]
+        if response.headers.get("content-type", "").startswith("text/event-stream"):
+            ends.append(stop.wait())
+        _, pending = await asyncio.wait(
+            [asyncio.create_task(end) for end in ends], return_when=asyncio.FIRST_COMPLETED
+        )
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
+        await send({"type": "http.response.body", "body": b""})
     finally:
         await response.aclose()
 
 
 async def _pump(response: httpx.Response, send: Send) -> None:
-    try:
+    with suppress(httpx.TransportError):
         async for chunk in response.aiter_raw():
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    except httpx.TransportError:
-        pass
-    await send({"type": "http.response.body", "body": b""})
 
 
 async def _disconnected(receive: Receive) -> None:

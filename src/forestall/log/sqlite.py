@@ -223,8 +223,9 @@ class SqliteLog:
 
     def _prepare(self, read_only: bool) -> None:
         """Lay the tables in an empty file; refuse a file that is something else."""
-        application = self._connection.execute("PRAGMA application_id").fetchone()[0]
         tables = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        # After the tables: its writer, just starting, lays both in one transaction.
+        application = self._connection.execute("PRAGMA application_id").fetchone()[0]
         if application == _APPLICATION_ID:
             found = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if found > _FORMAT:
