@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from forestall.log.port import Append, Batch, LogFull, OutOfOrder
+from forestall.log.port import Append, Batch, LogFull, OutOfOrder, Piece
 
 Trouble = Literal["before", "after", "full"]
 """Crash before the commit takes effect, crash after it, or have no room for it."""
@@ -29,6 +29,7 @@ class MemoryLog:
         self._newest: dict[tuple[str, str, str], int] = {}
         self._cursors: dict[str, int] = {}
         self._snapshots: dict[str, bytes] = {}
+        self._pieces: dict[str, dict[int, bytes]] = defaultdict(dict)
         self._tick = 0
 
     def commit(
@@ -38,6 +39,7 @@ class MemoryLog:
         cursors: Mapping[str, int] | None = None,
         snapshots: Mapping[str, bytes] | None = None,
         tick: int | None = None,
+        pieces: Sequence[Piece] = (),
     ) -> Sequence[int]:
         """See ``Log.commit``. Raises the ``Crash`` or ``LogFull`` that the script asks for."""
         trouble = self._troubles.get(self._attempts)
@@ -50,6 +52,8 @@ class MemoryLog:
         positions = [self._append(append) for append in appends]
         self._cursors.update(cursors or {})
         self._snapshots.update(snapshots or {})
+        for piece in pieces:
+            self._pieces[piece.key][piece.round] = piece.content
         if tick is not None:
             self._tick = tick
         self._version += 1
@@ -109,6 +113,19 @@ class MemoryLog:
         """See ``Log.snapshot``."""
         return self._snapshots.get(name)
 
+    def pieces(self, until: int) -> Iterator[tuple[str, bytes]]:
+        """See ``Log.pieces``."""
+        for key, contents in self._pieces.items():
+            newest = max((number for number in contents if number <= until), default=None)
+            if newest is not None and contents[newest]:
+                yield key, contents[newest]
+
+    def drop_after(self, finished: int) -> None:
+        """See ``Log.drop_after``."""
+        for key, contents in self._pieces.items():
+            self._pieces[key] = {n: content for n, content in contents.items() if n <= finished}
+        self._version += 1
+
     def of_subject(self, stream: str, subject: str) -> Sequence[int]:
         """See ``Log.of_subject``."""
         return list(self._of_subject.get((stream, subject), ()))
@@ -116,6 +133,13 @@ class MemoryLog:
     def newest(self, stream: str, subject: str, identity: str) -> int | None:
         """See ``Log.newest``."""
         return self._newest.get((stream, subject, identity))
+
+    def newest_of(
+        self, stream: str, pairs: Sequence[tuple[str, str]], *, since: int = 0
+    ) -> Sequence[int | None]:
+        """See ``Log.newest_of``."""
+        found = [self.newest(stream, *pair) for pair in pairs]
+        return [None if received is None or received < since else received for received in found]
 
     def version(self) -> int:
         """See ``Log.version``."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
+from zlib import crc32
 
 import msgspec
 
@@ -63,8 +64,28 @@ class Append(msgspec.Struct, frozen=True):
     subjects: Sequence[tuple[str, str]] = ()
 
 
+BUCKETS = 1024
+"""Into how many buckets the keys of pieces fall."""
+
+
+def bucket(key: str) -> int:
+    """The bucket of a piece's key, from 0; it never changes."""
+    return crc32(key.encode()) % BUCKETS
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """A part of a state that is too large to be written at once, as of a round.
+
+    ``key`` names the part within the state; empty ``content`` says that it is gone.
+    """
+
+    key: str
+    round: int
+    content: bytes
+
+
 class Log(Protocol):
-    """One file of streams, cursors, a tick and named snapshots. It has one writer at a time."""
+    """One file of streams, cursors, a tick, named snapshots and pieces. One writer at a time."""
 
     def commit(
         self,
@@ -73,11 +94,16 @@ class Log(Protocol):
         cursors: Mapping[str, int] | None = None,
         snapshots: Mapping[str, bytes] | None = None,
         tick: int | None = None,
+        pieces: Sequence[Piece] = (),
     ) -> Sequence[int]:
         """Append, move cursors and the tick, all durably or not at all; the new positions.
 
         Within a stream ``received`` never goes back, nor does the tick: ``OutOfOrder``.
         Raises ``LogFull`` when there is no room; the log stays usable and as it was.
+
+        Of pieces with the same key and round the last counts. Rounds come one after the other: who
+        commits pieces of a round says that every earlier one is finished, and what it superseded
+        may go. Pieces of few buckets in one commit are cheap (see ``bucket``).
         """
 
     def read(self, stream: str, *, after: int = 0, limit: int = 100) -> Sequence[Batch]:
@@ -101,11 +127,25 @@ class Log(Protocol):
     def snapshot(self, name: str) -> bytes | None:
         """The newest snapshot of that name."""
 
+    def pieces(self, until: int) -> Iterator[tuple[str, bytes]]:
+        """Each key once, with its newest content up to round ``until``, but the gone.
+
+        ``until`` is not before the last that was finished when newer pieces were committed.
+        """
+
+    def drop_after(self, finished: int) -> None:
+        """Forget the pieces of rounds after ``finished``, which a crash left unfinished."""
+
     def of_subject(self, stream: str, subject: str) -> Sequence[int]:
         """Positions of the batches that hold an item of ``subject``, ascending."""
 
     def newest(self, stream: str, subject: str, identity: str) -> int | None:
         """``received`` of the newest batch with an item of that subject and identity."""
+
+    def newest_of(
+        self, stream: str, pairs: Sequence[tuple[str, str]], *, since: int = 0
+    ) -> Sequence[int | None]:
+        """``newest`` of each ``(subject, identity)``; those before ``since`` may be left out."""
 
     def version(self) -> int:
         """A number that changes with every commit, also another process's; cheap to poll."""

@@ -1,21 +1,27 @@
 """The log as one SQLite file: a table and an index by subject per stream, one blob a batch.
 
-A commit is one transaction and one fsync. Other processes read the file while it grows.
+A commit is one transaction and one fsync. Other processes read the file while it grows. ``index``
+and ``pieces`` are the parts of the file that are more than a table.
 """
 
 import re
 import sqlite3
+import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from hashlib import blake2b
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from forestall.kernel.database import open_database
+from forestall.log import index
+from forestall.log import pieces as parts
 from forestall.log.port import (
+    BUCKETS,
     Append,
     Batch,
     LogBusy,
@@ -23,10 +29,11 @@ from forestall.log.port import (
     LogMissing,
     LogUnreadable,
     OutOfOrder,
+    Piece,
 )
 
 _APPLICATION_ID = 0x4653_544C
-_FORMAT = 1
+_FORMAT = 2
 _STREAM = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 _UNREADABLE = (
@@ -42,15 +49,11 @@ CREATE TABLE cursors (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT 
 CREATE TABLE snapshots (name TEXT PRIMARY KEY, content BLOB NOT NULL);
 CREATE TABLE ticks (one INTEGER PRIMARY KEY CHECK (one = 1), tick INTEGER NOT NULL);
 """
-_SCHEMA_OF_STREAM = """
+_BATCHES = """
 CREATE TABLE batches_{0} (
     position INTEGER PRIMARY KEY, received INTEGER NOT NULL,
     count INTEGER NOT NULL, payload BLOB NOT NULL
 );
-CREATE TABLE items_{0} (
-    subject INTEGER NOT NULL, identity INTEGER NOT NULL, position INTEGER NOT NULL,
-    PRIMARY KEY (subject, identity, position)
-) WITHOUT ROWID;
 """
 
 
@@ -86,7 +89,9 @@ class SqliteLog:
         self._lock = threading.RLock()
         self._commits = 0
         self._joined = False
-        self._streams: set[str] = set()
+        self._written_elsewhere = 0
+        self._hashed: dict[tuple[str, str], bytes] = {}
+        self._forget()
         if read_only and not path.exists():
             raise LogMissing(f"{path}: there is no log yet; start the process that writes it")
         with self._translated():
@@ -104,11 +109,12 @@ class SqliteLog:
         cursors: Mapping[str, int] | None = None,
         snapshots: Mapping[str, bytes] | None = None,
         tick: int | None = None,
+        pieces: Sequence[Piece] = (),
     ) -> Sequence[int]:
         """See ``Log.commit``."""
-        rows = [(append, _index(append.subjects)) for append in appends]
+        keys = [self._keys(append.subjects) for append in appends]
         with self._lock, self._translated(), self._transaction():
-            positions = [self._append(append, index) for append, index in rows]
+            positions = [self._append(*one) for one in zip(appends, keys, strict=True)]
             self._connection.executemany(
                 "INSERT INTO cursors VALUES (?, ?)"
                 " ON CONFLICT DO UPDATE SET position = excluded.position",
@@ -121,10 +127,8 @@ class SqliteLog:
             )
             if tick is not None:
                 self._move_tick(tick)
-            whole = not self._joined
+            parts.write(self._connection, pieces)
         self._commits += 1
-        if whole:
-            self._streams.update(append.stream for append in appends)
         return positions
 
     @contextmanager
@@ -134,11 +138,36 @@ class SqliteLog:
         What the owner of the file writes beside the log is then kept with it or not at all.
         """
         with self._lock, self._translated(), self._transaction():
+            yield self._connection
+
+    def begin(self) -> sqlite3.Connection:
+        """Begin what ``transaction`` is, in steps that may run in different threads.
+
+        Until ``finish`` or ``abandon`` nobody else may call this object: no lock is held.
+        """
+        with self._lock, self._translated():
+            self._connection.execute("BEGIN IMMEDIATE")
             self._joined = True
+            self._refresh()
+            return self._connection
+
+    def finish(self) -> None:
+        """Keep what was written since ``begin``, durably; where that fails nothing is kept."""
+        with self._lock, self._translated():
             try:
-                yield self._connection
-            finally:
-                self._joined = False
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self.abandon()
+                raise
+            self._joined = False
+
+    def abandon(self) -> None:
+        """Undo what was written since ``begin``."""
+        with self._lock, self._translated():
+            self._joined = False
+            self._forget()
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def read(self, stream: str, *, after: int = 0, limit: int = 100) -> Sequence[Batch]:
         """See ``Log.read``."""
@@ -180,19 +209,45 @@ class SqliteLog:
         rows = self._rows("SELECT content FROM snapshots WHERE name = ?", (name,))
         return rows[0][0] if rows else None
 
+    def pieces(self, until: int) -> Iterator[tuple[str, bytes]]:
+        """See ``Log.pieces``. They come bucket by bucket."""
+        for bucket in range(BUCKETS):
+            with self._lock, self._translated():
+                found = parts.read(self._connection, until, bucket)
+            yield from found.items()
+
+    def drop_after(self, finished: int) -> None:
+        """See ``Log.drop_after``."""
+        with self._lock, self._translated(), self._transaction():
+            parts.drop_after(self._connection, finished)
+        self._commits += 1
+
     def of_subject(self, stream: str, subject: str) -> Sequence[int]:
         """See ``Log.of_subject``. In about one of 10^19 cases a batch is named without need."""
-        sql = "SELECT DISTINCT position FROM items_{0} WHERE subject = ? ORDER BY position"
-        rows = self._of_stream(stream, sql, (_hash(subject, b"subject"),))
-        return [position for (position,) in rows]
+        with self._lock, self._translated():
+            if not self._exists(stream):
+                return []
+            return self._index(stream).positions(index.subject_hash(subject))
 
     def newest(self, stream: str, subject: str, identity: str) -> int | None:
         """See ``Log.newest``."""
-        sql = (
-            "SELECT received FROM batches_{0} WHERE position ="
-            " (SELECT max(position) FROM items_{0} WHERE subject = ? AND identity = ?)"
-        )
-        return self._number(stream, sql, (_hash(subject, b"subject"), _hash(identity, b"identity")))
+        return self.newest_of(stream, [(subject, identity)])[0]
+
+    def newest_of(
+        self, stream: str, pairs: Sequence[tuple[str, str]], *, since: int = 0
+    ) -> Sequence[int | None]:
+        """See ``Log.newest_of``. Meant for the writer: it keeps filters in memory (see ``index``)."""
+        keys = index.keys_of(pairs)
+        with self._lock, self._translated():
+            self._hashed = dict(zip(pairs, keys, strict=True))
+            if not self._joined:
+                self._refresh()
+            if not self._exists(stream):
+                return [None] * len(pairs)
+            positions = self._index(stream).newest(keys, since)
+            sql = "SELECT received FROM batches_{0} WHERE position = ?"
+            received = {at: self._number(stream, sql, (at,)) for at in set(positions) if at}
+            return [received.get(at) for at in positions]
 
     def version(self) -> int:
         """See ``Log.version``."""
@@ -200,8 +255,6 @@ class SqliteLog:
 
     def summary(self) -> Summary:
         """What the file holds, for people; reads every batch's header, no payload."""
-        tables = self._rows("SELECT name FROM sqlite_schema WHERE name GLOB 'batches_*' ORDER BY 1")
-        streams = [name.removeprefix("batches_") for (name,) in tables]
         totals = (
             "SELECT count(*), total(count), ifnull(min(received), 0), ifnull(max(received), 0),"
             " total(length(payload)) FROM batches_{0}"
@@ -209,7 +262,7 @@ class SqliteLog:
         return Summary(
             tuple(
                 StreamSummary(stream, *map(int, self._of_stream(stream, totals)[0]))
-                for stream in streams
+                for stream in self._all_streams()
             ),
             dict(self._rows("SELECT name, position FROM cursors ORDER BY name")),
             dict(self._rows("SELECT name, length(content) FROM snapshots ORDER BY name")),
@@ -227,12 +280,7 @@ class SqliteLog:
         # After the tables: its writer, just starting, lays both in one transaction.
         application = self._connection.execute("PRAGMA application_id").fetchone()[0]
         if application == _APPLICATION_ID:
-            found = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if found > _FORMAT:
-                raise LogUnreadable(
-                    f"{self._path}: written by a newer Forestall (format {found}, this one reads"
-                    f" {_FORMAT}); upgrade Forestall"
-                )
+            self._check_format(read_only)
         elif application or tables:
             raise LogUnreadable(f"{self._path}: a database, but not a log; name another file")
         elif read_only:
@@ -240,34 +288,92 @@ class SqliteLog:
         else:
             self._lay()
 
+    def _check_format(self, read_only: bool) -> None:
+        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > _FORMAT:
+            raise LogUnreadable(
+                f"{self._path}: written by a newer Forestall (format {found}, this one reads"
+                f" {_FORMAT}); upgrade Forestall"
+            )
+        if found < _FORMAT:
+            if read_only:
+                raise LogUnreadable(
+                    f"{self._path}: written by an older Forestall (format {found}); start the"
+                    " server once, which converts it"
+                )
+            self._convert()
+
     def _lay(self) -> None:
         with self._transaction():
             if self._connection.execute("PRAGMA application_id").fetchone()[0] == 0:
-                self._script(_SCHEMA)
+                self._script(_SCHEMA + parts.SCHEMA)
                 self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 self._connection.execute(f"PRAGMA user_version = {_FORMAT}")
 
-    def _append(self, append: Append, index: list[tuple[int, int]]) -> int:
-        if not self._exists(append.stream):
-            self._script(_SCHEMA_OF_STREAM.format(append.stream))
-        sql = (
-            f"SELECT position, received FROM batches_{append.stream} ORDER BY position DESC LIMIT 1"  # noqa: S608 (a checked name)
-        )
-        position, received = self._connection.execute(sql).fetchone() or (0, 0)
+    def _convert(self) -> None:
+        """Take over a file of format 1, which had a row an item for an index, and no pieces."""
+        with self._transaction():
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] == _FORMAT:
+                return
+            self._script(parts.SCHEMA)
+            for stream in self._all_streams():
+                self._script(index.SCHEMA.format(stream))
+                sql = "SELECT position, subject, identity FROM items_{0} ORDER BY position"
+                for position, items in groupby(self._rows(sql.format(stream)), itemgetter(0)):
+                    keys = [struct.pack("<qq", *hashes) for _, *hashes in items]
+                    self._index(stream).add(position, keys)
+                self._connection.execute(f"DROP TABLE items_{stream}")
+            self._connection.execute(f"PRAGMA user_version = {_FORMAT}")
+
+    def _append(self, append: Append, keys: Sequence[bytes]) -> int:
+        stream = append.stream
+        if not self._exists(stream):
+            self._script((_BATCHES + index.SCHEMA).format(stream))
+        position, received = self._head(stream)
         if append.received < received:
             raise OutOfOrder(
-                f"{self._path}: {append.stream}: received {append.received} is before {received}"
+                f"{self._path}: {stream}: received {append.received} is before {received}"
             )
         position += 1
         self._connection.execute(
-            f"INSERT INTO batches_{append.stream} VALUES (?, ?, ?, ?)",  # noqa: S608
+            f"INSERT INTO batches_{stream} VALUES (?, ?, ?, ?)",  # noqa: S608 (a checked name)
             (position, append.received, append.count, append.payload),
         )
-        self._connection.executemany(
-            f"INSERT OR IGNORE INTO items_{append.stream} VALUES (?, ?, {position})",  # noqa: S608
-            index,
-        )
+        self._heads[stream] = (position, append.received)
+        self._index(stream).add(position, keys)
         return position
+
+    def _head(self, stream: str) -> tuple[int, int]:
+        """Position and ``received`` of the newest batch; remembered while we are the writer."""
+        if stream not in self._heads:
+            newest = "SELECT position, received FROM batches_{0} ORDER BY position DESC LIMIT 1"
+            rows = self._rows(newest.format(stream))
+            self._heads[stream] = rows[0] if rows else (0, 0)
+        return self._heads[stream]
+
+    def _keys(self, pairs: Sequence[tuple[str, str]]) -> Sequence[bytes]:
+        """The keys of ``pairs``, about which ``newest_of`` was probably asked just before."""
+        try:
+            return [self._hashed[pair] for pair in pairs]
+        except KeyError:
+            return index.keys_of(pairs)
+
+    def _index(self, stream: str) -> index.SubjectIndex:
+        if stream not in self._indexes:
+            self._indexes[stream] = index.SubjectIndex(self._connection, stream)
+        return self._indexes[stream]
+
+    def _refresh(self) -> None:
+        """Forget what is remembered of the file if another connection has written since."""
+        ((version,),) = self._connection.execute("PRAGMA data_version")
+        if version != self._written_elsewhere:
+            self._forget()
+            self._written_elsewhere = version
+
+    def _forget(self) -> None:
+        self._streams: set[str] = set()
+        self._heads: dict[str, tuple[int, int]] = {}
+        self._indexes: dict[str, index.SubjectIndex] = {}
 
     def _move_tick(self, tick: int) -> None:
         moved = self._connection.execute(
@@ -280,21 +386,21 @@ class SqliteLog:
 
     def _exists(self, stream: str) -> bool:
         """Whether the stream has tables; raises ``ValueError`` where its name could not have."""
-        if stream in self._streams:
-            return True
-        if not _STREAM.fullmatch(stream):
-            raise ValueError(f"{stream!r} is no name of a stream")
-        sql = "SELECT 1 FROM sqlite_schema WHERE name = ?"
-        return bool(self._rows(sql, (f"batches_{stream}",)))
+        if stream not in self._streams:
+            if not _STREAM.fullmatch(stream):
+                raise ValueError(f"{stream!r} is no name of a stream")
+            sql = "SELECT 1 FROM sqlite_schema WHERE name = ?"
+            if self._rows(sql, (f"batches_{stream}",)):
+                self._streams.add(stream)
+        return stream in self._streams
+
+    def _all_streams(self) -> list[str]:
+        tables = self._rows("SELECT name FROM sqlite_schema WHERE name GLOB 'batches_*' ORDER BY 1")
+        return [name.removeprefix("batches_") for (name,) in tables]
 
     def _of_stream(self, stream: str, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._lock:
-            if stream not in self._streams:
-                if not self._exists(stream):
-                    return []
-                if not self._connection.in_transaction:
-                    self._streams.add(stream)
-            return self._rows(sql.format(stream), values)
+            return self._rows(sql.format(stream), values) if self._exists(stream) else []
 
     def _number(self, stream: str, sql: str, values: Sequence[Any] = ()) -> int | None:
         rows = self._of_stream(stream, sql, values)
@@ -314,14 +420,13 @@ class SqliteLog:
         if self._joined:
             yield
             return
-        self._connection.execute("BEGIN IMMEDIATE")
+        self.begin()
         try:
             yield
-            self._connection.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self.abandon()
             raise
+        self.finish()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -344,15 +449,3 @@ class SqliteLog:
                     " file from a backup"
                 ) from error
             raise
-
-
-def _hash(text: str, role: bytes) -> int:
-    """64 bits of BLAKE2b, as SQLite's signed integer; a name hashes differently in each role."""
-    digest = blake2b(text.encode(), digest_size=8, person=role).digest()
-    return int.from_bytes(digest, "little", signed=True)
-
-
-def _index(subjects: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
-    """The hashed pairs, ascending, as the index wants to be written."""
-    hashes = {subject: _hash(subject, b"subject") for subject in {pair[0] for pair in subjects}}
-    return sorted((hashes[subject], _hash(identity, b"identity")) for subject, identity in subjects)

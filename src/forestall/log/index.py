@@ -1,0 +1,327 @@
+"""The index by subject of one stream in SQLite: what came lately, folded by and by into buckets.
+
+A batch writes one row: the keys of its items, 16 bytes each. Once there are ``FOLD`` of them, the
+next commits fold them, a slice each, into rows by bucket, so that what belongs to a subject lies
+together; only the last slice deletes what was folded, hence a crash begins the fold again and
+overwrites. For the question of duplicates, whose answer is nearly always no, the writer keeps the
+keys not yet folded in a dictionary, and for older ones a Bloom filter for each generation of about
+``GENERATION`` keys: 2 MB each, of which the newest ``IN_MEMORY`` stay in memory and others are read
+once a question.
+
+A key is 8 bytes of BLAKE2b of the subject and 8 of the identity: nobody can find two identities
+that collide, so nobody can make the events of others look like duplicates.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from xxhash import xxh3_64_intdigest
+
+SCHEMA = """
+CREATE TABLE recent_{0} (position INTEGER PRIMARY KEY, keys BLOB NOT NULL);
+CREATE TABLE folded_{0} (place INTEGER PRIMARY KEY, entries BLOB NOT NULL);
+CREATE TABLE filters_{0} (
+    generation INTEGER NOT NULL, slice INTEGER NOT NULL, bits BLOB NOT NULL,
+    PRIMARY KEY (generation, slice)
+);
+CREATE TABLE generations_{0} (
+    generation INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    received INTEGER NOT NULL, entries INTEGER NOT NULL
+);
+"""
+"""The place of a row in ``folded`` is its bucket and, in the low 40 bits, the fold's first batch."""
+
+FOLD = 1 << 16
+"""Keys after which a fold begins."""
+
+SLICES = 16
+"""Commits over which a fold spreads."""
+
+GENERATION = 1 << 20
+"""Keys of a generation, at which 1 in 400 absent keys passes its filter."""
+
+IN_MEMORY = 64
+"""Filters held in memory: 128 MB for 67 million keys."""
+
+_KEY = 16
+_ENTRY = _KEY + 5
+_BUCKETS = 1024
+_BITS = 1 << 24
+_MASK = _BITS - 1
+_POSITIONS = 40
+_SINGLE = [1 << bit for bit in range(8)]
+
+_SUBJECT = blake2b(digest_size=8, person=b"subject")
+_IDENTITY = blake2b(digest_size=8, person=b"identity")
+
+
+def subject_hash(subject: str) -> bytes:
+    """The first half of a key."""
+    digest = _SUBJECT.copy()
+    digest.update(subject.encode())
+    return digest.digest()
+
+
+def keys_of(pairs: Sequence[tuple[str, str]]) -> list[bytes]:
+    """The key of each ``(subject, identity)``."""
+    subjects = {subject: subject_hash(subject) for subject in {pair[0] for pair in pairs}}
+    keys = []
+    for subject, identity in pairs:
+        digest = _IDENTITY.copy()
+        digest.update(identity.encode())
+        keys.append(subjects[subject] + digest.digest())
+    return keys
+
+
+class _Generation(msgspec.Struct):
+    """Folds that share a filter: of the batches ``first`` to ``last``, received up to ``received``.
+
+    ``entries`` counts what is folded or being folded."""
+
+    number: int
+    first: int = 0
+    last: int = 0
+    received: int = 0
+    entries: int = 0
+
+
+class _Gathered(msgspec.Struct):
+    """Keys not yet folded: the newest position of each, and all entries by bucket."""
+
+    positions: dict[bytes, int]
+    entries: list[bytearray]
+    first: int = 0
+    last: int = 0
+    count: int = 0
+
+
+class _Fold(msgspec.Struct):
+    """A fold under way: what is folded into which generation, and how many slices are done."""
+
+    gathered: _Gathered
+    generation: _Generation
+    bits: bytearray
+    done: int = 0
+
+
+class SubjectIndex:
+    """The index of ``stream``, written inside the caller's transactions.
+
+    It remembers what it wrote: after a rollback, or another connection's writing, make a new one.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, stream: str) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._loaded = False
+        self._generations: list[_Generation] = []
+        self._filters: dict[int, bytearray] = {}
+        self._bits = bytearray()
+        self._recent = _nothing()
+        self._fold: _Fold | None = None
+
+    def add(self, position: int, keys: Sequence[bytes]) -> None:
+        """Index the batch at ``position``, and fold a slice where a fold is due."""
+        if not keys:
+            return
+        self._load()
+        self._execute("INSERT INTO recent_{0} VALUES (?, ?)", (position, b"".join(keys)))
+        self._gather(position, keys)
+        if self._recent.count >= FOLD:
+            while self._fold is not None:
+                self._fold_slice(self._fold)
+            self._begin_fold()
+        if self._fold is not None:
+            self._fold_slice(self._fold)
+
+    def positions(self, subject: bytes) -> list[int]:
+        """The batches with an item of the subject that hashes so, ascending."""
+        found = set()
+        # What is recent first: between the two looks it may become folded, never the reverse.
+        for position, keys in self._execute("SELECT position, keys FROM recent_{0}"):
+            if next(_found(subject, keys, _KEY), None) is not None:
+                found.add(position)
+        for (entries,) in self._folded(subject, 0, (1 << _POSITIONS) - 1):
+            found.update(_position(entries, at) for at in _found(subject, entries, _ENTRY))
+        return sorted(found)
+
+    def newest(self, keys: Sequence[bytes], since: int) -> list[int]:
+        """The newest position of each key, 0 if there is none; older than ``since`` may be 0."""
+        self._load()
+        recent = self._recent.positions
+        folding = {} if self._fold is None else self._fold.gathered.positions
+        answers = [recent.get(key) or folding.get(key) or 0 for key in keys]
+        candidates = [
+            (generation, self._filter(generation))
+            for generation in reversed(self._generations)
+            if generation.received >= since and generation.last
+        ]
+        for number, answer in enumerate(answers):
+            if not answer:
+                key = keys[number]
+                h = xxh3_64_intdigest(key)
+                a, b, c, d = h & _MASK, h >> 13 & _MASK, h >> 27 & _MASK, h >> 40
+                at_a, bit_a, at_b, bit_b = a >> 3, _SINGLE[a & 7], b >> 3, _SINGLE[b & 7]
+                for generation, bits in candidates:
+                    if (
+                        bits[at_a] & bit_a
+                        and bits[at_b] & bit_b
+                        and bits[c >> 3] & _SINGLE[c & 7]
+                        and bits[d >> 3] & _SINGLE[d & 7]
+                        and (last := self._newest_in(generation, key))
+                    ):
+                        answers[number] = last
+                        break
+        return answers
+
+    def _newest_in(self, generation: _Generation, key: bytes) -> int:
+        last = 0
+        for (entries,) in self._folded(key, generation.first, generation.last):
+            last = max([last, *(_position(entries, at) for at in _found(key, entries, _ENTRY))])
+        return last
+
+    def _folded(self, key: bytes, first: int, last: int) -> sqlite3.Cursor:
+        bucket = _bucket(key) << _POSITIONS
+        return self._execute(
+            "SELECT entries FROM folded_{0} WHERE place BETWEEN ? AND ?",
+            (bucket + first, bucket + last),
+        )
+
+    # -- gathering and folding -------------------------------------------------------------------
+
+    def _gather(self, position: int, keys: Sequence[bytes]) -> None:
+        """Note ``keys`` in memory: in the dictionary, by bucket, and in the current filter."""
+        recent, bits, single = self._recent, self._bits, _SINGLE
+        recent.first = recent.first or position
+        recent.last = position
+        recent.count += len(keys)
+        tail = position.to_bytes(_ENTRY - _KEY, "little")
+        positions, entries = recent.positions, recent.entries
+        for key in keys:
+            positions[key] = position
+            entries[key[0] << 2 | key[1] & 3] += key + tail
+            h = xxh3_64_intdigest(key)
+            at = h & _MASK
+            bits[at >> 3] |= single[at & 7]
+            at = h >> 13 & _MASK
+            bits[at >> 3] |= single[at & 7]
+            at = h >> 27 & _MASK
+            bits[at >> 3] |= single[at & 7]
+            at = h >> 40
+            bits[at >> 3] |= single[at & 7]
+
+    def _begin_fold(self) -> None:
+        generation = self._generations[-1]
+        generation.entries += self._recent.count
+        self._fold = _Fold(self._recent, generation, self._bits)
+        self._recent = _nothing()
+        if generation.entries >= GENERATION:
+            self._begin_generation(generation.number + 1)
+
+    def _begin_generation(self, number: int) -> None:
+        self._generations.append(_Generation(number))
+        self._bits = self._filters[number] = bytearray(_BITS // 8)
+        for old in sorted(self._filters)[:-IN_MEMORY]:
+            del self._filters[old]
+
+    def _fold_slice(self, fold: _Fold) -> None:
+        """Write a part of the buckets and of the filter; with the last, the fold is done."""
+        size = _BUCKETS // SLICES
+        first = fold.gathered.first
+        part = range(fold.done * size, (fold.done + 1) * size)
+        folded = "INSERT OR REPLACE INTO folded_{0} VALUES (?, ?)"
+        self._connection.executemany(
+            folded.format(self._stream),
+            (
+                (bucket << _POSITIONS | first, entries)
+                for bucket in part
+                if (entries := fold.gathered.entries[bucket])
+            ),
+        )
+        size = _BITS // 8 // SLICES
+        self._execute(
+            "INSERT OR REPLACE INTO filters_{0} VALUES (?, ?, ?)",
+            (
+                fold.generation.number,
+                fold.done,
+                fold.bits[fold.done * size : (fold.done + 1) * size],
+            ),
+        )
+        fold.done += 1
+        if fold.done == SLICES:
+            self._finish_fold(fold)
+
+    def _finish_fold(self, fold: _Fold) -> None:
+        generation, last = fold.generation, fold.gathered.last
+        ((received,),) = self._execute(
+            "SELECT received FROM batches_{0} WHERE position = ?", (last,)
+        )
+        generation.first = generation.first or fold.gathered.first
+        generation.last, generation.received = last, received
+        self._execute(
+            "INSERT OR REPLACE INTO generations_{0} VALUES (?, ?, ?, ?, ?)",
+            msgspec.structs.astuple(generation),
+        )
+        self._execute("DELETE FROM recent_{0} WHERE position <= ?", (last,))
+        self._fold = None
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        """Read what memory holds: the generations, the current filter, and what is recent."""
+        if self._loaded:
+            return
+        self._generations = [
+            _Generation(*row)
+            for row in self._execute("SELECT * FROM generations_{0} ORDER BY generation")
+        ]
+        newest = self._generations[-1] if self._generations else _Generation(0, entries=GENERATION)
+        if newest.entries >= GENERATION:
+            self._begin_generation(newest.number + 1)
+        else:
+            self._bits = self._filter(newest)
+        for position, keys in self._execute("SELECT * FROM recent_{0} ORDER BY position"):
+            self._gather(position, [keys[at : at + _KEY] for at in range(0, len(keys), _KEY)])
+        self._loaded = True
+
+    def _filter(self, generation: _Generation) -> bytearray:
+        """The filter of a generation, from memory or from the file."""
+        number = generation.number
+        if (held := self._filters.get(number)) is not None:
+            return held
+        rows = self._execute("SELECT slice, bits FROM filters_{0} WHERE generation = ?", (number,))
+        slices = dict(rows.fetchall())
+        none = bytes(_BITS // 8 // SLICES)
+        bits = bytearray().join(slices.get(number, none) for number in range(SLICES))
+        if number > self._generations[-1].number - IN_MEMORY:
+            self._filters[number] = bits
+        return bits
+
+    def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(sql.format(self._stream), values)
+
+
+def _nothing() -> _Gathered:
+    return _Gathered({}, [bytearray() for _ in range(_BUCKETS)])
+
+
+def _bucket(key: bytes) -> int:
+    return key[0] << 2 | key[1] & 3
+
+
+def _position(entries: bytes, at: int) -> int:
+    return int.from_bytes(entries[at + _KEY : at + _ENTRY], "little")
+
+
+def _found(needle: bytes, within: bytes, size: int) -> Iterator[int]:
+    """Where ``needle`` begins an item of ``within``, which has items of ``size`` bytes."""
+    at = within.find(needle)
+    while at >= 0:
+        if at % size == 0:
+            yield at
+            at = within.find(needle, at + size)
+        else:
+            at = within.find(needle, at + 1)
