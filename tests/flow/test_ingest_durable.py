@@ -68,17 +68,16 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 class SlowLog(SqliteLog):
-    """A log whose appends wait for a gate, as on a disk that hangs."""
+    """A log whose commits wait for a gate, as on a disk that hangs."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
         self.gate = threading.Event()
         self.gate.set()
+        super().__init__(path)
 
-    def commit(self, appends: Sequence[Append] = (), **more: Any) -> Sequence[int]:
-        if appends:
-            self.gate.wait(20)
-        return super().commit(appends, **more)
+    def finish(self) -> None:
+        self.gate.wait(20)
+        super().finish()
 
 
 def gate(server: Running) -> threading.Event:

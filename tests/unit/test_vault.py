@@ -1,6 +1,8 @@
 """The vault: sealed under the right key, forgotten for good."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from forestall.kernel.clock import random_id
 from forestall.kernel.database import open_database
 from forestall.privacy.keys import Box, Keys, VaultLocked, load_keys, load_secret
-from forestall.privacy.vault import Identity, Vault
+from forestall.privacy.vault import Identity, Recent, Vault
 
 
 def vault(path: Path, keys: Keys | None = None) -> tuple[Vault, sqlite3.Connection]:
@@ -16,6 +18,13 @@ def vault(path: Path, keys: Keys | None = None) -> tuple[Vault, sqlite3.Connecti
     found = Vault(connection, keys or Keys(b"m" * 32), random_id)
     found.lay()
     return found, connection
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Vault, sqlite3.Connection]]:
+    own, connection = vault(path)
+    yield own, connection
+    connection.close()
 
 
 def test_an_id_resolves_to_the_pseudonym_it_was_given(tmp_path: Path) -> None:
@@ -75,7 +84,7 @@ def test_forgetting_leaves_nothing_even_in_the_file(tmp_path: Path) -> None:
     assert not own.forget(pseudonym)
     assert own.resolve("user", "ada") is own.resolve("anonymous", "a1") is None
     assert own.reveal(pseudonym) is None
-    assert own.formers(pseudonym) == []
+    assert own.formers(pseudonym) == ()
     assert own.assign("user", "ada") != pseudonym
     connection.close()
     assert wrapped not in (tmp_path / "v.db").read_bytes()
@@ -149,3 +158,71 @@ def test_a_damaged_key_file_is_told(tmp_path: Path, text: str) -> None:
     path.chmod(0o600)
     with pytest.raises(VaultLocked, match="64 hex digits"):
         load_secret(path, random_id)
+
+
+def test_what_is_remembered_follows_every_change(tmp_path: Path) -> None:
+    with opened(tmp_path) as (own, _):
+        own.begin()
+        assert own.resolve("user", "ada") is None
+        ada = own.assign("user", "ada")
+        visitor = own.assign("anonymous", "a1")
+        assert (own.resolve("user", "ada"), own.formers(ada)) == (ada, ())
+        assert own.resolve("anonymous", "a2") is None
+        own.assign("anonymous", "a2", visitor)
+        own.assign("anonymous", "a1", ada)
+        own.join(visitor, ada)
+        assert own.resolve("anonymous", "a1") == ada
+        assert own.resolve("anonymous", "a2") is None
+        assert own.formers(ada) == (visitor,)
+        own.forget(ada)
+        assert own.resolve("user", "ada") is own.resolve("anonymous", "a1") is None
+        assert own.formers(ada) == ()
+
+
+def test_what_was_rolled_back_is_not_remembered(tmp_path: Path) -> None:
+    with opened(tmp_path) as (own, connection):
+        connection.execute("BEGIN IMMEDIATE")
+        own.begin()
+        lost = own.assign("user", "ada")
+        connection.execute("ROLLBACK")
+        own.forgo()
+        own.begin()
+        assert own.resolve("user", "ada") is None
+        assert own.reveal(lost) is None
+
+
+def test_what_another_connection_erased_is_forgotten_here_too(tmp_path: Path) -> None:
+    with opened(tmp_path) as (own, _):
+        own.begin()
+        ada, bob = own.assign("user", "ada"), own.assign("user", "bob")
+        with opened(tmp_path) as (other, _):
+            assert other.forget(ada)
+            new = other.assign("user", "ada")
+        own.begin()
+        assert (own.resolve("user", "ada"), own.resolve("user", "bob")) == (new, bob)
+
+
+def test_pseudonyms_made_together_lie_together_and_differ(tmp_path: Path) -> None:
+    with opened(tmp_path) as (own, _):
+        own.begin()
+        together = {own.assign("user", str(number)) for number in range(50)}
+        own.begin()
+        later = own.assign("user", "later")
+    assert len(together) == 50
+    assert len({pseudonym[:8] for pseudonym in together}) == 1
+    assert len({pseudonym[8:] for pseudonym in together}) == 50
+    assert {len(pseudonym) for pseudonym in together} == {32} == {len(later)}
+    assert later[:8] not in {pseudonym[:8] for pseudonym in together}
+
+
+def test_only_what_was_asked_for_lately_is_remembered() -> None:
+    recent = Recent(2)
+    for number in range(3):
+        recent.put(number, str(number))
+    assert [recent.get(number) for number in range(3)] == ["0", "1", "2"]
+    recent.put(3, "3")
+    assert recent.get(0) is None or recent.get(1) is None
+    recent.drop(3)
+    assert recent.get(3) is None
+    recent.clear()
+    assert recent.get(2) is None

@@ -57,9 +57,15 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     _validator: Any
 
+    @property
+    def fits(self) -> Callable[[Any], bool]:
+        """Says whether nothing is wrong with ``data``."""
+        fits: Callable[[Any], bool] = self._validator.is_valid
+        return fits
+
     def validate(self, data: Any) -> list[tuple[str, str]]:
         """What is wrong with ``data``: JSON Pointer and message, never the offending value."""
-        if self._validator.is_valid(data):
+        if self.fits(data):
             return []
         return [(_pointer(error), error.message) for error in self._validator.iter_errors(data)]
 

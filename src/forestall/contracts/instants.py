@@ -28,14 +28,30 @@ def _minute(text: str, zone: str) -> int:
     return (datetime.fromisoformat(f"{text}:00{offset}") - _EPOCH) // _MICROSECOND
 
 
+@lru_cache(maxsize=4096)
+def _second(text: str) -> int | None:
+    """Microseconds of a time in UTC, given without its fraction and zone; none if it is no time."""
+    match = _TIME.fullmatch(f"{text}Z")
+    return None if match is None or match[2] > "59" else _parsed(match)
+
+
 def parse_time(text: str) -> int:
     """Microseconds of an RFC 3339 time; digits past the sixth are cut. Raises ``ValueError``."""
+    fraction = text[20:-1]
+    if text[19:20] == "." and text[-1] == "Z" and fraction.isdecimal() and fraction.isascii():
+        second = _second(text[:19])
+        if second is not None:
+            return second + int(fraction[:6].ljust(6, "0"))
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not an RFC 3339 time such as 2024-05-01T12:00:00Z")
-    minute, second, fraction, zone = match.groups()
-    if second > "59":
+    if match[2] > "59":
         raise ValueError(f"{text!r} has more than 59 seconds")
+    return _parsed(match)
+
+
+def _parsed(match: re.Match[str]) -> int:
+    minute, second, fraction, zone = match.groups()
     micros = int(fraction[:6].ljust(6, "0")) if fraction else 0
     return _minute(minute, zone) + int(second) * SECOND + micros
 

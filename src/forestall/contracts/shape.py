@@ -210,11 +210,12 @@ def minimise(value: Any, shape: Shape, tokenise: Callable[[object], str]) -> Any
             return []
         return [minimise(item, items, tokenise) for item in value]
     if shape.is_number and isinstance(value, int) and not isinstance(value, bool):
-        return _double(value)
+        return double(value)
     return value
 
 
-def _double(value: int) -> int | float:
+def double(value: int) -> int | float:
+    """``value`` as a double where it is small enough for one."""
     try:
         return float(value)
     except OverflowError:

@@ -1,7 +1,8 @@
 """Group commit: whatever waits is appended in one transaction with one fsync, then answered.
 
-There is one committer, and it alone stamps ``received``. While one batch is being written, the
-next one gathers.
+There is one committer, and it alone stamps ``received``. A batch is laid out in the event loop's
+thread, since each statement in another would wait for Python's lock; only the commit itself, which
+waits for the disk, is made in a thread of its own. Meanwhile the next batch gathers.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from forestall.log.streams import SIGNALS, signals
 T = TypeVar("T")
 _log = structlog.get_logger("gateway")
 
-LARGEST_COMMIT = 1_000
+LARGEST_COMMIT = 2_000
 """Events after which a transaction takes no further request."""
 
 TICK_SECONDS = 0.5
@@ -56,20 +57,32 @@ class Submission(msgspec.Struct, frozen=True, eq=False):
 
 
 class Committer:
-    """Takes submissions and answers them once they are durable. Run ``run`` as a task."""
+    """Takes submissions and answers them once they are durable. Run ``run`` as a task.
+
+    ``committed`` is called after each commit, on the thread that made it.
+    """
 
     def __init__(
-        self, log: SqliteLog, desk: Desk, clock: Clock, *, max_events: int, max_bytes: int
+        self,
+        log: SqliteLog,
+        desk: Desk,
+        clock: Clock,
+        *,
+        max_events: int,
+        max_bytes: int,
+        committed: Callable[[], object] = lambda: None,
     ) -> None:
         self._log = log
         self._desk = desk
         self._clock = clock
         self._max_events, self._max_bytes = max_events, max_bytes
+        self._committed = committed
         self._waiting: deque[Submission] = deque()
         self._events = self._bytes = 0
         self._wake = asyncio.Event()
         self._closing = False
         self._thread = ThreadPoolExecutor(1, "commit")
+        self._turn = asyncio.Lock()
         self._last = max(log.received(SIGNALS), log.tick())
         self.healthy = True
 
@@ -104,9 +117,18 @@ class Committer:
 
         Raises ``Closed`` after ``close``.
         """
-        if self._closing:
-            raise Closed("the server is shutting down; send it again")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+
+        def answer() -> T:
+            self._desk.vault.begin()
+            return question()
+
+        async with self._turn:
+            if self._closing:
+                raise Closed("the server is shutting down; send it again")
+            return await self._aside(answer)
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def run(self) -> None:
         """Write until ``close``; whatever waits then is still written."""
@@ -135,17 +157,17 @@ class Committer:
                 await self._wake.wait()
         if not self._waiting and self._desk.clock == "wall":
             with suppress(LogFull):
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._thread, self._tick)
+                async with self._turn:
+                    await self._aside(self._tick)
 
     async def _write(self) -> None:
         taken, events = [], 0
         while self._waiting and events < LARGEST_COMMIT:
             taken.append(self._waiting.popleft())
             events += len(taken[-1].letters)
-        loop = asyncio.get_running_loop()
         try:
-            answers = await loop.run_in_executor(self._thread, self._commit, taken)
+            async with self._turn:
+                answers = await self._commit(taken)
         except LogFull as error:
             if self.healthy:
                 _log.error("nothing can be written", reason=str(error))
@@ -167,28 +189,44 @@ class Committer:
             self._events -= events
             self._bytes -= sum(submission.size for submission in taken)
 
-    def _commit(self, taken: Sequence[Submission]) -> list[list[Answer]]:
-        now = self._clock()
-        with self._log.transaction() as connection:
-            sorter = Sorter(self._desk, now, self._last)
-            answers = []
-            for submission in taken:
-                answer = sorter.take(submission.letters)
-                answers.append(answer)
-                done = [
-                    n for n, a in zip(submission.released, answer, strict=False) if a.code is None
-                ]
-                quarantine.release(connection, done)
-            last = self._last
-            if sorter.records:
-                last = sorter.records[-1].received
-                self._log.commit([signals(sorter.records)], tick=last)
-        self._last = last
+    async def _commit(self, taken: Sequence[Submission]) -> list[list[Answer]]:
+        """The answers to each, once they are durable; or nothing was kept, and it raises."""
+        sorter = Sorter(self._desk, self._clock(), self._last)
+        try:
+            answers = self._lay_out(taken, sorter)
+            await self._aside(self._log.finish)
+        except BaseException:
+            self._desk.vault.forgo()
+            raise
+        if sorter.records:
+            self._last = sorter.records[-1].received
         JOINS.inc(sorter.joins)
+        return answers
+
+    def _lay_out(self, taken: Sequence[Submission], sorter: Sorter) -> list[list[Answer]]:
+        """Write everything of a transaction but its commit."""
+        connection = self._log.begin()
+        try:
+            with self._log._translated():
+                self._desk.vault.begin()
+                sorter.ask(letter for submission in taken for letter in submission.letters)
+                answers = []
+                for submission in taken:
+                    answer = sorter.take(submission.letters)
+                    answers.append(answer)
+                    if submission.released:
+                        pairs = zip(submission.released, answer, strict=False)
+                        quarantine.release(connection, [n for n, a in pairs if a.code is None])
+            if sorter.records:
+                self._log.commit([signals(sorter.records)], tick=sorter.records[-1].received)
+        except BaseException:
+            self._log.abandon()
+            raise
         return answers
 
     def _tick(self) -> None:
         tick = max(self._last, self._clock())
         self._log.commit(tick=tick)
         self._last = tick
+        self._committed()
         self.healthy = True

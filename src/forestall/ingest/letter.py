@@ -78,7 +78,7 @@ class Refusal(msgspec.Struct, frozen=True):
     message: str
 
 
-class Admitted(msgspec.Struct, frozen=True, kw_only=True):
+class Admitted(msgspec.Struct, frozen=True, gc=False):
     """A letter that passed every check, reduced to what may be kept.
 
     Exactly one of ``pseudonym`` and (``user`` or ``anonymous``) says whose it is. ``time`` is none
@@ -110,7 +110,7 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
         return self.type == SIGN_IN
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What the sender is told about one event."""
 
     id: str | None

@@ -51,8 +51,28 @@ class Sorter:
         self._now = max(now, last)
         self._last = last
         self._taken: dict[tuple[str, str], int] = {}
+        self._asked: dict[tuple[str, str], int | None] = {}
         self.records: list[Record] = []
         self.joins = 0
+
+    def ask(self, letters: Iterable[Admitted | Refusal]) -> None:
+        """Ask the log at once about all that will probably be asked; what is still open when its
+        turn comes is asked then."""
+        vault = self._desk.vault
+        pairs = []
+        for event in letters:
+            if isinstance(event, Refusal) or event.signs_in:
+                continue
+            owner = event.pseudonym or (
+                vault.resolve("user", event.user)
+                if event.user
+                else vault.resolve("anonymous", event.anonymous or "")
+            )
+            if owner is not None:
+                pairs.append((owner, f"{event.source}\x00{event.id}"))
+        since = max(0, self._last - REMEMBERED)
+        found = self._desk.log.newest_of(SIGNALS, pairs, since=since)
+        self._asked = dict(zip(pairs, found, strict=True))
 
     def take(self, letters: Iterable[Admitted | Refusal]) -> list[Answer]:
         """What to answer to each letter, in order."""
@@ -69,11 +89,13 @@ class Sorter:
     def _accept(self, event: Admitted) -> Answer:
         placed = self._find(event)
         received = self._received(event)
-        if placed.subject is not None and self._seen(placed, event, received):
+        key = f"{event.source}\x00{event.id}"
+        if placed.subject is not None and self._seen(placed, placed.subject, key, received):
             return Answer(event.id, "duplicate")
         subject = self._settle(event, placed, received)
         time = received if event.time is None else event.time
         self._append(
+            key,
             Record(
                 event.id,
                 event.source,
@@ -84,13 +106,14 @@ class Sorter:
                 event.origin,
                 event.data,
                 event.traceparent,
-            )
+            ),
         )
-        if event.control:
+        control = event.control
+        if control:
             door.note(self._desk.connection, subject, event.type, min(time, received), event.said)
             if event.personal:
                 self._desk.vault.keep(subject, event.personal)
-        late = not event.control and received - time > self._desk.lateness
+        late = not control and received - time > self._desk.lateness
         return Answer(event.id, "late" if late else "accepted")
 
     def _find(self, event: Admitted) -> identity.Placed:
@@ -105,18 +128,22 @@ class Sorter:
             return max(self._last, event.time)
         return self._last or self._now
 
-    def _seen(self, placed: identity.Placed, event: Admitted, received: int) -> bool:
+    def _seen(self, placed: identity.Placed, subject: str, key: str, received: int) -> bool:
         """Whether it came before, under this pseudonym or one joined into it."""
-        key = f"{event.source}\x00{event.id}"
-        subject = placed.subject or ""
-        joined = [placed.former] if placed.former else []
-        for owner in (subject, *joined, *self._desk.vault.formers(subject)):
-            kept = self._taken.get((owner, key))
-            if kept is None:
-                kept = self._desk.log.newest(SIGNALS, owner, key)
-            if kept is not None and received - kept <= REMEMBERED:
-                return True
-        return False
+        if self._within(subject, key, received):
+            return True
+        former = (placed.former,) if placed.former else ()
+        owners = (*former, *self._desk.vault.formers(subject))
+        return any(self._within(owner, key, received) for owner in owners)
+
+    def _within(self, owner: str, key: str, received: int) -> bool:
+        pair = (owner, key)
+        kept = self._taken.get(pair)
+        if kept is None:
+            if pair not in self._asked:
+                self._asked[pair] = self._desk.log.newest_of(SIGNALS, [pair])[0]
+            kept = self._asked[pair]
+        return kept is not None and received - kept <= REMEMBERED
 
     def _settle(self, event: Admitted, placed: identity.Placed, received: int) -> str:
         if event.pseudonym is not None:
@@ -137,6 +164,7 @@ class Sorter:
             door.join(desk.connection, placed.former, subject)
             self.joins += 1
             self._append(
+                f"{GATEWAY}\x00{event.id}.alias",
                 Record(
                     f"{event.id}.alias",
                     GATEWAY,
@@ -147,7 +175,7 @@ class Sorter:
                     "server",
                     msgspec.Raw(msgspec.json.encode(data)),
                     event.traceparent,
-                )
+                ),
             )
         return subject
 
@@ -155,7 +183,7 @@ class Sorter:
         waiting = [record for record in self.records if record.subject == subject]
         return past.signals_of(self._desk.log, subject) + waiting
 
-    def _append(self, record: Record) -> None:
+    def _append(self, key: str, record: Record) -> None:
         self._last = record.received
-        self._taken[record.subject, f"{record.source}\x00{record.id}"] = record.received
+        self._taken[record.subject, key] = record.received
         self.records.append(record)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.errors import ForestallError
@@ -56,11 +57,13 @@ def build_gateway(
     acts_of: past.ActsOf | None = None,
     fallback: App | None = None,
     log: SqliteLog | None = None,
+    committed: Callable[[], object] = lambda: None,
 ) -> Built:
     """The gateway of a deployment; makes the data folder and its keys where they are missing.
 
     ``acts_of`` gives what a joining device brings (default: from the worker's decisions beside
-    it), ``fallback`` answers paths that are not ours. Raises
+    it), ``fallback`` answers paths that are not ours, ``committed`` is called after each commit, on
+    the thread that made it. Raises
     ``VaultLocked``, ``InvalidFile`` (contracts), ``WeakSecret``, ``LogUnreadable``.
     """
     if settings.tokens.secret is not None:
@@ -90,6 +93,7 @@ def build_gateway(
         clock,
         max_events=settings.ingest.queue_events,
         max_bytes=settings.ingest.queue_bytes,
+        committed=committed,
     )
     app = Gateway(
         settings,
@@ -126,13 +130,14 @@ async def serve_gateway(
     stop: asyncio.Event,
     *,
     started: Callable[[], None] = lambda: None,
+    protocol: type[HttpToolsProtocol] = HttpToolsProtocol,
 ) -> None:
     """Serve on ``bound`` until ``stop``; then finish requests, write what waits, close the log.
 
-    ``started`` is called once requests are taken. Installs no signal handlers. Raises whatever
+    ``started`` is called once requests are taken; connections speak ``protocol``. Installs no signal handlers. Raises whatever
     ended the committer, since without it nothing can be accepted.
     """
-    server = Server(built.app, GRACE_SECONDS)
+    server = Server(built.app, GRACE_SECONDS, protocol)
     committing = asyncio.create_task(built.committer.run())
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     stopping = asyncio.create_task(stop.wait())
@@ -156,11 +161,13 @@ class Server(uvicorn.Server):
     """Uvicorn as both our servers run it, without signal handlers of its own: whoever runs it says
     when to stop. Open answers then get ``grace`` seconds."""
 
-    def __init__(self, app: App, grace: int) -> None:
+    def __init__(
+        self, app: App, grace: int, protocol: type[HttpToolsProtocol] = HttpToolsProtocol
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=protocol,
                 ws="none",
                 lifespan="off",
                 access_log=False,

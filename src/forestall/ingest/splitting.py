@@ -15,6 +15,15 @@ _segment = msgspec.json.Decoder(Batch)
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{},"]', re.DOTALL)
 
 
+def is_batch(body: bytes, media_type: str, headers: Mapping[str, str]) -> bool:
+    """Whether a ``/v1/events`` request says it is a list of events."""
+    if media_type != "application/cloudevents-batch+json":
+        if media_type != "application/json" or body[:1] != b"[":
+            return False
+        return not any(name.startswith("ce-") for name in headers)
+    return True
+
+
 def events(body: bytes, media_type: str, headers: Mapping[str, str]) -> list[bytes]:
     """The events of a ``/v1/events`` request. Raises ``Refuse`` where there is no telling."""
     if media_type == "application/cloudevents-batch+json":

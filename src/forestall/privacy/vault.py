@@ -6,6 +6,8 @@ sealed under that key with AES-256-GCM. Deleting a person's key forgets the pers
 """
 
 import sqlite3
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -29,6 +31,10 @@ CREATE INDEX IF NOT EXISTS joined_into ON joined (current);
 CREATE TABLE IF NOT EXISTS seals (one INTEGER PRIMARY KEY CHECK (one = 1), sealed BLOB NOT NULL);
 """
 _CHECK = b"forestall/vault"
+_NOBODY = ""
+
+REMEMBERED = 100_000
+"""Ids whose pseudonym is remembered, at least."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -45,6 +51,39 @@ class Person(msgspec.Struct, frozen=True):
     traits: dict[str, object]
 
 
+class Recent:
+    """A mapping that forgets what was not asked for lately; holds up to ``2 * size`` entries."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._new: dict[Any, Any] = {}
+        self._old: dict[Any, Any] = {}
+
+    def get(self, key: Any) -> Any:
+        """What was put under ``key``, or none."""
+        found = self._new.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is not None:
+                self.put(key, found)
+        return found
+
+    def put(self, key: Any, value: Any) -> None:
+        """Remember ``value``."""
+        if len(self._new) >= self._size:
+            self._new, self._old = {}, self._new
+        self._new[key] = value
+
+    def drop(self, key: Any) -> None:
+        """Forget one."""
+        self._new.pop(key, None)
+        self._old.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._new, self._old = {}, {}
+
+
 def joined_into(connection: sqlite3.Connection, former: str) -> str | None:
     """The pseudonym that ``former`` became part of, if it did; needs no key."""
     sql = "SELECT 1 FROM sqlite_schema WHERE name = 'joined'"
@@ -56,12 +95,40 @@ def joined_into(connection: sqlite3.Connection, former: str) -> str | None:
 
 
 class Vault:
-    """The vault in an open database. The caller owns the connection and its transactions."""
+    """The vault in an open database. The caller owns the connection and its transactions.
+
+    It remembers recent answers. So whoever keeps it beyond one transaction calls ``begin`` in each
+    and ``forgo`` where one was rolled back.
+    """
 
     def __init__(self, connection: sqlite3.Connection, keys: Keys, ids: Tokens) -> None:
         self._db = connection
         self._keys = keys
         self._ids = ids
+        self._pseudonyms = Recent(REMEMBERED)
+        self._formers = Recent(REMEMBERED)
+        self._gone: set[str] = set()
+        self._version: int | None = None
+        self._together = ""
+
+    def begin(self) -> None:
+        """Believe what is remembered only where no other connection wrote since. Call it inside a
+        transaction that writes.
+
+        Pseudonyms that a transaction makes begin with the same 32 bits, so that the pages their
+        rows go to are few; 96 bits of each are its own.
+        """
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self.forgo()
+            self._version = version
+        self._together = self._ids()[:8]
+
+    def forgo(self) -> None:
+        """Forget all that is remembered, since what it came from may not have been kept."""
+        self._pseudonyms.clear()
+        self._formers.clear()
+        self._gone.clear()
 
     def lay(self) -> None:
         """Make the tables where they are missing; deleted rows are overwritten from here on.
@@ -80,21 +147,27 @@ class Vault:
 
     def resolve(self, kind: Kind, value: str) -> str | None:
         """The pseudonym of an id, or none if it was never seen."""
-        row = self._db.execute(
-            "SELECT pseudonym FROM identities WHERE handle = ?", (self._keys.handle(kind, value),)
-        ).fetchone()
-        return row and str(row[0])
+        known: str | None = self._pseudonyms.get((kind, value))
+        if known is None or known in self._gone:
+            handle = self._keys.handle(kind, value)
+            sql = "SELECT pseudonym FROM identities WHERE handle = ?"
+            row = self._db.execute(sql, (handle,)).fetchone()
+            known = str(row[0]) if row else _NOBODY
+            self._pseudonyms.put((kind, value), known)
+        return known or None
 
     def assign(self, kind: Kind, value: str, pseudonym: str | None = None) -> str:
         """Let the id stand for ``pseudonym`` from now on, or for a fresh random one."""
-        pseudonym = pseudonym or self._ids()
+        fresh = pseudonym is None
+        pseudonym = pseudonym or self._together + self._ids()[len(self._together) :]
         handle = self._keys.handle(kind, value)
         self._db.execute(
             "INSERT INTO identities VALUES (?, ?, ?)"
             " ON CONFLICT DO UPDATE SET pseudonym = excluded.pseudonym",
             (handle, pseudonym, kind),
         )
-        self._put(pseudonym, (kind, value, None))
+        self._pseudonyms.put((kind, value), pseudonym)
+        self._put(pseudonym, (kind, value, None), fresh=fresh)
         return pseudonym
 
     def owned(self, pseudonym: str) -> bool:
@@ -113,11 +186,16 @@ class Vault:
             self.keep(current, {k: v for k, v in before.traits.items() if k not in taken})
         self._forget(former)
         self._db.execute("INSERT OR REPLACE INTO joined VALUES (?, ?)", (former, current))
+        self._formers.drop(current)
 
-    def formers(self, pseudonym: str) -> list[str]:
+    def formers(self, pseudonym: str) -> Sequence[str]:
         """The pseudonyms joined into this one."""
-        rows = self._db.execute("SELECT former FROM joined WHERE current = ?", (pseudonym,))
-        return [row[0] for row in rows]
+        known: tuple[str, ...] | None = self._formers.get(pseudonym)
+        if known is None:
+            rows = self._db.execute("SELECT former FROM joined WHERE current = ?", (pseudonym,))
+            known = tuple(row[0] for row in rows)
+            self._formers.put(pseudonym, known)
+        return known
 
     def keep(self, pseudonym: str, traits: dict[str, object]) -> None:
         """Keep personal traits, key by key, over those kept before."""
@@ -148,17 +226,21 @@ class Vault:
         """
         known = [self._forget(each) for each in (pseudonym, *self.formers(pseudonym))]
         self._db.execute("DELETE FROM joined WHERE current = ?", (pseudonym,))
+        self._formers.drop(pseudonym)
         return any(known)
 
     def _forget(self, pseudonym: str) -> bool:
         known = self._box(pseudonym) is not None
+        self._gone.add(pseudonym)
+        if len(self._gone) > REMEMBERED:
+            self.forgo()
         for table in ("identities", "personal", "people"):
             self._db.execute(f"DELETE FROM {table} WHERE pseudonym = ?", (pseudonym,))  # noqa: S608
         return known
 
-    def _put(self, pseudonym: str, entry: tuple[str, str, object]) -> None:
+    def _put(self, pseudonym: str, entry: tuple[str, str, object], *, fresh: bool = False) -> None:
         """Seal one entry; what it is about is stored as an HMAC only."""
-        box = self._box(pseudonym)
+        box = None if fresh else self._box(pseudonym)
         if box is None:
             key = bytes.fromhex(self._ids() + self._ids())
             wrapped = self._keys.box.seal(key, pseudonym.encode(), self._ids)
