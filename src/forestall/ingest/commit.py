@@ -194,7 +194,7 @@ class Committer:
         sorter = Sorter(self._desk, self._clock(), self._last)
         try:
             answers = self._lay_out(taken, sorter)
-            await self._aside(self._log.finish)
+            await self._aside(self._finish)
         except BaseException:
             self._desk.vault.forgo()
             raise
@@ -223,6 +223,10 @@ class Committer:
             self._log.abandon()
             raise
         return answers
+
+    def _finish(self) -> None:
+        self._log.finish()
+        self._committed()
 
     def _tick(self) -> None:
         tick = max(self._last, self._clock())
