@@ -1,8 +1,8 @@
 # Each target does all its own set-up; nothing needs to be installed by hand.
 #   make demo    play a shop's history through a real server   (ARGS=--once: end after the summary)
 #   make test    the tests                                      (ARGS="tests/unit -k feature")
-#   make check   formatting, lint, types, imports, dependencies
-#   make bench   the benchmarks
+#   make check   formatting, lint, types, imports, dependencies, and no loss of speed
+#   make bench   the benchmarks, into benchmarks/results.json  (ARGS="decide latency", ARGS=--quick)
 #   make soak    thousands of random cases for the engine and the conditions; takes an hour
 #   make docs    write the reference of commands and errors from the code
 #   make lock    pin the newest packages that fit pyproject.toml
@@ -31,6 +31,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
+	@$(BIN)/python -m benchmarks.guard
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
