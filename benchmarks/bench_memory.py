@@ -33,11 +33,13 @@ PER_SUBJECT, PER_EVENT = 1_000, 150
 QUICK = {"subjects": 100_000, "remembered": 200}
 
 
-def run(subjects: int = SUBJECTS, remembered: int = REMEMBERED) -> list[Figure]:
+def run(
+    subjects: int = SUBJECTS, remembered: int = REMEMBERED, an_hour: int = AN_HOUR
+) -> list[Figure]:
     """All parts, one process after another."""
     return [
         figure
-        for part in (f"subjects={subjects}", f"remembered={remembered}", f"busy={AN_HOUR}")
+        for part in (f"subjects={subjects}", f"remembered={remembered}", f"busy={an_hour}")
         for figure in _apart(part)
     ]
 
@@ -163,7 +165,7 @@ def a_busy_subject(an_hour: int) -> list[Figure]:
             held.append((resident() - before) / 1e6)
     return [
         Figure(
-            "a subject that sends 50,000 events an hour, after three",
+            f"a subject that sends {an_hour:,} events an hour, after three",
             held[-1],
             "MB",
             "F6",

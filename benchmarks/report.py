@@ -82,9 +82,9 @@ def _place(result: Result) -> tuple[bool, int, str, bool]:
 
 def _row(result: Result) -> str:
     met = {True: "yes", False: "**no**", None: ""}[result.met]
-    measured = (
-        f"{number(result.median)} {result.unit} ({number(result.low)} to {number(result.high)})"
-    )
+    unit = f" {result.unit}" if result.unit else ""
+    spread = f"({number(result.low)} to {number(result.high)})"
+    measured = f"{number(result.median)}{unit} {spread}"
     cells = (result.id, result.what, measured, result.target, met)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
