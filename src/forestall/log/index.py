@@ -15,7 +15,7 @@ that collide, so nobody can make the events of others look like duplicates.
 
 import sqlite3
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -49,7 +49,8 @@ GENERATION = 1 << 20
 IN_MEMORY = 32
 """Filters held in memory: 128 MB for 33 million keys."""
 
-_KEY = 16
+_HALF = 8
+_KEY = 2 * _HALF
 _ENTRY = _KEY + 5
 _BUCKETS = 1024
 _WORDS = 1 << 19
@@ -151,14 +152,18 @@ class SubjectIndex:
 
     def positions(self, subject: bytes) -> list[int]:
         """The batches with an item of the subject that hashes so, ascending."""
-        found = set()
         # What is recent first: between the two looks it may become folded, never the reverse.
-        for position, keys in self._execute("SELECT position, keys FROM recent_{0}"):
-            if next(_found(subject, keys, _KEY), None) is not None:
-                found.add(position)
-        for (entries,) in self._folded(subject, 0, (1 << _POSITIONS) - 1):
-            found.update(_position(entries, at) for at in _found(subject, entries, _ENTRY))
-        return sorted(found)
+        recent = {
+            position
+            for position, keys in self._execute("SELECT position, keys FROM recent_{0}")
+            if _places(subject, keys, _KEY, 0)
+        }
+        folded = {
+            entries[at + _KEY : at + _ENTRY]
+            for (entries,) in self._folded(subject, 0, (1 << _POSITIONS) - 1)
+            for at in _places(subject, entries, _ENTRY, 0)
+        }
+        return sorted(recent.union(int.from_bytes(position, "little") for position in folded))
 
     def newest(self, keys: Sequence[bytes], since: int) -> list[int]:
         """The newest position of each key, 0 if there is none; older than ``since`` may be 0."""
@@ -183,10 +188,14 @@ class SubjectIndex:
         return answers
 
     def _newest_in(self, generation: _Generation, key: bytes) -> int:
-        last = 0
-        for (entries,) in self._folded(key, generation.first, generation.last):
-            last = max([last, *(_position(entries, at) for at in _found(key, entries, _ENTRY))])
-        return last
+        # By the identity, since a busy subject has many entries in its bucket.
+        positions = [
+            int.from_bytes(entries[at + _KEY : at + _ENTRY], "little")
+            for (entries,) in self._folded(key, generation.first, generation.last)
+            for at in _places(key[_HALF:], entries, _ENTRY, _HALF)
+            if entries[at : at + _HALF] == key[:_HALF]
+        ]
+        return max(positions, default=0)
 
     def _folded(self, key: bytes, first: int, last: int) -> sqlite3.Cursor:
         bucket = _bucket(key) << _POSITIONS
@@ -307,16 +316,13 @@ def _bucket(key: bytes) -> int:
     return key[0] << 2 | key[1] & 3
 
 
-def _position(entries: bytes, at: int) -> int:
-    return int.from_bytes(entries[at + _KEY : at + _ENTRY], "little")
-
-
-def _found(needle: bytes, within: bytes, size: int) -> Iterator[int]:
-    """Where ``needle`` begins an item of ``within``, which has items of ``size`` bytes."""
+def _places(needle: bytes, within: bytes, size: int, offset: int) -> list[int]:
+    """Where items of ``size`` bytes begin that hold ``needle`` at ``offset``."""
+    found = []
     at = within.find(needle)
     while at >= 0:
-        if at % size == 0:
-            yield at
-            at = within.find(needle, at + size)
-        else:
-            at = within.find(needle, at + 1)
+        if at % size == offset:
+            found.append(at - offset)
+            at += size - 1
+        at = within.find(needle, at + 1)
+    return found

@@ -94,7 +94,7 @@ class SqliteLog:
         self._forget()
         if read_only and not path.exists():
             raise LogMissing(f"{path}: there is no log yet; start the process that writes it")
-        with self._translated():
+        with self.translated():
             self._connection = open_database(path, read_only=read_only)
             try:
                 self._prepare(read_only)
@@ -113,7 +113,7 @@ class SqliteLog:
     ) -> Sequence[int]:
         """See ``Log.commit``."""
         keys = [self._keys(append.subjects) for append in appends]
-        with self._lock, self._translated(), self._transaction():
+        with self._lock, self.translated(), self._transaction():
             positions = [self._append(*one) for one in zip(appends, keys, strict=True)]
             self._connection.executemany(
                 "INSERT INTO cursors VALUES (?, ?)"
@@ -137,7 +137,7 @@ class SqliteLog:
 
         What the owner of the file writes beside the log is then kept with it or not at all.
         """
-        with self._lock, self._translated(), self._transaction():
+        with self._lock, self.translated(), self._transaction():
             yield self._connection
 
     def begin(self) -> sqlite3.Connection:
@@ -145,7 +145,7 @@ class SqliteLog:
 
         Until ``finish`` or ``abandon`` nobody else may call this object: no lock is held.
         """
-        with self._lock, self._translated():
+        with self._lock, self.translated():
             self._connection.execute("BEGIN IMMEDIATE")
             self._joined = True
             self._refresh()
@@ -153,7 +153,7 @@ class SqliteLog:
 
     def finish(self) -> None:
         """Keep what was written since ``begin``, durably; where that fails nothing is kept."""
-        with self._lock, self._translated():
+        with self._lock, self.translated():
             try:
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -163,11 +163,34 @@ class SqliteLog:
 
     def abandon(self) -> None:
         """Undo what was written since ``begin``."""
-        with self._lock, self._translated():
+        with self._lock, self.translated():
             self._joined = False
             self._forget()
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn SQLite's errors into the port's, also where the owner of the file writes beside the
+        log; what is left is a bug and passes through."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                raise LogFull(
+                    f"{self._path}: {error}; nothing was written. Free space on the disk and retry"
+                ) from error
+            if primary == sqlite3.SQLITE_BUSY:
+                raise LogBusy(
+                    f"{self._path}: another process is writing here; stop the second server"
+                ) from error
+            if primary in _UNREADABLE:
+                raise LogUnreadable(
+                    f"{self._path}: {error}; check the path and its permissions, or restore the"
+                    " file from a backup"
+                ) from error
+            raise
 
     def read(self, stream: str, *, after: int = 0, limit: int = 100) -> Sequence[Batch]:
         """See ``Log.read``."""
@@ -212,19 +235,19 @@ class SqliteLog:
     def pieces(self, until: int) -> Iterator[tuple[str, bytes]]:
         """See ``Log.pieces``. They come bucket by bucket."""
         for bucket in range(BUCKETS):
-            with self._lock, self._translated():
+            with self._lock, self.translated():
                 found = parts.read(self._connection, until, bucket)
             yield from found.items()
 
     def drop_after(self, finished: int) -> None:
         """See ``Log.drop_after``."""
-        with self._lock, self._translated(), self._transaction():
+        with self._lock, self.translated(), self._transaction():
             parts.drop_after(self._connection, finished)
         self._commits += 1
 
     def of_subject(self, stream: str, subject: str) -> Sequence[int]:
         """See ``Log.of_subject``. In about one of 10^19 cases a batch is named without need."""
-        with self._lock, self._translated():
+        with self._lock, self.translated():
             if not self._exists(stream):
                 return []
             return self._index(stream).positions(index.subject_hash(subject))
@@ -238,7 +261,7 @@ class SqliteLog:
     ) -> Sequence[int | None]:
         """See ``Log.newest_of``. Meant for the writer: it keeps filters in memory (see ``index``)."""
         keys = index.keys_of(pairs)
-        with self._lock, self._translated():
+        with self._lock, self.translated():
             self._hashed = dict(zip(pairs, keys, strict=True))
             if not self._joined:
                 self._refresh()
@@ -407,7 +430,7 @@ class SqliteLog:
         return rows[0][0] if rows else None
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock, self._translated():
+        with self._lock, self.translated():
             return self._connection.execute(sql, values).fetchall()
 
     def _script(self, statements: str) -> None:
@@ -427,25 +450,3 @@ class SqliteLog:
             self.abandon()
             raise
         self.finish()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn SQLite's errors into the port's; what is left is a bug and passes through."""
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-                raise LogFull(
-                    f"{self._path}: {error}; nothing was written. Free space on the disk and retry"
-                ) from error
-            if primary == sqlite3.SQLITE_BUSY:
-                raise LogBusy(
-                    f"{self._path}: another process is writing here; stop the second server"
-                ) from error
-            if primary in _UNREADABLE:
-                raise LogUnreadable(
-                    f"{self._path}: {error}; check the path and its permissions, or restore the"
-                    " file from a backup"
-                ) from error
-            raise
