@@ -207,7 +207,7 @@ class Committer:
         """Write everything of a transaction but its commit."""
         connection = self._log.begin()
         try:
-            with self._log._translated():
+            with self._log.translated():
                 self._desk.vault.begin()
                 sorter.ask(letter for submission in taken for letter in submission.letters)
                 answers = []
