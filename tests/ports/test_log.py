@@ -4,11 +4,16 @@ import json
 import os
 import resource
 import sqlite3
+import struct
 import subprocess
 import sys
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from hashlib import blake2b
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +21,18 @@ from hypothesis import strategies as st
 
 from forestall.kernel.database import open_database
 from forestall.log.memory import Crash, MemoryLog
-from forestall.log.port import Append, Log, LogBusy, LogFull, LogMissing, LogUnreadable, OutOfOrder
+from forestall.log.port import (
+    BUCKETS,
+    Append,
+    Log,
+    LogBusy,
+    LogFull,
+    LogMissing,
+    LogUnreadable,
+    OutOfOrder,
+    Piece,
+    bucket,
+)
 from forestall.log.sqlite import SqliteLog
 
 
@@ -27,6 +43,10 @@ def batch(
     subjects: tuple[tuple[str, str], ...] = (("s1", "e1"),),
 ) -> Append:
     return Append(stream, received, max(1, len(subjects)), payload, subjects)
+
+
+def newest(log: Log, stream: str, subject: str, identity: str) -> int | None:
+    return log.newest_of(stream, [(subject, identity)])[0]
 
 
 class LogSuite:
@@ -41,7 +61,7 @@ class LogSuite:
         assert (log.last("signals"), log.received("signals"), log.tick()) == (0, 0, 0)
         assert (log.cursor("worker"), log.snapshot("worker")) == (0, None)
         assert list(log.of_subject("signals", "s1")) == []
-        assert log.newest("signals", "s1", "e1") is None
+        assert newest(log, "signals", "s1", "e1") is None
         log.close()
 
     def test_positions_count_from_one_in_each_stream(self) -> None:
@@ -99,7 +119,7 @@ class LogSuite:
         log = self.open()
         assert [found.payload for found in log.read("signals")] == [b"[1]"]
         assert (log.cursor("worker"), log.snapshot("state"), log.tick()) == (1, b"x", 10)
-        assert log.newest("signals", "s1", "e1") == 10
+        assert newest(log, "signals", "s1", "e1") == 10
         assert list(log.commit([batch(received=11)])) == [2]
         log.close()
 
@@ -134,11 +154,75 @@ class LogSuite:
         log.commit([batch(received=1, subjects=(("a", "x"), ("a", "x")))])
         log.commit([batch(received=8, subjects=(("a", "x"),))])
         log.commit([batch(received=9, subjects=(("b", "x"), ("a", "y")))])
-        assert log.newest("signals", "a", "x") == 8
-        assert log.newest("signals", "b", "x") == 9
-        assert log.newest("signals", "b", "y") is None
-        assert log.newest("signals", "x", "a") is None
-        assert log.newest("decisions", "a", "x") is None
+        assert newest(log, "signals", "a", "x") == 8
+        assert newest(log, "signals", "b", "x") == 9
+        assert newest(log, "signals", "b", "y") is None
+        assert newest(log, "signals", "x", "a") is None
+        assert newest(log, "decisions", "a", "x") is None
+        log.close()
+
+    def test_newest_answers_in_the_order_of_the_questions(self) -> None:
+        log = self.open()
+        log.commit([batch(received=1, subjects=(("a", "x"), ("b", "y")))])
+        log.commit([batch(received=5, subjects=(("c", "z"),))])
+        asked = [("c", "z"), ("a", "y"), ("b", "y"), ("c", "z"), ("a", "x")]
+        assert list(log.newest_of("signals", asked)) == [5, None, 1, 5, 1]
+        assert list(log.newest_of("signals", [])) == []
+        assert list(log.newest_of("nothing", asked[:2])) == [None, None]
+        log.close()
+
+    def test_newest_may_leave_out_what_is_too_old_only(self) -> None:
+        log = self.open()
+        log.commit([batch(received=1, subjects=(("a", "x"),))])
+        log.commit([batch(received=5, subjects=(("b", "x"),))])
+        old, new = log.newest_of("signals", [("a", "x"), ("b", "x")], since=5)
+        assert old in (1, None)
+        assert new == 5
+        log.close()
+
+    def test_pieces_give_each_key_once_as_of_a_round(self) -> None:
+        log = self.open()
+        assert dict(log.pieces(9)) == {}
+        log.commit(pieces=[Piece("a", 1, b"a1"), Piece("b", 1, b"b1"), Piece("c", 1, b"c1")])
+        log.commit(pieces=[Piece("a", 2, b"a2"), Piece("c", 2, b""), Piece("d", 2, b"d2")])
+        assert sorted(log.pieces(1)) == [("a", b"a1"), ("b", b"b1"), ("c", b"c1")]
+        assert sorted(log.pieces(2)) == [("a", b"a2"), ("b", b"b1"), ("d", b"d2")]
+        assert sorted(log.pieces(7)) == sorted(log.pieces(2))
+        log.commit(pieces=[Piece("c", 3, b"c3"), Piece("b", 3, b"")])
+        assert sorted(log.pieces(3)) == [("a", b"a2"), ("c", b"c3"), ("d", b"d2")]
+        log.close()
+
+    def test_of_a_key_and_a_round_the_last_piece_counts(self) -> None:
+        log = self.open()
+        log.commit(pieces=[Piece("a", 1, b"first"), Piece("a", 1, b"second")])
+        assert dict(log.pieces(1)) == {"a": b"second"}
+        log.commit(pieces=[Piece("a", 1, b"third")])
+        assert dict(log.pieces(1)) == {"a": b"third"}
+        log.commit(pieces=[Piece("a", 1, b"")])
+        assert dict(log.pieces(1)) == {}
+        log.close()
+
+    def test_an_unfinished_round_can_be_ignored_forgotten_and_written_again(self) -> None:
+        log = self.open()
+        log.commit(pieces=[Piece("a", 1, b"a1")], snapshots={"state": b"1"})
+        log.commit(pieces=[Piece("a", 2, b"a2"), Piece("b", 2, b"b2")])
+        log.close()
+        log = self.open()
+        assert dict(log.pieces(1)) == {"a": b"a1"}
+        seen = log.version()
+        log.drop_after(1)
+        assert log.version() != seen
+        assert dict(log.pieces(2)) == {"a": b"a1"}
+        log.commit(pieces=[Piece("c", 2, b"c2")], snapshots={"state": b"2"})
+        assert sorted(log.pieces(2)) == [("a", b"a1"), ("c", b"c2")]
+        log.close()
+
+    def test_pieces_are_kept_with_the_rest_of_the_commit_or_not_at_all(self) -> None:
+        log = self.open()
+        log.commit([batch(received=10)], pieces=[Piece("a", 1, b"a1")])
+        with pytest.raises(OutOfOrder):
+            log.commit([batch(received=9)], pieces=[Piece("a", 2, b"a2"), Piece("b", 2, b"b2")])
+        assert dict(log.pieces(2)) == {"a": b"a1"}
         log.close()
 
     def test_the_version_changes_with_every_commit_only(self) -> None:
@@ -258,6 +342,9 @@ class TestSqliteLog(LogSuite):
             assert log.snapshot("state") == b"%d" % last
             assert [found.position for found in log.follow("signals")] == list(range(1, last + 1))
             assert list(log.of_subject("signals", "s")) == list(range(1, last + 1))
+            asked = [("s", str(position)) for position in range(last)]
+            assert log.newest_of("signals", asked) == list(range(last))
+            assert dict(log.pieces(last)) == {str(last % 7): b"%d" % last, "last": b"%d" % last}
             assert list(log.commit([batch(received=last)])) == [last + 1]
 
     def test_a_full_database_loses_nothing_and_goes_on_when_there_is_room(
@@ -369,6 +456,102 @@ class TestSqliteLog(LogSuite):
                 log.read("Signals; --")
             assert log.last("signals") == 0
 
+    def test_the_index_is_folded_and_answers_as_before(self) -> None:
+        twin = MemoryLog()
+        pairs = [(f"s{n * n % 7}", f"e{n * n % 61}") for n in range(400)]
+        with _folding_every(20):
+            for start in range(0, 400, 100):
+                with closing(SqliteLog(self.path)) as log:
+                    for at in range(start, start + 100, 4):
+                        append = batch(received=at, subjects=tuple(pairs[at : at + 4]))
+                        assert log.commit([append]) == twin.commit([append])
+            with closing(SqliteLog(self.path)) as log:
+                rows = log._connection.execute
+                assert rows("SELECT count(*) FROM recent_signals").fetchone()[0] < 11
+                assert rows("SELECT count(*) FROM generations_signals").fetchone()[0] > 4
+                every = [(f"s{s}", f"e{e}") for s in range(8) for e in range(62)]
+                assert log.newest_of("signals", every) == twin.newest_of("signals", every)
+                for subject in {pair[0] for pair in every}:
+                    assert log.of_subject("signals", subject) == twin.of_subject("signals", subject)
+
+    def test_a_generation_that_is_too_old_is_not_asked(self) -> None:
+        with _folding_every(4), closing(SqliteLog(self.path)) as log:
+            for n in range(60):
+                log.commit([batch(received=n, subjects=(("s", f"e{n}"),))])
+            asked = [("s", "e1"), ("s", "e58")]
+            assert log.newest_of("signals", asked) == [1, 58]
+            assert log.newest_of("signals", asked, since=30) == [None, 58]
+
+    def test_an_index_that_another_connection_wrote_is_read_again(self) -> None:
+        with closing(SqliteLog(self.path)) as log, closing(SqliteLog(self.path)) as second:
+            for n in range(6):
+                writer, other = (log, second) if n % 2 else (second, log)
+                assert newest(other, "signals", "s", f"e{n}") is None
+                writer.commit([batch(received=n, subjects=(("s", f"e{n}"),))])
+                assert newest(other, "signals", "s", f"e{n}") == n
+            assert list(log.of_subject("signals", "s")) == [1, 2, 3, 4, 5, 6]
+
+    def test_what_pieces_supersede_does_not_pile_up(self) -> None:
+        with closing(SqliteLog(self.path)) as log:
+            for number in range(1, 40):
+                log.commit(pieces=[Piece(f"k{key}", number, os.urandom(100)) for key in range(20)])
+            ((rows, size),) = log._connection.execute(
+                "SELECT count(*), sum(length(content)) FROM pieces"
+            )
+        assert rows <= 3 * 20
+        assert size <= 3 * 20 * 110
+
+    def test_a_file_of_format_1_is_converted_by_its_writer(self) -> None:
+        items = [(("a", "x"),), (), (("a", "y"), ("b", "x")), (("a", "x"),)]
+        _write_format_1(self.path, items)
+        with pytest.raises(LogUnreadable, match="older Forestall"):
+            SqliteLog(self.path, read_only=True)
+        for _ in range(2):
+            with closing(SqliteLog(self.path)) as log:
+                assert [found.payload for found in log.follow("signals")] == [b"[]"] * 4
+                assert list(log.of_subject("signals", "a")) == [1, 3, 4]
+                asked = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")]
+                assert log.newest_of("signals", asked) == [40, 30, 30, None]
+                assert (log.cursor("worker"), log.tick()) == (3, 40)
+        with closing(SqliteLog(self.path)) as log:
+            assert list(log.commit([batch(received=41)], pieces=[Piece("p", 1, b"1")])) == [5]
+
+    def test_a_transaction_in_steps_may_end_in_another_thread(self) -> None:
+        with closing(SqliteLog(self.path)) as log:
+            log.begin().execute("CREATE TABLE notes (text TEXT)")
+            log.commit([batch()])
+            ending = threading.Thread(target=log.finish)
+            ending.start()
+            ending.join()
+            log.begin().execute("INSERT INTO notes VALUES ('lost')")
+            log.commit([batch("decisions"), batch(subjects=(("s9", "e9"),))])
+            assert newest(log, "signals", "s9", "e9") == 10
+            log.abandon()
+            assert log._connection.execute("SELECT * FROM notes").fetchall() == []
+            assert (log.last("signals"), log.last("decisions")) == (1, 0)
+            assert log.newest_of("signals", [("s1", "e1"), ("s9", "e9")]) == [10, None]
+            assert list(log.commit([batch()])) == [2]
+
+    def test_a_step_that_cannot_be_finished_keeps_nothing(self) -> None:
+        with closing(SqliteLog(self.path)) as log:
+            log.commit([batch()])
+            with _files_no_larger_than(300_000):
+                log.begin()
+                log.commit([batch(received=11, payload=b"x" * 400_000)])
+                with pytest.raises(LogFull):
+                    log.finish()
+            assert log.last("signals") == 1
+            assert list(log.commit([batch(received=11)])) == [2]
+
+    def test_errors_of_what_the_owner_writes_are_translated(self) -> None:
+        with closing(SqliteLog(self.path)) as log:
+            connection = log.begin()
+            connection.execute("CREATE TABLE notes (text TEXT)")
+            connection.execute("PRAGMA max_page_count = 40")
+            with pytest.raises(LogFull), log.translated():
+                connection.execute("INSERT INTO notes VALUES (?)", ("x" * 400_000,))
+            log.abandon()
+
     def test_raw_identities_are_not_in_the_index(self) -> None:
         with closing(SqliteLog(self.path)) as log:
             log.commit([batch(payload=b"[]", subjects=(("anna-pseudonym", "order-4711"),))])
@@ -418,6 +601,36 @@ class TestSqliteLog(LogSuite):
         assert (found.cursors, found.snapshots, found.tick) == ({"worker": 2}, {"engine": 5}, 8)
 
 
+def _write_format_1(path: Path, items: list[tuple[tuple[str, str], ...]]) -> None:
+    """A log as the first version wrote it: a batch for each of ``items``."""
+
+    def hashed(text: str, role: bytes) -> int:
+        digest = blake2b(text.encode(), digest_size=8, person=role).digest()
+        return int(struct.unpack("<q", digest)[0])
+
+    with closing(open_database(path)) as file:
+        file.executescript("""
+            CREATE TABLE cursors (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+            CREATE TABLE snapshots (name TEXT PRIMARY KEY, content BLOB NOT NULL);
+            CREATE TABLE ticks (one INTEGER PRIMARY KEY CHECK (one = 1), tick INTEGER NOT NULL);
+            CREATE TABLE batches_signals (position INTEGER PRIMARY KEY, received INTEGER NOT NULL,
+                count INTEGER NOT NULL, payload BLOB NOT NULL);
+            CREATE TABLE items_signals (subject INTEGER NOT NULL, identity INTEGER NOT NULL,
+                position INTEGER NOT NULL, PRIMARY KEY (subject, identity, position)) WITHOUT ROWID;
+            INSERT INTO cursors VALUES ('worker', 3);
+            INSERT INTO ticks VALUES (1, 40);
+            PRAGMA application_id = 0x4653544C;
+            PRAGMA user_version = 1;
+        """)
+        for position, pairs in enumerate(items, 1):
+            row = (position, 10 * position, len(pairs), b"[]")
+            file.execute("INSERT INTO batches_signals VALUES (?, ?, ?, ?)", row)
+            file.executemany(
+                "INSERT INTO items_signals VALUES (?, ?, ?)",
+                [(hashed(s, b"subject"), hashed(i, b"identity"), position) for s, i in pairs],
+            )
+
+
 _names = st.sampled_from(["s1", "s2", "s3"])
 _appends = st.builds(
     Append,
@@ -438,19 +651,75 @@ _commits = st.fixed_dictionaries(
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(commits=st.lists(_commits, max_size=8), reopened=st.integers(0, 8))
+@given(
+    commits=st.lists(_commits, max_size=8),
+    reopened=st.integers(0, 8),
+    fold=st.sampled_from([1, 2, 5, 1 << 16]),
+)
 def test_sqlite_and_its_twin_never_differ(
-    tmp_path_factory: pytest.TempPathFactory, commits: list[dict[str, object]], reopened: int
+    tmp_path_factory: pytest.TempPathFactory,
+    commits: list[dict[str, object]],
+    reopened: int,
+    fold: int,
 ) -> None:
     path = tmp_path_factory.mktemp("twins") / "log.db"
-    twin, log = MemoryLog(), SqliteLog(path)
-    for index, commit in enumerate(commits):
-        if index == reopened:
-            log.close()
-            log = SqliteLog(path)
-        assert _attempt(log, commit) == _attempt(twin, commit)
-        assert _everything(log) == _everything(twin)
+    with _folding_every(fold):
+        twin, log = MemoryLog(), SqliteLog(path)
+        for index, commit in enumerate(commits):
+            if index == reopened:
+                log.close()
+                log = SqliteLog(path)
+            assert _attempt(log, commit) == _attempt(twin, commit)
+            assert _everything(log) == _everything(twin)
+        log.close()
+
+
+@contextmanager
+def _folding_every(keys: int) -> Iterator[None]:
+    with patch.multiple(
+        "forestall.log.index", FOLD=keys, SLICES=4, GENERATION=3 * keys, IN_MEMORY=1
+    ):
+        yield
+
+
+_rounds = st.lists(
+    st.lists(st.dictionaries(st.sampled_from("abcdef"), st.binary(max_size=20)), max_size=3),
+    max_size=8,
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(rounds=_rounds, broken=st.sets(st.integers(0, 8)))
+def test_pieces_in_sqlite_and_its_twin_never_differ(
+    tmp_path_factory: pytest.TempPathFactory,
+    rounds: list[list[dict[str, bytes]]],
+    broken: set[int],
+) -> None:
+    path = tmp_path_factory.mktemp("pieces") / "log.db"
+    twin, log, finished = MemoryLog(), SqliteLog(path), 0
+    with patch("forestall.log.port.BUCKETS", 2):
+        for index, commits in enumerate(rounds):
+            for commit in commits:
+                pieces = [Piece(key, finished + 1, content) for key, content in commit.items()]
+                log.commit(pieces=pieces)
+                twin.commit(pieces=pieces)
+                assert dict(log.pieces(finished)) == dict(twin.pieces(finished))
+            if index in broken:
+                log.close()
+                log = SqliteLog(path)
+                log.drop_after(finished)
+                twin.drop_after(finished)
+            else:
+                finished += 1
+            assert dict(log.pieces(finished)) == dict(twin.pieces(finished))
     log.close()
+
+
+def test_buckets_never_change_and_are_filled_evenly() -> None:
+    assert bucket("123456789") == 0xCBF43926 % 1024  # the check value of CRC-32
+    filled = Counter(bucket(f"key-{number}") for number in range(20 * BUCKETS))
+    assert len(filled) == BUCKETS
+    assert max(filled.values()) < 60
 
 
 def _attempt(log: Log, commit: dict[str, object]) -> object:
@@ -471,7 +740,7 @@ def _everything(log: Log) -> object:
                 log.last(stream),
                 log.received(stream),
                 [list(log.of_subject(stream, name)) for name in names],
-                [log.newest(stream, name, other) for name in names for other in names],
+                log.newest_of(stream, [(name, other) for name in names for other in names]),
             )
             for stream in ("signals", "decisions", "control")
         ],
@@ -494,14 +763,20 @@ for _ in sys.stdin:
 _WRITES_FOR_EVER = """
 import sys
 from pathlib import Path
-from forestall.log.port import Append
+from forestall.log import index
+from forestall.log.port import Append, Piece
 from forestall.log.sqlite import SqliteLog
+index.FOLD = 6
 log = SqliteLog(Path(sys.argv[1]))
 position = 0
 while True:
     append = Append("signals", position, 1, b"x" * 3000, [("s", str(position))])
     content = b"%d" % (position + 1)
-    [position] = log.commit([append], cursors={"writer": position + 1}, snapshots={"state": content})
+    kept = {str(position % 7): b"", str((position + 1) % 7): content, "last": content}
+    pieces = [Piece(key, position + 1, value) for key, value in kept.items()]
+    [position] = log.commit(
+        [append], cursors={"writer": position + 1}, snapshots={"state": content}, pieces=pieces
+    )
     print(position, flush=True)
 """
 

@@ -130,15 +130,11 @@ class MemoryLog:
         """See ``Log.of_subject``."""
         return list(self._of_subject.get((stream, subject), ()))
 
-    def newest(self, stream: str, subject: str, identity: str) -> int | None:
-        """See ``Log.newest``."""
-        return self._newest.get((stream, subject, identity))
-
     def newest_of(
         self, stream: str, pairs: Sequence[tuple[str, str]], *, since: int = 0
     ) -> Sequence[int | None]:
         """See ``Log.newest_of``."""
-        found = [self.newest(stream, *pair) for pair in pairs]
+        found = [self._newest.get((stream, *pair)) for pair in pairs]
         return [None if received is None or received < since else received for received in found]
 
     def version(self) -> int:

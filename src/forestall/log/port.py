@@ -139,13 +139,13 @@ class Log(Protocol):
     def of_subject(self, stream: str, subject: str) -> Sequence[int]:
         """Positions of the batches that hold an item of ``subject``, ascending."""
 
-    def newest(self, stream: str, subject: str, identity: str) -> int | None:
-        """``received`` of the newest batch with an item of that subject and identity."""
-
     def newest_of(
         self, stream: str, pairs: Sequence[tuple[str, str]], *, since: int = 0
     ) -> Sequence[int | None]:
-        """``newest`` of each ``(subject, identity)``; those before ``since`` may be left out."""
+        """For each ``(subject, identity)`` the ``received`` of the newest batch with such an item.
+
+        None stands for never, and may stand for before ``since``.
+        """
 
     def version(self) -> int:
         """A number that changes with every commit, also another process's; cheap to poll."""

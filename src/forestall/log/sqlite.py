@@ -252,10 +252,6 @@ class SqliteLog:
                 return []
             return self._index(stream).positions(index.subject_hash(subject))
 
-    def newest(self, stream: str, subject: str, identity: str) -> int | None:
-        """See ``Log.newest``."""
-        return self.newest_of(stream, [(subject, identity)])[0]
-
     def newest_of(
         self, stream: str, pairs: Sequence[tuple[str, str]], *, since: int = 0
     ) -> Sequence[int | None]:
