@@ -6,7 +6,7 @@ together; only the last slice deletes what was folded, hence a crash begins the 
 overwrites. For the question of duplicates, whose answer is nearly always no, the writer keeps the
 keys not yet folded in a dictionary, and for older ones a filter for each generation of about
 ``GENERATION`` keys: 4 MB each, of which the newest ``IN_MEMORY`` stay in memory and others are read
-once a question. It is a Bloom filter in words: a key sets four bits, all in one word (Putze, Sanders
+once a question. It is a Bloom filter in words: a key sets six bits, all in one word (Putze, Sanders
 and Singler, "Cache-, hash- and space-efficient Bloom filters", 2009).
 
 A key is 8 bytes of BLAKE2b of the subject and 8 of the identity: nobody can find two identities
@@ -44,7 +44,7 @@ SLICES = 16
 """Commits over which a fold spreads."""
 
 GENERATION = 1 << 20
-"""Keys of a generation, with which 1 in 600 absent keys passes its filter."""
+"""Keys of a generation, with which 1 in 2,000 absent keys passes its filter."""
 
 IN_MEMORY = 32
 """Filters held in memory: 128 MB for 33 million keys."""
@@ -60,15 +60,14 @@ _SUBJECT = blake2b(digest_size=8, person=b"subject")
 _IDENTITY = blake2b(digest_size=8, person=b"identity")
 
 
-def _mask(number: int) -> int:
-    """Four bits of 64, as the bits of ``number`` choose."""
-    mask = 0
-    for shift in (0, 6, 12, 18):
-        mask |= 1 << (xxh3_64_intdigest(number.to_bytes(2, "little")) >> shift & 63)
-    return mask
+def _three_bits(number: int) -> int:
+    """Three bits of 64, as a hash of ``number`` chooses."""
+    hashed = xxh3_64_intdigest(number.to_bytes(2, "little"))
+    return 1 << (hashed & 63) | 1 << (hashed >> 6 & 63) | 1 << (hashed >> 12 & 63)
 
 
-_MASKS = [_mask(number) for number in range(1 << 12)]
+_MASKS = [_three_bits(number) for number in range(1 << 10)]
+_MORE_MASKS = [_three_bits(number) for number in range(1 << 10, 1 << 11)]
 
 
 @lru_cache(1 << 16)
@@ -180,7 +179,8 @@ class SubjectIndex:
             if not answer:
                 key = keys[number]
                 hashed = xxh3_64_intdigest(key)
-                mask, at = _MASKS[hashed & 0xFFF], hashed >> 45
+                mask = _MASKS[hashed & 0x3FF] | _MORE_MASKS[hashed >> 10 & 0x3FF]
+                at = hashed >> 45
                 for generation, words in candidates:
                     if words[at] & mask == mask and (last := self._newest_in(generation, key)):
                         answers[number] = last
@@ -208,7 +208,7 @@ class SubjectIndex:
 
     def _gather(self, position: int, keys: Sequence[bytes]) -> None:
         """Note ``keys`` in memory: in the dictionary, by bucket, and in the current filter."""
-        recent, words, masks = self._recent, self._words, _MASKS
+        recent, words, masks, more = self._recent, self._words, _MASKS, _MORE_MASKS
         recent.first = recent.first or position
         recent.last = position
         recent.count += len(keys)
@@ -218,7 +218,7 @@ class SubjectIndex:
             positions[key] = position
             entries[key[0] << 2 | key[1] & 3] += key + tail
             hashed = xxh3_64_intdigest(key)
-            words[hashed >> 45] |= masks[hashed & 0xFFF]
+            words[hashed >> 45] |= masks[hashed & 0x3FF] | more[hashed >> 10 & 0x3FF]
 
     def _begin_fold(self) -> None:
         generation = self._generations[-1]
