@@ -35,7 +35,7 @@ class LogMissing(ForestallError):
 
 
 class LogUnreadable(ForestallError):
-    """The file is damaged, is not a log, or was written by a newer Forestall."""
+    """The file is damaged, is not a log, or was written by a newer or older Forestall."""
 
     code = "log-unreadable"
     exit_code = 2
