@@ -1,10 +1,14 @@
 """Features: exact sliding windows over one subject's events (policy language, section 4). Pure.
 
 A ``Window`` remembers times and values of one feature, one subject and, with ``by``, one key.
-``observe`` adds an event, ``value_at`` reads the feature at a time not before the last event.
+``KINDS`` tells of each kind how an event is added and how the feature is read, at a time not
+before the last event. ``Keyed`` holds a feature's windows by key.
 """
 
 import math
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Final
 
@@ -19,27 +23,42 @@ KEYS: Final = 64
 """Keys kept per feature, or pattern, and subject; the one touched longest ago goes first."""
 
 NUMERIC: Final = frozenset({"sum", "avg", "min", "max", "p50", "p90", "p95", "p99"})
-_SUMMED: Final = frozenset({"sum", "avg"})
-_NEWEST_ONLY: Final = frozenset({"since", "last"})
-_VALUELESS: Final = frozenset({"count", "since"})
-_ZERO_WHEN_EMPTY: Final = frozenset({"count", "sum", "distinct"})
-_PERCENT: Final = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
 _MICRO: Final = Context(prec=400, rounding=ROUND_HALF_EVEN)
+_ROOM: Final = 32
 
 
-class Window(msgspec.Struct):
-    """What is remembered: ``times`` ascending from ``head`` on, ``values`` beside them where the
-    kind has values, ``serials`` (order of arrival) where there are keys. ``total`` is the running
-    sum in millionths."""
+class Window(msgspec.Struct, array_like=True, tag=0, gc=False):
+    """What is remembered: ``times`` ascending from ``head`` on, and beside them ``values`` where
+    the kind has values and ``serials`` (order of arrival) where there are keys.
 
-    times: list[int] = []
-    values: list[Any] = []
-    serials: list[int] = []
+    Numbers lie in arrays, other values in lists. ``total`` is the running sum in millionths of the
+    kinds that add. At ``room`` times, those that left the window are looked for.
+    """
+
+    times: Any = msgspec.field(default_factory=lambda: array("q"))
+    values: Any = None
+    serials: Any = None
     head: int = 0
-    total: int = 0
+    total: int | None = None
+    room: int = _ROOM
 
     def __len__(self) -> int:
-        return len(self.times) - self.head
+        return len(self.times) - int(self.head)
+
+
+Observe = Callable[[Window, int | None, int, Any], None]
+"""Adds an event: window, ``over``, effective time (not before any there), usable value."""
+
+Read = Callable[[Window, int], Any]
+"""Reads a window that is not empty, from which what is too old has gone, at a time."""
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """How one kind of feature works; ``empty`` is its value where there is no event."""
+
+    observe: Observe
+    read: Read
+    empty: Any = None
 
 
 def usable(kind: str, value: Any) -> bool:
@@ -59,82 +78,182 @@ def millionths(value: float) -> int:
     return int(Decimal(value).scaleb(6, _MICRO).to_integral_value(ROUND_HALF_EVEN, _MICRO))
 
 
-def observe(kind: str, over: int | None, window: Window, t: int, value: Any, serial: int) -> None:
-    """Add an event of effective time ``t``, not before any already there; ``value`` is usable."""
-    if kind in _NEWEST_ONLY:
-        window.times[:] = (t,)
-        window.serials[:] = (serial,)
-        if kind == "last":
-            window.values[:] = (value,)
-        return
-    if over is not None:
-        _expire(kind, window, t - over)
-    window.times.append(t)
-    window.serials.append(serial)
-    if kind in _SUMMED:
-        value = millionths(value)
-        window.total += value
-    if kind not in _VALUELESS:
-        window.values.append(value)
-
-
-def drop_oldest(kind: str, window: Window) -> None:
-    """Forget the oldest event of a window that has one."""
-    if kind in _SUMMED:
-        window.total -= window.values[window.head]
-    window.head += 1
-    _compact(kind, window)
-
-
 def value_at(kind: str, over: int | None, window: Window | None, at: int) -> Any:
     """The feature at time ``at``: events in ``(at - over, at]``, or all remembered ones."""
-    if window is not None and over is not None:
-        _expire(kind, window, at - over)
-    if window is None or not len(window):
-        return 0.0 if kind == "sum" else 0 if kind in _ZERO_WHEN_EMPTY else None
-    match kind:
-        case "count":
-            return len(window)
-        case "sum":
-            return window.total / 1_000_000
-        case "avg":
-            return window.total / (1_000_000 * len(window))
-        case "since":
-            return (at - window.times[-1]) / SECOND
-        case "first":
-            return window.values[window.head]
-        case "last":
-            return window.values[-1]
-    values = window.values[window.head :]
-    match kind:
-        case "min":
-            return min(values)
-        case "max":
-            return max(values)
-        case "distinct":
-            return len({(isinstance(value, bool), value) for value in values})
-    rank = -(-_PERCENT[kind] * len(values) // 100)
-    return float(sorted(values)[rank - 1])
+    found = KINDS[kind]
+    if window is None:
+        return found.empty
+    if over is not None:
+        expire(window, at - over)
+    return found.read(window, at) if len(window.times) > window.head else found.empty
 
 
-def _expire(kind: str, window: Window, limit: int) -> None:
-    times, head, end = window.times, window.head, len(window.times)
-    if head == end or times[head] > limit:
+def expire(window: Window, limit: int) -> None:
+    """Forget the events at or before ``limit``."""
+    times, head = window.times, window.head
+    if head == len(times) or times[head] > limit:
         return
-    summed = kind in _SUMMED
-    while head < end and times[head] <= limit:
-        if summed:
-            window.total -= window.values[head]
-        head += 1
-    window.head = head
-    _compact(kind, window)
+    new = bisect_right(times, limit, head)
+    if window.total is not None:
+        window.total -= sum(window.values[head:new])
+    window.head = new
+    if new > _ROOM and new * 2 > len(times):
+        compact(window)
 
 
-def _compact(kind: str, window: Window) -> None:
+def drop_oldest(window: Window, count: int) -> None:
+    """Forget the oldest ``count`` events, of which there are at least as many."""
+    expired = window.head + count
+    if window.total is not None:
+        window.total -= sum(window.values[window.head : expired])
+    window.head = expired
+    if expired > _ROOM and expired * 2 > len(window.times):
+        compact(window)
+
+
+def compact(window: Window) -> None:
+    """Give back the memory of what is forgotten."""
     head = window.head
-    if head > 32 and head * 2 > len(window.times):
-        del window.times[:head]
+    del window.times[:head]
+    if window.values is not None:
+        del window.values[:head]
+    if window.serials is not None:
         del window.serials[:head]
-        if kind not in _VALUELESS:
-            del window.values[:head]
-        window.head = 0
+    window.head = 0
+
+
+def trim(window: Window, over: int | None, t: int) -> int:
+    """Make room in a window of a feature without keys; how many events had to be dropped."""
+    if over is not None:
+        expire(window, t - over)
+    live = len(window)
+    if live > REMEMBERED:
+        drop_oldest(window, live - REMEMBERED)
+        window.room = 0
+        return live - REMEMBERED
+    if window.head:
+        compact(window)
+    window.room = min(2 * live + _ROOM, REMEMBERED + 1)
+    return 0
+
+
+class Keyed(msgspec.Struct, array_like=True, tag=1, gc=False):
+    """A feature's windows by key, the key touched longest ago first.
+
+    ``upper`` is at least the number of remembered events in all windows together.
+    """
+
+    windows: dict[str, Window] = {}
+    upper: int = 0
+
+    def observe(
+        self, observe: Observe, over: int | None, key: str, value: Any, t: int, serial: int
+    ) -> int:
+        """Add an event; how many remembered ones had to be dropped for it."""
+        window = self.windows.pop(key, None) or Window(serials=array("q"))
+        self.windows[key] = window
+        if over is not None:
+            expire(window, t - over)
+        observe(window, over, t, value)
+        window.serials.append(serial)
+        del window.serials[: len(window.serials) - len(window.times)]
+        self.upper += 1
+        dropped = 0
+        if len(self.windows) > KEYS:
+            oldest = self.windows.pop(next(iter(self.windows)))
+            if over is not None:
+                expire(oldest, t - over)
+            dropped = len(oldest)
+        if self.upper > REMEMBERED:
+            dropped += self._shrink(over, t)
+        return dropped
+
+    def _shrink(self, over: int | None, t: int) -> int:
+        if over is not None:
+            for window in self.windows.values():
+                expire(window, t - over)
+        self.upper = sum(len(window) for window in self.windows.values())
+        dropped = 0
+        while self.upper > REMEMBERED:
+            oldest = min(
+                (window for window in self.windows.values() if len(window)),
+                key=lambda window: window.serials[window.head],
+            )
+            drop_oldest(oldest, 1)
+            self.upper -= 1
+            dropped += 1
+        return dropped
+
+
+def _count(window: Window, _over: int | None, t: int, _value: Any) -> None:
+    window.times.append(t)
+
+
+def _newest(window: Window, _over: int | None, t: int, _value: Any) -> None:
+    window.times[:] = array("q", (t,))
+    window.head = 0
+
+
+def _newest_value(window: Window, over: int | None, t: int, value: Any) -> None:
+    _newest(window, over, t, value)
+    window.values = [value]
+
+
+def _sum(window: Window, _over: int | None, t: int, value: Any) -> None:
+    micro = millionths(value)
+    window.times.append(t)
+    window.total = micro + (window.total or 0)
+    _keep(window, micro, "q")
+
+
+def _value(window: Window, _over: int | None, t: int, value: Any) -> None:
+    window.times.append(t)
+    _keep(window, value, "d" if type(value) is float else "q" if type(value) is int else "")
+
+
+def _keep(window: Window, value: Any, code: str) -> None:
+    """Put ``value`` with the others: in an array while all are of one kind of number."""
+    values = window.values
+    if values is None:
+        values = window.values = array(code) if code else []
+    if type(values) is array and values.typecode != code:
+        values = window.values = list(values)
+    try:
+        values.append(value)
+    except OverflowError:
+        window.values = [*values, value]
+
+
+def _held(window: Window) -> Any:
+    head = window.head
+    return window.values[head:] if head else window.values
+
+
+def _distinct(window: Window, _at: int) -> int:
+    return len({(isinstance(value, bool), value) for value in _held(window)})
+
+
+def _percentile(percent: int) -> Read:
+    def read(window: Window, _at: int) -> float:
+        values = sorted(_held(window))
+        return float(values[-(-percent * len(values) // 100) - 1])
+
+    return read
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "count": Kind(_count, lambda window, _: len(window.times) - window.head, 0),
+    "sum": Kind(_sum, lambda window, _: (window.total or 0) / 1_000_000, 0.0),
+    "avg": Kind(_sum, lambda window, _: (window.total or 0) / (1_000_000 * len(window))),
+    "min": Kind(_value, lambda window, _: min(_held(window))),
+    "max": Kind(_value, lambda window, _: max(_held(window))),
+    "distinct": Kind(_value, _distinct, 0),
+    "first": Kind(_value, lambda window, _: window.values[window.head]),
+    "last": Kind(_newest_value, lambda window, _: window.values[-1]),
+    "since": Kind(_newest, lambda window, at: (at - window.times[-1]) / SECOND),
+    "p50": Kind(_value, _percentile(50)),
+    "p90": Kind(_value, _percentile(90)),
+    "p95": Kind(_value, _percentile(95)),
+    "p99": Kind(_value, _percentile(99)),
+}
+"""Each kind by name. Percentiles go by the nearest rank."""

@@ -1,6 +1,6 @@
 """From candidates of one subject at one moment to decisions (policy language, section 6). Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from forestall.contracts.decision import Decision, Outcome, Reason, decision_id
 from forestall.contracts.errors import ExpressionError
 from forestall.contracts.instants import format_time
 from forestall.decide.gates import Circumstances, Ledger, PolicyLedger, Switches, first_refusal
-from forestall.decide.patterns import Ref
+from forestall.decide.occasion import Ref
 from forestall.decide.plan import key_order
 from forestall.decide.words import explanation
 from forestall.measure.assign import in_holdout
@@ -45,16 +45,20 @@ def judge(
     ledger: Ledger,
     settings: DecideSettings,
     switches: Switches,
+    watch: Callable[[Circumstances, str | None], None] | None = None,
 ) -> list[Verdict]:
     """Gates for each by itself, then arbitration; in the order of policy name and key.
 
-    The ledger is not changed; ``record_acts`` does that with the result.
+    The ledger is not changed; ``record_acts`` does that with the result. ``watch`` is shown what
+    the gates look at, and the candidate's key.
     """
     verdicts = []
     passed = []
     for candidate in candidates:
         policy = candidate.program.policy
         now = Circumstances(policy, at, ledger, settings, switches)
+        if watch is not None:
+            watch(replace(now, ledger=replace(ledger)), candidate.key)
         reason = first_refusal(now)
         if reason is None:
             passed.append(candidate)

@@ -6,25 +6,24 @@ signals in log order (``process``), and the log's ticks (``tick``).
 """
 
 import heapq
+import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
-import xxhash
 
-from forestall.context import features as window
+from forestall.context.features import Keyed, Window, trim, usable, value_at
 from forestall.contracts.control import (
     Control,
     DecideSettings,
 )
 from forestall.contracts.decision import Decision
 from forestall.contracts.errors import ExpressionError
-from forestall.contracts.event import Record, decode_data
-from forestall.contracts.instants import DAY
+from forestall.contracts.event import Record
 from forestall.decide.arbitrate import (
     Candidate,
-    Verdict,
     decision,
     in_order,
     judge,
@@ -33,18 +32,41 @@ from forestall.decide.arbitrate import (
 )
 from forestall.decide.force import InForce, View, rest
 from forestall.decide.gates import Circumstances, Ledger
-from forestall.decide.ledger import EFFECTS
-from forestall.decide.patterns import Armed, Hits, Keys, Moment, Ref, advance, evict
-from forestall.decide.plan import FeatureUse, PatternUse, Plan, binding, key_text, with_doubles
-from forestall.decide.state import NEVER, FeatureState, State, Subject
+from forestall.decide.occasion import Moment, Occasion, Ref
+from forestall.decide.patterns import (
+    ADVANCE,
+    Armed,
+    Keys,
+    PatternUse,
+    Progress,
+    Truth,
+    evict,
+    told,
+    touches,
+)
+from forestall.decide.plan import (
+    Ask,
+    FeatureRead,
+    FeatureUse,
+    Plan,
+    Reads,
+    features_of,
+    key_text,
+)
+from forestall.decide.population import Population
+from forestall.decide.snapshot import deadline
+from forestall.decide.state import IDS, NEVER, REPEATED_WITHIN, State, Subject
 from forestall.policy.language.cel import Timestamp
 from forestall.policy.language.compile import Condition, Program, event_expression
-from forestall.policy.language.model import Feature, Policy
-
-REPEATED_WITHIN: Final = 7 * DAY
+from forestall.policy.language.model import Feature
 
 Order = int
 """A decision's place among the records given to ``process``; see ``contracts.decision.Decided``."""
+
+_ALWAYS: Final[list[Truth]] = [True]
+_NONE: Final[list[Any]] = [None]
+_NOTHING: Final[dict[str, Any]] = {}
+_ALL: Final = Reads(event=True, data=True, now=True)
 
 
 class Engine:
@@ -59,11 +81,12 @@ class Engine:
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.watch: Callable[[Circumstances, str | None], None] | None = None
         self.unmet: Callable[[Program, tuple[Any, ...]], None] | None = None
+        self.population = Population()
         self._force = InForce(settings or DecideSettings())
         self._pending: deque[Control] = deque()
         self._received = 0
-        self._subjects: dict[str, Subject] = {}
         self._timers: list[tuple[int, str]] = []
+        self._alarm = NEVER
 
     @property
     def received(self) -> int:
@@ -81,10 +104,11 @@ class Engine:
         ``past`` kept them over the very records that this engine has taken.
         """
         self.keep(features)
-        for name, theirs in past._subjects.items():
-            own = self._subjects[name]
+        for name in past.population.names():
+            theirs = past.population.look(name)
+            own = self.population.enter(name)
             for feature in features:
-                state = theirs.features.get(past._force.features[feature])
+                state = theirs.features.get(past._force.features[feature]) if theirs else None
                 if state is not None:
                     own.features[self._force.features[feature]] = state
 
@@ -95,27 +119,75 @@ class Engine:
     def control(self, record: Control) -> None:
         """Take a control record; it takes effect before the first signal not before it."""
         self._pending.append(record)
+        self._set_alarm()
 
     def process(self, records: Sequence[Record]) -> list[tuple[Order, Decision]]:
         """Decide on ``records``, which are in log order."""
         out: list[tuple[Order, Decision]] = []
-        for index, record in enumerate(records):
-            before = self._advance(record.received)
-            subject = self._subjects.get(record.subject)
-            if subject is None:
-                subject = self._subjects[record.subject] = Subject()
-            made, after = self._take(subject, record)
-            before += made
-            if before:
-                out.extend((2 * index, entry) for entry in before)
-            if after:
-                out.extend((2 * index + 1, entry) for entry in after)
+        population = self.population
+        subjects = population.of
+        late_after = self._force.now.settings.lateness
+        plans = self._force.plans
+        order, received = -2, -1
+        for record in records:
+            order += 2
+            if record.received != received:
+                received = record.received
+            if received >= self._alarm:
+                out += [(order, made) for made in self._advance(received)]
+                late_after = self._force.now.settings.lateness
+                plans = self._force.plans
+            name = record.subject
+            subject = subjects.get(name)
+            if subject.__class__ is not Subject:
+                subject = population.enter(name)
+            elif subject.generation != population.generation:
+                population.note(name, subject)
+            ids = subject.seen.get(record.source)
+            if ids is None:
+                ids = subject.seen[sys.intern(record.source)] = {}
+            kept = ids.get(record.id)
+            if kept is not None:
+                if received - kept <= REPEATED_WITHIN:
+                    self.counters["duplicate"] += 1
+                    continue
+                del ids[record.id]
+            ids[record.id] = received
+            if len(ids) > IDS:
+                self._forget_ids(ids)
+            time = record.time
+            if time > received:
+                time = received
+            plan = plans.get(record.type) or self._force.plan(record.type)
+            if received - time > late_after and plan.effect is None:
+                self.counters["late"] += 1
+                continue
+            t = subject.clock
+            if time > t:
+                t = time
+            if subject.deadline < t:
+                while subject.deadline < max(time, subject.clock):
+                    out += [(order, made) for made in self._fire(name, subject)]
+                t = max(time, subject.clock)
+            subject.clock = t
+            if not plan.idle:
+                made = self._take(subject, record, time, t, plan)
+                if made:
+                    out += [(order + 1, one) for one in made]
+        if records:
+            self._received = max(self._received, records[-1].received)
         self.counters["records"] += len(records)
+        population.keep_house(len(records), self._needs, self._received)
         return out
 
     def tick(self, received: int) -> list[Decision]:
         """Nothing with an earlier ``received`` can come any more: let what is due by then happen."""
         return self._advance(received)
+
+    def _forget_ids(self, ids: dict[str, int]) -> None:
+        for name in list(islice(ids, IDS // 100)):
+            del ids[name]
+        self.counters["ids_forgotten"] += IDS // 100
 
     # -- control ---------------------------------------------------------------------------------
 
@@ -127,152 +199,161 @@ class Engine:
             self._force.apply(control)
         if received > self._received:
             self._received = received
-        timers = self._timers
-        if timers and timers[0][0] + self._force.now.settings.grace < received:
-            out += self._fire_by_grace(received)
+        out += self._fire_by_grace(received)
+        self._set_alarm()
         return out
+
+    def _set_alarm(self) -> None:
+        """Find the earliest ``received`` at which something happens besides deciding."""
+        self._alarm = self._pending[0].received if self._pending else NEVER
+        if self._timers:
+            due = self._timers[0][0] + self._force.now.settings.grace + 1
+            self._alarm = min(self._alarm, due)
 
     # -- one record ------------------------------------------------------------------------------
 
-    def _take(self, subject: Subject, record: Record) -> tuple[list[Decision], list[Decision]]:
-        nothing: list[Decision] = []
-        if self._repeated(subject, record):
-            self.counters["duplicate"] += 1
-            return nothing, nothing
-        time = min(record.time, record.received)
-        effect = EFFECTS.get(record.type)
-        if effect is None and record.received - time > self._force.now.settings.lateness:
-            self.counters["late"] += 1
-            return nothing, nothing
-        t = max(time, subject.clock)
-        before = nothing
-        while subject.deadline < t:
-            before = before + self._fire(record.subject, subject)
-        subject.clock = t
+    def _take(
+        self, subject: Subject, record: Record, time: int, t: int, plan: Plan
+    ) -> list[Decision]:
         subject.serial += 1
-        plan = self._force.plan(record.type)
-        if effect is None and plan.idle:
-            return before, nothing
-        data = decode_data(record.data)
-        numbers = self._force.numbers.get(record.type)
-        if numbers:
-            data = with_doubles(data, numbers)
-        if effect is not None and not (
-            isinstance(data, dict) and effect(subject.ledger, data, time)
-        ):
-            self.counters["control_ignored"] += 1
-        moment = Moment(
-            binding(record, time, data),
-            subject.ledger.traits,
-            t,
-            subject.serial,
-            record.traceparent,
-        )
-        return before, self._match(record.subject, subject, moment, plan)
-
-    def _repeated(self, subject: Subject, record: Record) -> bool:
-        seen = subject.seen
-        horizon = record.received - REPEATED_WITHIN
-        while seen:
-            oldest = next(iter(seen))
-            if seen[oldest] >= horizon:
-                break
-            del seen[oldest]
-        digest = xxhash.xxh3_128_digest(f"{len(record.source)}:{record.source}{record.id}".encode())
-        if digest in seen:
-            return True
-        seen[digest] = record.received
-        return False
-
-    def _match(self, name: str, subject: Subject, moment: Moment, plan: Plan) -> list[Decision]:
-        truths: list[bool | None] = [True]
-        keys: list[str | None] = [None]
-        values: list[Any] = [None]
+        ledger = subject.ledger
+        if plan.effect is not None:
+            if ledger is None:
+                ledger = subject.ledger = Ledger()
+            self._effect(ledger, record, time, plan)
+        traits = _NOTHING if ledger is None else ledger.traits
+        now = Occasion(record, time, t, subject.serial, traits, plan.doubles)
+        truths, keys, values = _ALWAYS, _NONE, _NONE
         if plan.evaluates:
-            given = (moment.event, moment.traits, Timestamp(moment.at * 1000))
-            truths += [self._truth(where, given) for where in plan.wheres]
-            keys += [_key(by, given) for by in plan.keys]
-            values += [_value(value, given) for value in plan.values]
+            given = _given(plan.reads, now)
+            truths, keys, values = [True], [None], [None]
+            for where in plan.wheres:
+                truths.append(self._truth(where, given))
+            for by in plan.keys:
+                keys.append(_key(by, given))
+            for value in plan.values:
+                values.append(_value(value, given))
+        features = subject.features
         for use in plan.features:
-            if truths[use.where] is True and (not use.key or keys[use.key] is not None):
-                self._observe(subject, use, keys[use.key], values[use.value], moment)
+            if truths[use.where] is True:
+                if not use.counts or use.key:
+                    self._observe(features, use, keys[use.key], values[use.value], now)
+                    continue
+                window = features.get(use.slot)
+                if window is None:
+                    window = features[use.slot] = Window()
+                window.times.append(t)  # type: ignore[union-attr]
+                if len(window.times) >= window.room:  # type: ignore[union-attr]
+                    self._trim(window, use.feature, t)
         candidates: list[Candidate] = []
         for pattern in plan.patterns:
-            if not pattern.key or keys[pattern.key] is not None:
-                self._step(name, subject, moment, pattern, truths, keys[pattern.key], candidates)
+            if not pattern.key:
+                self._step(subject, pattern, truths, now, candidates)
+            elif keys[pattern.key] is not None:
+                self._step_of_key(subject, pattern, keys[pattern.key], truths, now, candidates)
         if not candidates:
             return []
-        return self._decide(name, subject, candidates, moment.at, self._force.now)
+        return self._decide(record.subject, subject, candidates, t, self._force.now)
+
+    def _effect(self, ledger: Ledger, record: Record, time: int, plan: Plan) -> None:
+        data = Occasion(record, time, time, 0, {}, plan.doubles).data()
+        assert plan.effect is not None
+        if not (isinstance(data, dict) and plan.effect(ledger, data, time)):
+            self.counters["control_ignored"] += 1
 
     def _observe(
-        self, subject: Subject, use: FeatureUse, key: str | None, value: Any, moment: Moment
+        self, features: dict[int, Any], use: FeatureUse, key: Any, value: Any, now: Occasion
     ) -> None:
         feature = use.feature
-        if feature.value is not None and not window.usable(feature.kind, value):
+        if feature.value is not None and not usable(feature.kind, value):
             return
-        state = subject.features.get(use.slot)
-        if state is None:
-            state = subject.features[use.slot] = FeatureState()
-        dropped = state.observe(feature, key, value, moment.at, moment.serial)
+        state = features.get(use.slot)
+        if not use.key:
+            if state is None:
+                state = features[use.slot] = Window()
+            use.kind.observe(state, feature.over, now.at, value)
+            if len(state.times) >= state.room:
+                self._trim(state, feature, now.at)
+        elif key is not None:
+            if state is None:
+                state = features[use.slot] = Keyed()
+            observe, over = use.kind.observe, feature.over
+            dropped = state.observe(observe, over, key, value, now.at, now.serial)
+            if dropped:
+                self.counters["feature_events_dropped"] += dropped
+
+    def _trim(self, window: Any, feature: Feature, t: int) -> None:
+        dropped = trim(window, feature.over, t)
         if dropped:
             self.counters["feature_events_dropped"] += dropped
 
     def _step(
         self,
-        name: str,
         subject: Subject,
-        moment: Moment,
         use: PatternUse,
-        truths: Sequence[bool | None],
-        key: str | None,
+        truths: Sequence[Truth],
+        now: Occasion,
         candidates: list[Candidate],
     ) -> None:
-        positives = [step for step, where in use.positives if truths[where] is True]
-        gaps = [gap for gap, where in use.gaps if truths[where] is not False]
-        trailing = use.trailing is not None and truths[use.trailing] is not False
-        program = use.program
-        keys = subject.patterns.get(use.slot)
-        if not positives and (keys is None or not (gaps or trailing)):
+        state = subject.patterns.get(use.slot)
+        after, matched = ADVANCE[use.shape](use, state, truths, now, self._holds)
+        if after is not state:
+            if after is None:
+                del subject.patterns[use.slot]
+            else:
+                subject.patterns[use.slot] = after
+        if matched is not None:
+            candidates.append(self._candidate(subject, use, None, matched, now))
+        elif after is not None and after.armed is not None:
+            self._arm(now.record.subject, subject, after.armed)
+
+    def _step_of_key(
+        self,
+        subject: Subject,
+        use: PatternUse,
+        key: str,
+        truths: Sequence[Truth],
+        now: Occasion,
+        candidates: list[Candidate],
+    ) -> None:
+        keys: Any = subject.patterns.get(use.slot)
+        if (keys is None and not use.positives) or not touches(use, truths):
             return
         if keys is None:
-            keys = subject.patterns[use.slot] = {}
-        matched = advance(
-            program.pattern,
-            keys,
-            key,
-            Hits(positives, gaps, trailing),
-            moment,
-            lambda: self._holds(subject, program, moment, moment.at, self._force.now),
-        )
+            keys = {}
+        after, matched = ADVANCE[use.shape](use, keys.pop(key, None), truths, now, self._holds)
+        if after is not None:
+            keys[key] = after
+            if evict(keys):
+                self.counters["keys_dropped"] += 1
+            if after.armed is not None:
+                self._arm(now.record.subject, subject, after.armed)
         if matched is not None:
-            candidates.append(
-                self._candidate(subject, use.slot, program, key, matched, moment, moment.at)
-            )
-        elif evict(keys):
-            self.counters["keys_dropped"] += 1
-        state = keys.get(key)
-        if state is not None and state.armed is not None:
-            self._arm(name, subject, state.armed)
-        elif not keys:
-            del subject.patterns[use.slot]
+            candidates.append(self._candidate(subject, use, key, matched, now))
+        if keys:
+            subject.patterns[use.slot] = keys
+        else:
+            subject.patterns.pop(use.slot, None)
 
     def _candidate(
         self,
         subject: Subject,
-        slot: int,
-        program: Program,
+        use: PatternUse,
         key: str | None,
         matched: tuple[Ref, ...],
-        moment: Moment,
-        at: int,
+        now: Occasion,
     ) -> Candidate:
-        features = self._features_at(subject, program, moment, at, program.policy.features.keys())
-        return Candidate(slot, program, key, matched, moment.traceparent, features)
+        program = use.program
+        reads = features_of(program, self._force.features, program.policy.features)
+        given = _given(_ALL, now)
+        features = _features_at(subject, reads, given, now.at)
+        return Candidate(use.slot, program, key, matched, now.record.traceparent, features)
 
     def _arm(self, name: str, subject: Subject, armed: Armed) -> None:
         if armed.deadline < subject.deadline:
             subject.deadline = armed.deadline
             heapq.heappush(self._timers, (armed.deadline, name))
+            self._set_alarm()
 
     # -- timers ----------------------------------------------------------------------------------
 
@@ -283,150 +364,179 @@ class Engine:
         timers = self._timers
         while timers and timers[0][0] < limit:
             _, name = heapq.heappop(timers)
-            subject = self._subjects.get(name)
-            if subject is not None and subject.deadline < limit:
-                out += self._fire(name, subject)
+            if name in self.population.of:
+                subject = self.population.enter(name)
+                if subject.deadline < limit:
+                    out += self._fire(name, subject)
         return out
 
     def _fire(self, name: str, subject: Subject) -> list[Decision]:
         """Fire the group of timers at the subject's next deadline; set the deadline after it."""
         at = subject.deadline
         view = self._force.at(at + self._force.now.settings.grace)
-        due: list[tuple[int, str | None, Armed]] = []
-        for slot, keys in subject.patterns.items():
-            if slot in self._force.now.programs:
-                due.extend(
-                    (slot, key, state.armed)
-                    for key, state in keys.items()
-                    if state.armed is not None and state.armed.deadline == at
-                )
+        due = [
+            (slot, key, state.armed)
+            for slot, key, state in _progress(subject)
+            if state.armed is not None
+            and state.armed.deadline == at
+            and slot in self._force.now.programs
+        ]
         if due:
             subject.clock = max(subject.clock, at)
-        candidates = [
-            self._candidate(subject, slot, view.programs[slot], key, armed.matched, armed.last, at)
-            for slot, key, armed in due
-            if slot in view.programs
-            and self._holds(subject, view.programs[slot], armed.last, at, view)
-        ]
+        candidates = []
+        for slot, key, armed in due:
+            program = view.programs.get(slot)
+            if program is not None and self._holds_then(subject, program, armed.last, at, view):
+                features = self._features_then(
+                    subject, program, armed.last, at, program.policy.features
+                )
+                trace = armed.last.traceparent
+                candidates.append(Candidate(slot, program, key, armed.matched, trace, features))
         for slot, key, _ in due:
-            del subject.patterns[slot][key]
+            if key is None:
+                del subject.patterns[slot]
+            else:
+                del subject.patterns[slot][key]  # type: ignore[union-attr]
         out = self._decide(name, subject, candidates, at, view) if candidates else []
         self._next_deadline(name, subject)
         return out
 
     def _next_deadline(self, name: str, subject: Subject) -> None:
         subject.patterns = {
-            slot: keys
-            for slot, keys in subject.patterns.items()
-            if keys and slot in self._force.now.programs
+            slot: state
+            for slot, state in subject.patterns.items()
+            if state and slot in self._force.now.programs
         }
         subject.deadline = min(
             (
                 state.armed.deadline
-                for keys in subject.patterns.values()
-                for state in keys.values()
+                for _, _, state in _progress(subject)
                 if state.armed is not None
             ),
             default=NEVER,
         )
         if subject.deadline != NEVER:
             heapq.heappush(self._timers, (subject.deadline, name))
+            self._set_alarm()
 
     # -- deciding --------------------------------------------------------------------------------
 
     def _decide(
         self, name: str, subject: Subject, candidates: Sequence[Candidate], at: int, view: View
     ) -> list[Decision]:
+        ledger = subject.ledger
+        if ledger is None:
+            ledger = subject.ledger = Ledger()
         live = [one for one in candidates if one.program.mode != "shadow"]
-        shadow = [one for one in candidates if one.program.mode == "shadow"]
-        verdicts = self._judge(name, live, at, view, subject.ledger, subject.ledger)
-        if shadow:
-            seen = shadow_ledger(subject.ledger, subject.shadow)
-            verdicts += self._judge(name, shadow, at, view, seen, subject.shadow)
-            verdicts.sort(key=in_order)
+        verdicts = judge(live, name, at, ledger, view.settings, view.switches, self.watch)
+        record_acts(verdicts, at, ledger)
+        if len(live) < len(candidates):
+            shadow = [one for one in candidates if one.program.mode == "shadow"]
+            acts = subject.shadow
+            if acts is None:
+                acts = subject.shadow = Ledger()
+            seen = shadow_ledger(ledger, acts)
+            made = judge(shadow, name, at, seen, view.settings, view.switches, self.watch)
+            record_acts(made, at, acts)
+            verdicts = sorted([*verdicts, *made], key=in_order)
         for verdict in verdicts:
             if verdict.outcome != "suppress":
                 subject.patterns.pop(verdict.candidate.slot, None)
         return [decision(verdict, name, at) for verdict in verdicts]
 
-    def _judge(
-        self,
-        name: str,
-        candidates: Sequence[Candidate],
-        at: int,
-        view: View,
-        seen: Ledger,
-        acts: Ledger,
-    ) -> list[Verdict]:
-        """Judge by the ledger ``seen`` and write the acts into the ledger ``acts``."""
-        if self.watch is not None:
-            for candidate in candidates:
-                now = _circumstances(seen, candidate.program.policy, at, view)
-                self.watch(now, candidate.key)
-        verdicts = judge(candidates, name, at, seen, view.settings, view.switches)
-        record_acts(verdicts, at, acts)
-        return verdicts
-
     def clock(self, name: str) -> int:
         """A subject's clock: the greatest effective time among its events, 0 before the first."""
-        subject = self._subjects.get(name)
+        subject = self.population.look(name)
         return 0 if subject is None else subject.clock
 
     def standing(
         self, name: str, policy: str, at: int
     ) -> tuple[Program | None, Circumstances | None, Keys]:
         """The program of a policy in force, what its gates would look at, and its keys' state."""
-        subject = self._subjects.get(name) or Subject()
+        subject = self.population.look(name) or Subject()
         found = self._force.program_of(policy)
         if found is None:
             return None, None, {}
         slot, program = found
-        now = _circumstances(subject.ledger, program.policy, at, self._force.now)
-        return program, now, subject.patterns.get(slot, {})
+        view = self._force.now
+        ledger = msgspec.structs.replace(subject.ledger or Ledger())
+        now = Circumstances(program.policy, at, ledger, view.settings, view.switches)
+        keys = {
+            key: told(program.pattern, state)
+            for its, key, state in _progress(subject)
+            if its == slot
+        }
+        return program, now, keys
 
-    def _holds(
-        self, subject: Subject, program: Program, moment: Moment, at: int, view: View
-    ) -> bool:
+    # -- conditions ------------------------------------------------------------------------------
+
+    def _holds(self, use: PatternUse, now: Occasion) -> bool:
+        """Whether the ``if`` holds at an event; equal ones are asked once an event."""
+        program = use.program
         if program.condition is None:
             return True
-        features = self._features_at(subject, program, moment, at, program.reads)
-        traits = subject.ledger.traits
-        given = (moment.event, traits, Timestamp(at * 1000), features, view.services)
+        asked = now.asked
+        if asked is None:
+            asked = now.asked = {}
+        held = asked.get(use.ask)
+        if held is None or (self.unmet is not None and not held):
+            subject = self.population.of[now.record.subject]
+            assert isinstance(subject, Subject)
+            ask = self._force.plan(now.record.type).asks[use.ask]
+            held = asked[use.ask] = self._asked(subject, ask, program, now)
+        return held
+
+    def _asked(self, subject: Subject, ask: Ask, program: Program, now: Occasion) -> bool:
+        given = _given(_ALL if self.unmet is not None else ask.reads, now)
+        features = _features_at(subject, ask.features, given, now.at)
+        return self._judged(program, (*given, features, self._force.now.services))
+
+    def _holds_then(
+        self, subject: Subject, program: Program, last: Moment, at: int, view: View
+    ) -> bool:
+        """Whether the ``if`` holds at a deadline."""
+        if program.condition is None:
+            return True
+        features = self._features_then(subject, program, last, at, program.reads)
+        traits = subject.ledger.traits if subject.ledger is not None else _NOTHING
+        given = (last.event, traits, Timestamp(at * 1000), features, view.services)
+        return self._judged(program, given)
+
+    def _judged(self, program: Program, given: tuple[Any, ...]) -> bool:
+        assert program.condition is not None
         held = self._truth(program.condition, given) is True
         if not held and self.unmet is not None:
             self.unmet(program, given)
         return held
 
-    def _features_at(
-        self, subject: Subject, program: Program, moment: Moment, at: int, names: Collection[str]
+    def _features_then(
+        self, subject: Subject, program: Program, last: Moment, at: int, names: Collection[str]
     ) -> dict[str, Any]:
-        values = {}
-        for name, feature in program.features:
-            if name not in names:
-                continue
-            state = subject.features.get(self._force.features.get(feature, 0))
-            found = None
-            if state is not None:
-                key = None
-                if feature.by is not None:
-                    given = (moment.event, moment.traits, Timestamp(moment.at * 1000))
-                    key = _key(event_expression(feature.by), given)
-                found = state.windows.get(key)
-            values[name] = window.value_at(feature.kind, feature.over, found, at)
-        return values
+        given = (last.event, last.traits, Timestamp(last.at * 1000))
+        return _features_at(subject, features_of(program, self._force.features, names), given, at)
 
-    def _truth(self, condition: Condition, given: tuple[Any, ...]) -> bool | None:
+    def _truth(self, condition: Condition, given: tuple[Any, ...]) -> Truth:
         """What a condition says; none, counted, where it errors or is not a bool."""
-        value = _value(condition, given)
-        if isinstance(value, bool):
+        try:
+            value = condition(*given)
+        except ExpressionError:
+            value = None
+        if value is True or value is False:
             return value
         self.counters["expression_errors"] += 1
         return None
 
     # -- snapshots -------------------------------------------------------------------------------
 
-    def snapshot(self) -> State:
-        """Everything the engine remembers, except the control records still ahead."""
+    def _needs(self) -> Any:
+        return self._force.needs(self._received)
+
+    def end_generation(self) -> None:
+        """Begin the population's next generation; ``population.pack_some`` gives the last."""
+        self.population.end_generation(self._needs())
+
+    def header(self) -> State:
+        """Everything the engine remembers but the subjects and the control records still ahead."""
         force = self._force
         return State(
             now=rest(force.now),
@@ -435,9 +545,13 @@ class Engine:
             received=self._received,
             slots=force.slots,
             features=list(force.features.items()),
-            subjects=self._subjects,
+            subjects={},
             counters=self.counters,
         )
+
+    def snapshot(self) -> State:
+        """The header and every subject."""
+        return msgspec.structs.replace(self.header(), subjects=self.population.packed())
 
     @classmethod
     def restore(cls, state: State) -> "Engine":
@@ -446,13 +560,11 @@ class Engine:
         engine.counters = {**engine.counters, **state.counters}
         engine._force.restore(state)
         engine._received = state.received
-        engine._subjects = state.subjects
-        engine._timers = [
-            (subject.deadline, name)
-            for name, subject in state.subjects.items()
-            if subject.deadline != NEVER
-        ]
+        engine.population = Population(state.subjects, state.received)
+        deadlines = ((deadline(packed), name) for name, packed in state.subjects.items())
+        engine._timers = [timer for timer in deadlines if timer[0] != NEVER]
         heapq.heapify(engine._timers)
+        engine._set_alarm()
         return engine
 
 
@@ -464,12 +576,37 @@ COUNTERS: Final = (
     "expression_errors",
     "keys_dropped",
     "feature_events_dropped",
+    "ids_forgotten",
 )
 
 
-def _circumstances(ledger: Ledger, policy: Policy, at: int, view: View) -> Circumstances:
-    kept = msgspec.structs.replace(ledger)
-    return Circumstances(policy, at, kept, view.settings, view.switches)
+def _given(reads: Reads, now: Occasion) -> tuple[Any, ...]:
+    """What expressions with these ``reads`` are given: event, traits and now."""
+    event = now.event() if reads.event else {"data": now.data()} if reads.data else None
+    return event, now.traits, Timestamp(now.at * 1000) if reads.now else None
+
+
+def _features_at(
+    subject: Subject, reads: Iterable[FeatureRead], given: tuple[Any, ...], at: int
+) -> dict[str, Any]:
+    values = {}
+    for read in reads:
+        feature, state = read.feature, subject.features.get(read.slot)
+        if isinstance(state, Keyed):
+            key = _key(event_expression(feature.by or ""), given)
+            state = None if key is None else state.windows.get(key)
+        values[read.name] = value_at(feature.kind, feature.over, state, at)
+    return values
+
+
+def _progress(subject: Subject) -> Iterator[tuple[int, str | None, Progress]]:
+    """Slot, key and progress of all that is remembered of patterns."""
+    for slot, found in subject.patterns.items():
+        if isinstance(found, dict):
+            for key, state in found.items():
+                yield slot, key, state
+        else:
+            yield slot, None, found
 
 
 def _value(expression: Condition, given: tuple[Any, ...]) -> Any:

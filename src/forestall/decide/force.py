@@ -19,7 +19,7 @@ from forestall.contracts.control import (
 )
 from forestall.decide.gates import Switches
 from forestall.decide.plan import Plan, make_plan
-from forestall.decide.state import State, ViewAtRest
+from forestall.decide.state import Needs, State, ViewAtRest
 from forestall.policy.bundle import policy_of
 from forestall.policy.language.compile import Program, compile_policy
 from forestall.policy.language.model import Feature
@@ -51,7 +51,7 @@ class InForce:
         self.features: dict[Feature, int] = {}
         self.slots = 0
         self._kept: frozenset[Feature] = frozenset()
-        self._plans: dict[str, Plan] = {}
+        self.plans: dict[str, Plan] = {}
 
     def apply(self, control: Control) -> None:
         """Obey a control record. What held until then stays known for ``lateness``."""
@@ -89,14 +89,19 @@ class InForce:
 
     def plan(self, event_type: str) -> Plan:
         """What events of that type concern."""
-        plan = self._plans.get(event_type)
+        plan = self.plans.get(event_type)
         if plan is None:
-            if len(self._plans) >= PLANS:
-                self._plans.clear()
-            slots = [(slot, feature) for feature, slot in self.features.items()]
-            plan = make_plan(event_type, slots, self.now.programs.items())
-            self._plans[event_type] = plan
+            if len(self.plans) >= PLANS:
+                self.plans.clear()
+            doubles = self.numbers.get(event_type)
+            plan = make_plan(event_type, self.features, self.now.programs.items(), doubles)
+            self.plans[event_type] = plan
         return plan
+
+    def needs(self, received: int) -> Needs:
+        """What can still be asked for, as of ``received``."""
+        features = {slot: feature for feature, slot in self.features.items()}
+        return Needs(received, self.now.settings, features, self.now.programs)
 
     def program_of(self, policy: str) -> tuple[int, Program] | None:
         """Slot and program of the policy of that name."""
@@ -129,7 +134,7 @@ class InForce:
             feature: self.features[feature] if feature in self.features else self._new_slot()
             for feature in sorted(wanted, key=repr)
         }
-        self._plans = {}
+        self.plans = {}
 
     def _new_slot(self) -> int:
         self.slots += 1

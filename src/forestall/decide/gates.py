@@ -21,14 +21,14 @@ TEN_YEARS = 3_650 * DAY
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, array_like=True):
     """Who stands where on one question since ``time``: consent given, or opted out."""
 
     time: int
     yes: bool
 
 
-class PolicyLedger(msgspec.Struct):
+class PolicyLedger(msgspec.Struct, array_like=True):
     """A subject's history with one policy, by name."""
 
     last_act: int | None = None
@@ -36,7 +36,7 @@ class PolicyLedger(msgspec.Struct):
     never: bool = False
 
 
-class Ledger(msgspec.Struct):
+class Ledger(msgspec.Struct, array_like=True):
     """A subject's traits, standing and acts. ``guidance_acts`` are times, ascending.
 
     ``traits`` is replaced, never changed, so that a moment can keep what it saw.

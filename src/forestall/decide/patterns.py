@@ -1,19 +1,18 @@
 """Patterns: how far a subject's events have come towards a match (policy language, section 3). Pure.
 
 For each prefix of a sequence it is enough to keep the match with the latest start; for ``all``,
-the latest event of each step. State is kept per key, in the order in which keys were last touched.
+the latest event of each step. ``ADVANCE`` names, for each shape of pattern, the function that
+takes an event: it changes what is remembered in place, for one key.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 
 from forestall.context.features import KEYS
-from forestall.policy.language.compile import PatternProgram
-
-Ref = tuple[str, str]
-"""``(source, id)`` of an event."""
+from forestall.decide.occasion import Moment, Occasion, Ref
+from forestall.policy.language.compile import PatternProgram, Program
 
 Prefix = tuple[int, tuple[Ref, ...]]
 """The start of a partial match and its events in log order."""
@@ -21,26 +20,11 @@ Prefix = tuple[int, tuple[Ref, ...]]
 Latest = tuple[int, int, Ref]
 """Time, serial and reference of the latest event of one step of ``all``."""
 
-
-class Moment(msgspec.Struct, frozen=True):
-    """An event being decided, with what was true of its subject when it arrived at time ``at``.
-
-    ``event`` is what conditions see: id, type, source, time, origin, data.
-    """
-
-    event: dict[str, Any]
-    traits: dict[str, Any]
-    at: int
-    serial: int
-    traceparent: str | None
-
-    @property
-    def ref(self) -> Ref:
-        """What names the event among its subject's."""
-        return self.event["source"], self.event["id"]
+Truth = bool | None
+"""What a condition says; none where it errors or is not a bool."""
 
 
-class Armed(msgspec.Struct, frozen=True):
+class Armed(msgspec.Struct, frozen=True, array_like=True):
     """A whole match waiting for silence: it becomes a candidate at ``deadline``.
 
     ``last`` is the moment of its last positive event.
@@ -51,49 +35,79 @@ class Armed(msgspec.Struct, frozen=True):
     last: Moment
 
 
-class KeyState(msgspec.Struct, frozen=True):
-    """One key's progress: ``best`` of a sequence, ``latest`` of an ``all``."""
+class Run(msgspec.Struct, array_like=True, tag=0, gc=False):
+    """Progress of one repeated step: time, source and id of each of the newest events, flat."""
 
-    best: tuple[Prefix | None, ...] = ()
-    latest: tuple[Latest | None, ...] = ()
+    events: list[Any] = []
     armed: Armed | None = None
 
 
-class Hits(msgspec.Struct, frozen=True):
-    """Which steps of a pattern an event matches; ``positives`` and ``gaps`` by index."""
+class Steps(msgspec.Struct, array_like=True, tag=1, gc=False):
+    """Progress of a sequence: ``best`` holds the latest start of each prefix but the whole."""
 
-    positives: Sequence[int]
-    gaps: Sequence[int]
-    trailing: bool
-
-
-Keys = dict[str | None, KeyState]
+    best: list[Prefix | None]
+    armed: Armed | None = None
 
 
-def advance(
-    pattern: PatternProgram,
-    keys: Keys,
-    key: str | None,
-    hits: Hits,
-    moment: Moment,
-    holds: Callable[[], bool],
-) -> tuple[Ref, ...] | None:
-    """Take an event that matches at least one step; the matched events if it makes a candidate.
+class Together(msgspec.Struct, array_like=True, tag=2, gc=False):
+    """Progress of an ``all``: the latest event of each step. Nothing is ever armed."""
 
-    ``keys`` is changed in place; it may grow past the limit by one (see ``evict``). ``holds`` asks
-    the policy's ``if`` and is called at most once.
+    latest: list[Latest | None]
+    armed: None = None
+
+
+Progress = Run | Steps | Together
+"""What is remembered of one pattern and key."""
+
+Shape = Literal["one", "run", "sequence", "all"]
+"""Of a pattern: a single event, one step repeated, any other sequence, any order."""
+
+
+class PatternUse(msgspec.Struct, frozen=True):
+    """A pattern that events of one type concern. ``positives`` and ``gaps`` are pairs of step and
+    index of its condition among the type's, ``trailing`` and ``key`` such indices.
+
+    ``last`` is the index of the last positive step, ``ask`` that of the ``if`` among the type's,
+    ``told`` the features that its decisions tell.
     """
-    state = keys.pop(key, None)
-    if pattern.ordered:
-        new, matched = _sequence(pattern, state, hits, moment, holds)
-    else:
-        new, matched = _all(pattern, state, hits, moment, holds)
-    if new is not None:
-        keys[key] = new
-    return matched
+
+    slot: int
+    program: Program
+    shape: Shape
+    key: int
+    positives: tuple[tuple[int, int], ...]
+    gaps: tuple[tuple[int, int], ...]
+    trailing: int | None
+    last: int
+    ask: int
 
 
-def evict(keys: Keys) -> bool:
+Holds = Callable[[PatternUse, Occasion], bool]
+"""Asks a policy's ``if``."""
+
+Advanced = tuple[Progress | None, tuple[Ref, ...] | None]
+"""What is remembered now, if anything; the matched events where there is a candidate."""
+
+
+def shape(pattern: PatternProgram) -> Shape:
+    """Which function of ``ADVANCE`` takes the pattern's events."""
+    if not pattern.ordered:
+        return "all"
+    if pattern.gaps or any(match != pattern.positives[0] for match in pattern.positives):
+        return "sequence"
+    return "one" if len(pattern.positives) == 1 and pattern.trailing is None else "run"
+
+
+def touches(use: PatternUse, truths: Sequence[Truth]) -> bool:
+    """Whether an event matches any step."""
+    return (
+        any(truths[where] is True for _, where in use.positives)
+        or any(truths[where] is not False for _, where in use.gaps)
+        or (use.trailing is not None and truths[use.trailing] is not False)
+    )
+
+
+def evict(keys: dict[str, Any]) -> bool:
     """Drop the key touched longest ago if there are too many; whether one was dropped."""
     if len(keys) <= KEYS:
         return False
@@ -101,61 +115,144 @@ def evict(keys: Keys) -> bool:
     return True
 
 
+def _one(
+    use: PatternUse, _: Progress | None, truths: Sequence[Truth], now: Occasion, holds: Holds
+) -> Advanced:
+    if truths[use.positives[0][1]] is True and holds(use, now):
+        return None, (now.ref(),)
+    return None, None
+
+
+def _run(
+    use: PatternUse, state: Any, truths: Sequence[Truth], now: Occasion, holds: Holds
+) -> Advanced:
+    """One step repeated: every event of it serves every step, so the newest are the best."""
+    if use.trailing is not None and truths[use.trailing] is not False:
+        state = None
+    if not use.positives or truths[use.positives[0][1]] is not True:
+        return state, None
+    pattern, t = use.program.pattern, now.at
+    if state is None:
+        state = Run()
+    events = state.events
+    if len(events) == 3 * use.last:
+        if not events or pattern.within is None or t - events[0] <= pattern.within:
+            if pattern.trailing is None:
+                if holds(use, now):
+                    return None, (*refs(events), now.ref())
+            elif state.armed is None:
+                matched = (*refs(events), now.ref())
+                state.armed = Armed(t + pattern.quiet_for, matched, now.moment())
+        del events[:3]
+    if use.last:
+        events += (t, *now.ref())
+    return state, None
+
+
+def refs(events: Sequence[Any]) -> list[Ref]:
+    """The references of the events of a ``Run``."""
+    return list(zip(events[1::3], events[2::3], strict=True))
+
+
 def _sequence(
-    pattern: PatternProgram,
-    state: KeyState | None,
-    hits: Hits,
-    moment: Moment,
-    holds: Callable[[], bool],
-) -> tuple[KeyState | None, tuple[Ref, ...] | None]:
-    last = len(pattern.positives) - 1
-    nothing: tuple[Prefix | None, ...] = (None,) * last
-    if state is None or hits.trailing:
-        best, armed = nothing, None
+    use: PatternUse, state: Any, truths: Sequence[Truth], now: Occasion, holds: Holds
+) -> Advanced:
+    pattern, t, last = use.program.pattern, now.at, use.last
+    if state is None:
+        best: list[Prefix | None] = [None] * last
+        armed = None
     else:
         best, armed = state.best, state.armed
-    new = list(best)
-    for gap in hits.gaps:
-        new[gap] = None
-    t, ref = moment.at, moment.ref
-    for step in reversed(hits.positives):
+    if use.trailing is not None and truths[use.trailing] is not False:
+        best, armed = [None] * last, None
+    new = best
+    for gap, where in use.gaps:
+        if truths[where] is not False:
+            new = list(best) if new is best else new
+            new[gap] = None
+    for step, where in reversed(use.positives):
+        if truths[where] is not True:
+            continue
         if step == 0:
-            extended: Prefix = (t, (ref,))
+            extended: Prefix = (t, (now.ref(),))
         else:
             before = best[step - 1]
             if before is None or (pattern.within is not None and t - before[0] > pattern.within):
                 continue
-            extended = (before[0], (*before[1], ref))
+            extended = (before[0], (*before[1], now.ref()))
         if step < last:
             new[step] = extended
         elif pattern.trailing is None:
-            if holds():
+            if holds(use, now):
                 return None, extended[1]
         elif armed is None:
-            armed = Armed(t + pattern.quiet_for, extended[1], moment)
+            armed = Armed(t + pattern.quiet_for, extended[1], now.moment())
     if armed is None and not any(new):
         return None, None
-    return KeyState(best=tuple(new), armed=armed), None
+    if state is None:
+        return Steps(new, armed), None
+    state.best, state.armed = new, armed
+    return state, None
 
 
 def _all(
-    pattern: PatternProgram,
-    state: KeyState | None,
-    hits: Hits,
-    moment: Moment,
-    holds: Callable[[], bool],
-) -> tuple[KeyState | None, tuple[Ref, ...] | None]:
-    latest: list[Latest | None] = [None] * len(pattern.positives)
-    if state is not None:
-        latest[:] = state.latest
-    for step in hits.positives:
-        latest[step] = (moment.at, moment.serial, moment.ref)
-    if all(latest):
-        events = sorted({entry[1]: entry for entry in latest if entry}.values(), key=_serial)
-        if moment.at - events[0][0] <= (pattern.within or 0) and holds():
+    use: PatternUse, state: Any, truths: Sequence[Truth], now: Occasion, holds: Holds
+) -> Advanced:
+    pattern, hit = use.program.pattern, False
+    for step, where in use.positives:
+        if truths[where] is True:
+            if state is None:
+                state = Together([None] * (use.last + 1))
+            state.latest[step] = (now.at, now.serial, now.ref())
+            hit = True
+    if hit and all(state.latest):
+        events = sorted({entry[1]: entry for entry in state.latest}.values(), key=_serial)
+        if now.at - events[0][0] <= (pattern.within or 0) and holds(use, now):
             return None, tuple(entry[2] for entry in events)
-    return KeyState(latest=tuple(latest)), None
+    return state, None
 
 
 def _serial(entry: Latest) -> int:
     return entry[1]
+
+
+Advance = Callable[[PatternUse, Any, Sequence[Truth], Occasion, Holds], Advanced]
+
+ADVANCE: Final[dict[Shape, Advance]] = {
+    "one": _one,
+    "run": _run,
+    "sequence": _sequence,
+    "all": _all,
+}
+"""By shape, what takes an event: the use, what is remembered, what each condition says of the
+event, the event, and whom to ask for the ``if``, at most once."""
+
+
+class KeyState(msgspec.Struct, frozen=True):
+    """One key's progress as people and tools look at it: ``best`` of a sequence, ``latest`` of an
+    ``all``."""
+
+    best: tuple[Prefix | None, ...] = ()
+    latest: tuple[Latest | None, ...] = ()
+    armed: Armed | None = None
+
+
+Keys = dict[str | None, KeyState]
+
+
+def told(pattern: PatternProgram, state: Progress) -> KeyState:
+    """What ``state`` amounts to; what ``within`` has ended is left out."""
+    match state:
+        case Steps():
+            return KeyState(best=tuple(state.best), armed=state.armed)
+        case Together():
+            return KeyState(latest=tuple(state.latest))
+    times, found = state.events[::3], refs(state.events)
+    best: list[Prefix | None] = []
+    for length in range(1, len(pattern.positives)):
+        start = times[-length] if length <= len(times) else None
+        if start is None or (pattern.within is not None and times[-1] - start > pattern.within):
+            best.append(None)
+        else:
+            best.append((start, tuple(found[-length:])))
+    return KeyState(best=tuple(best), armed=state.armed)

@@ -1,53 +1,76 @@
 """Plans: for one event type, everything its events concern, with equal expressions shared. Pure."""
 
-import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
-from forestall.contracts.event import Record
-from forestall.policy.language.cel import Timestamp, to_json
-from forestall.policy.language.compile import Condition, Program, event_expression
+from forestall.context.features import KINDS, Kind
+from forestall.decide.ledger import EFFECTS, Effect
+from forestall.decide.patterns import PatternUse, shape
+from forestall.policy.language.cel import Path, to_json
+from forestall.policy.language.compile import Condition, Program, event_expression, event_reads
 from forestall.policy.language.model import WILDCARD, Feature, Match
 
-ALWAYS = 0
+ALWAYS: Final = 0
 """The index of the condition that always holds, and of the key of everything without ``by``."""
 
 
+class Reads(msgspec.Struct, frozen=True):
+    """What expressions look at: any field of ``event`` besides ``data``, its data, ``now``."""
+
+    event: bool = False
+    data: bool = False
+    now: bool = False
+
+
 class FeatureUse(msgspec.Struct, frozen=True):
-    """A feature that this type may add to; the rest are indices into the plan."""
+    """A feature that this type may add to; ``where``, ``key`` and ``value`` are indices into the
+    plan, ``counts`` says that there is nothing to keep but the time."""
 
     slot: int
     feature: Feature
+    kind: Kind
+    counts: bool
     where: int
     key: int
     value: int
 
 
-class PatternUse(msgspec.Struct, frozen=True):
-    """A pattern with steps for this type, as ``(step, where)`` pairs of indices."""
+class FeatureRead(msgspec.Struct, frozen=True):
+    """A feature as a condition or a decision reads it, under its ``name`` there."""
 
+    name: str
     slot: int
-    program: Program
-    key: int
-    positives: tuple[tuple[int, int], ...]
-    gaps: tuple[tuple[int, int], ...]
-    trailing: int | None
+    feature: Feature
+    kind: Kind
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """An ``if``, shared by the policies that ask the same of the same features; none always holds."""
+
+    condition: Condition | None
+    reads: Reads
+    features: tuple[FeatureRead, ...]
 
 
 class Plan(msgspec.Struct, frozen=True):
     """What an event of one type concerns. Index 0 of the lists that ``wheres``, ``keys`` and
     ``values`` give is not theirs: it holds always, and is none.
 
-    ``idle`` says that nothing does, ``evaluates`` that there is an expression at all.
+    ``effect`` is what a control event does; ``doubles`` names the integers of the data that are
+    doubles; ``idle`` says that nothing is to do, ``evaluates`` that there is an expression at all.
     """
 
     wheres: Sequence[Condition]
     keys: Sequence[Condition]
     values: Sequence[Condition]
+    reads: Reads
     features: Sequence[FeatureUse]
     patterns: Sequence[PatternUse]
+    asks: Sequence[Ask]
+    effect: Effect | None
+    doubles: dict[str, Any] | None
     idle: bool
     evaluates: bool
 
@@ -61,8 +84,8 @@ class _Shared:
     def index(self, source: str | None) -> int:
         return self.sources.setdefault(source, len(self.sources))
 
-    def functions(self) -> list[Condition]:
-        return [event_expression(source) for source in self.sources if source is not None]
+    def texts(self) -> list[str]:
+        return [source for source in self.sources if source is not None]
 
 
 def concerns(match: Match, event_type: str) -> bool:
@@ -74,8 +97,9 @@ def concerns(match: Match, event_type: str) -> bool:
 
 def make_plan(
     event_type: str,
-    features: Iterable[tuple[int, Feature]],
+    slots: Mapping[Feature, int],
     programs: Iterable[tuple[int, Program]],
+    doubles: dict[str, Any] | None = None,
 ) -> Plan:
     """The plan of ``event_type`` among the features and programs in force, by slot."""
     wheres, keys, values = _Shared(), _Shared(), _Shared()
@@ -83,14 +107,16 @@ def make_plan(
         FeatureUse(
             slot,
             feature,
+            KINDS[feature.kind],
+            feature.kind == "count",
             wheres.index(feature.match.where),
             keys.index(feature.by),
             values.index(feature.value),
         )
-        for slot, feature in features
+        for feature, slot in slots.items()
         if concerns(feature.match, event_type)
     ]
-    pattern_uses = []
+    pattern_uses, asks, asked = [], list[Ask](), dict[tuple[object, ...], int]()
     for slot, program in programs:
         pattern = program.pattern
         positives = tuple(
@@ -109,24 +135,69 @@ def make_plan(
             else None
         )
         if positives or gaps or trailing is not None:
+            ask = ask_of(program, slots)
+            read = tuple((one.name, one.slot) for one in ask.features)
+            same = (program.policy.condition, *read)
+            if asked.setdefault(same, len(asks)) == len(asks):
+                asks.append(ask)
             pattern_uses.append(
-                PatternUse(slot, program, keys.index(pattern.by), positives, gaps, trailing)
+                PatternUse(
+                    slot,
+                    program,
+                    shape(pattern),
+                    keys.index(pattern.by),
+                    positives,
+                    gaps,
+                    trailing,
+                    len(pattern.positives) - 1,
+                    asked[same],
+                )
             )
-    functions = (wheres.functions(), keys.functions(), values.functions())
+    texts = (wheres.texts(), keys.texts(), values.texts())
+    paths = {path for some in texts for text in some for path in event_reads(text)}
+    effect = EFFECTS.get(event_type)
     idle = not feature_uses and not pattern_uses
-    return Plan(*functions, feature_uses, pattern_uses, idle, any(functions))
+    return Plan(
+        [event_expression(text) for text in texts[0]],
+        [event_expression(text) for text in texts[1]],
+        [event_expression(text) for text in texts[2]],
+        reads_of(paths),
+        feature_uses,
+        pattern_uses,
+        asks,
+        effect,
+        doubles,
+        idle and effect is None,
+        any(texts),
+    )
 
 
-def binding(record: Record, time: int, data: Any) -> dict[str, Any]:
-    """What conditions see as ``event``; ``time`` in microseconds, after the cut to ``received``."""
-    return {
-        "id": record.id,
-        "type": record.type,
-        "source": record.source,
-        "time": Timestamp(time * 1000),
-        "origin": record.origin,
-        "data": data,
-    }
+def ask_of(program: Program, slots: Mapping[Feature, int]) -> Ask:
+    """What a program asks before it becomes a candidate."""
+    features = features_of(program, slots, program.reads)
+    keys = [event_reads(one.feature.by) for one in features if one.feature.by is not None]
+    return Ask(program.condition, reads_of(program.paths.union(*keys)), features)
+
+
+def features_of(
+    program: Program, slots: Mapping[Feature, int], names: Collection[str]
+) -> tuple[FeatureRead, ...]:
+    """Those of a program's features that have one of the ``names``; slot 0 is nobody's."""
+    return tuple(
+        FeatureRead(name, slots.get(feature, 0), feature, KINDS[feature.kind])
+        for name, feature in program.features
+        if name in names
+    )
+
+
+def reads_of(paths: Collection[Path]) -> Reads:
+    """What expressions that read these paths look at."""
+    event = [path for path in paths if path[0] == "event"]
+    return Reads(
+        event=any(path[1:2] != ("data",) for path in event),
+        data=any(path[1:2] in ((), ("data",)) for path in event),
+        now=any(path[0] == "now" for path in paths),
+    )
 
 
 def key_text(value: Any) -> str | None:
@@ -151,27 +222,3 @@ def _shortest(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(name): _shortest(item) for name, item in value.items()}
     return value
-
-
-def with_doubles(data: Any, tree: dict[str, Any]) -> Any:
-    """``data`` with the integers that ``tree`` names turned into doubles (see ``PoliciesApplied``)."""
-    if isinstance(data, list):
-        below = tree.get("*")
-        return data if below is None else [_double(item, below) for item in data]
-    if isinstance(data, dict):
-        unnamed = tree.get("*", {})
-        return {name: _double(value, tree.get(name, unnamed)) for name, value in data.items()}
-    return data
-
-
-def _double(value: Any, below: Any) -> Any:
-    if below is True:
-        return _as_double(value) if type(value) is int else value
-    return with_doubles(value, below)
-
-
-def _as_double(value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf

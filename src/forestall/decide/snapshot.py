@@ -1,14 +1,22 @@
-"""An engine's state as bytes and back: MessagePack, with CEL's own values as extensions. Pure."""
+"""An engine's state as bytes and back: MessagePack, with CEL's own values and arrays of numbers as
+extensions. Pure."""
 
+from array import array
 from typing import Any
 
 import msgspec
 
-from forestall.decide.state import State
+from forestall.decide.state import State, Subject
 from forestall.policy.language.cel import Duration, Timestamp
 
 _KINDS = (Timestamp, Duration)
 _WIDTH = 16
+_ARRAY = 16
+_CODES = "qd"
+
+
+class _Head(msgspec.Struct, array_like=True):
+    deadline: int
 
 
 def encode_state(state: State) -> bytes:
@@ -21,7 +29,24 @@ def decode_state(data: bytes) -> State:
     return _decoder.decode(data)
 
 
+def pack(subject: Subject) -> bytes:
+    """The bytes of one subject."""
+    return _encoder.encode(subject)
+
+
+def unpack(data: bytes) -> Subject:
+    """The subject that ``pack`` wrote. Raises ``msgspec.DecodeError`` on anything else."""
+    return _subjects.decode(data)
+
+
+def deadline(data: bytes) -> int:
+    """The deadline of a packed subject."""
+    return _heads.decode(data).deadline
+
+
 def _to_extension(value: Any) -> msgspec.msgpack.Ext:
+    if type(value) is array:
+        return msgspec.msgpack.Ext(_ARRAY + _CODES.index(value.typecode), value.tobytes())
     if not isinstance(value, _KINDS):
         raise NotImplementedError(f"a {type(value).__name__} cannot be remembered")
     nanos = value.nanos.to_bytes(_WIDTH, "big", signed=True)
@@ -29,8 +54,12 @@ def _to_extension(value: Any) -> msgspec.msgpack.Ext:
 
 
 def _from_extension(code: int, data: memoryview) -> Any:
+    if code >= _ARRAY:
+        return array(_CODES[code - _ARRAY], bytes(data))
     return _KINDS[code](int.from_bytes(data, "big", signed=True))
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_to_extension)
 _decoder = msgspec.msgpack.Decoder(State, ext_hook=_from_extension)
+_subjects = msgspec.msgpack.Decoder(Subject, ext_hook=_from_extension)
+_heads = msgspec.msgpack.Decoder(_Head)

@@ -1,75 +1,49 @@
-"""What the engine remembers of each subject, in a shape that can be written down as a snapshot. Pure."""
+"""What the engine remembers of each subject, in a shape that can be written down. Pure."""
 
+from bisect import bisect_right
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from forestall.context.features import KEYS, REMEMBERED, Window, drop_oldest, observe, value_at
+from forestall.context.features import Keyed, Window, expire
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.decision import Mode
+from forestall.contracts.instants import DAY
 from forestall.decide.gates import Ledger, Switches
-from forestall.decide.patterns import Keys
+from forestall.decide.patterns import Progress, Run, Steps, Together
+from forestall.policy.language.compile import Program
 from forestall.policy.language.model import Feature, Policy
 
 NEVER: Final = 2**62
 """A deadline that does not come."""
 
+REPEATED_WITHIN: Final = 7 * DAY
+"""How long after an event another with its source and id is taken for the same."""
 
-class FeatureState(msgspec.Struct):
-    """A feature's windows by key, the key touched longest ago first; none where there is no ``by``.
+IDS: Final = 100_000
+"""Ids remembered per subject and source; beyond that the oldest are forgotten."""
 
-    ``upper`` is at least the number of remembered events in all windows together.
-    """
-
-    windows: dict[str | None, Window] = {}
-    upper: int = 0
-
-    def observe(self, feature: Feature, key: str | None, value: Any, t: int, serial: int) -> int:
-        """Add an event; how many remembered ones had to be dropped for it."""
-        window = self.windows.pop(key, None) or Window()
-        self.windows[key] = window
-        observe(feature.kind, feature.over, window, t, value, serial)
-        self.upper += 1
-        dropped = 0
-        if len(self.windows) > KEYS:
-            oldest = self.windows.pop(next(iter(self.windows)))
-            value_at(feature.kind, feature.over, oldest, t)
-            dropped = len(oldest)
-        if self.upper > REMEMBERED:
-            dropped += self._shrink(feature, t)
-        return dropped
-
-    def _shrink(self, feature: Feature, t: int) -> int:
-        for window in self.windows.values():
-            value_at(feature.kind, feature.over, window, t)
-        self.upper = sum(len(window) for window in self.windows.values())
-        dropped = 0
-        while self.upper > REMEMBERED:
-            oldest = min(
-                (window for window in self.windows.values() if len(window)),
-                key=lambda window: window.serials[window.head],
-            )
-            drop_oldest(feature.kind, oldest)
-            self.upper -= 1
-            dropped += 1
-        return dropped
+_ACTS_KEPT: Final = 31 * DAY
 
 
-class Subject(msgspec.Struct):
-    """One subject: its clock, ledger, the events it must not take twice (digest to
-    ``received``), feature and pattern state by slot, and a deadline not after its next timer.
+class Subject(msgspec.Struct, array_like=True, gc=False):
+    """One subject: a deadline not after its next timer, its clock, its ledger, when which id of
+    which source was ``received``, and feature and pattern state by slot, with and without keys.
 
     ``shadow`` holds the acts that policies in shadow mode would have done; the rest of it is unused.
+    ``generation`` is that of its last event (see ``population``).
     """
 
+    deadline: int = NEVER
     clock: int = 0
     serial: int = 0
-    deadline: int = NEVER
-    ledger: Ledger = msgspec.field(default_factory=Ledger)
-    shadow: Ledger = msgspec.field(default_factory=Ledger)
-    seen: dict[bytes, int] = {}
-    features: dict[int, FeatureState] = {}
-    patterns: dict[int, Keys] = {}
+    seen: dict[str, dict[str, int]] = {}
+    features: dict[int, Window | Keyed] = {}
+    patterns: dict[int, Progress | dict[str, Progress]] = {}
+    ledger: Ledger | None = None
+    shadow: Ledger | None = None
+    generation: int = 0
 
 
 class ViewAtRest(msgspec.Struct, frozen=True):
@@ -83,7 +57,8 @@ class ViewAtRest(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole engine at rest. ``past`` is what held until which ``received``."""
+    """A whole engine at rest. ``past`` is what held until which ``received``; ``subjects`` are
+    packed."""
 
     now: ViewAtRest
     past: list[tuple[int, ViewAtRest]]
@@ -91,5 +66,96 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     received: int
     slots: int
     features: list[tuple[Feature, int]]
-    subjects: dict[str, Subject]
+    subjects: dict[str, bytes]
     counters: dict[str, int]
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """What policies in force can still ask for, as of the log time ``received``."""
+
+    received: int
+    settings: DecideSettings
+    features: Mapping[int, Feature]
+    programs: Mapping[int, Program]
+
+    @property
+    def settled(self) -> int:
+        """No event can have an effective time before this any more. Lateness may be raised to a
+        day without an effect on what was forgotten."""
+        return self.received - max(self.settings.lateness, DAY)
+
+
+def forget(subject: Subject, needs: Needs) -> bool:
+    """Forget what no window, pattern or gate can need again; whether nothing at all is left."""
+    floor = max(subject.clock, needs.settled)
+    _forget_ids(subject.seen, needs.received - REPEATED_WITHIN)
+    for slot, state in list(subject.features.items()):
+        feature = needs.features.get(slot)
+        if feature is None or not _in_window(state, feature.over, floor):
+            del subject.features[slot]
+    for slot, progress in list(subject.patterns.items()):
+        program = needs.programs.get(slot)
+        if program is None or not _may_match(progress, program.pattern.within, floor):
+            del subject.patterns[slot]
+    kept = max(needs.settings.budget_window, needs.settings.spacing, _ACTS_KEPT)
+    for ledger in (subject.ledger, subject.shadow):
+        if ledger is not None:
+            del ledger.guidance_acts[: bisect_right(ledger.guidance_acts, floor - kept)]
+    return (
+        not (subject.seen or subject.features or subject.patterns)
+        and subject.ledger in (None, Ledger())
+        and subject.shadow in (None, Ledger())
+        and subject.clock <= needs.settled
+    )
+
+
+def _forget_ids(seen: dict[str, dict[str, int]], horizon: int) -> None:
+    for source, ids in list(seen.items()):
+        old = []
+        for name, received in ids.items():
+            if received >= horizon:
+                break
+            old.append(name)
+        for name in old:
+            del ids[name]
+        if not ids:
+            del seen[source]
+
+
+def _in_window(state: Window | Keyed, over: int | None, floor: int) -> bool:
+    if over is None:
+        return True
+    if isinstance(state, Window):
+        expire(state, floor - over)
+        return len(state) > 0
+    for key, window in list(state.windows.items()):
+        expire(window, floor - over)
+        if not len(window):
+            del state.windows[key]
+    return bool(state.windows)
+
+
+def _may_match(progress: Progress | dict[str, Progress], within: int | None, floor: int) -> bool:
+    if within is None:
+        return True
+    if not isinstance(progress, dict):
+        return _may(progress, floor - within)
+    for key, one in list(progress.items()):
+        if not _may(one, floor - within):
+            del progress[key]
+    return bool(progress)
+
+
+def _may(progress: Progress, earliest: int) -> bool:
+    """Whether a match that started at ``earliest`` or later is left, or one is armed."""
+    match progress:
+        case Run(events):
+            while events and events[0] < earliest:
+                del events[:3]
+            return bool(events) or progress.armed is not None
+        case Steps(best):
+            progress.best = [one if one and one[0] >= earliest else None for one in best]
+            return any(progress.best) or progress.armed is not None
+        case Together(latest):
+            progress.latest = [one if one and one[0] >= earliest else None for one in latest]
+            return any(progress.latest)

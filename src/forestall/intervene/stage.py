@@ -23,7 +23,7 @@ from forestall.contracts.control import (
 from forestall.contracts.decision import Decided
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.intervention import REPORTS
-from forestall.decide.plan import with_doubles
+from forestall.decide.occasion import with_doubles
 from forestall.decide.stage import CURSOR
 from forestall.intervene import playbook
 from forestall.intervene.carry import Carrier

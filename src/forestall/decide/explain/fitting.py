@@ -13,7 +13,8 @@ import msgspec
 
 from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import Origin, Record, decode_data
-from forestall.decide.plan import binding, concerns, key_text
+from forestall.decide.occasion import binding
+from forestall.decide.plan import concerns, key_text
 from forestall.policy.language.cel import (
     Comparison,
     Timestamp,

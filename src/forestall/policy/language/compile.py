@@ -8,7 +8,7 @@ import msgspec
 
 from forestall.contracts.decision import Mode
 from forestall.policy.language.canonical import pattern_hash
-from forestall.policy.language.cel import Expression, compile_expression
+from forestall.policy.language.cel import Expression, Path, compile_expression
 from forestall.policy.language.model import Feature, Match, Policy, Step, When
 
 EVENT_VARIABLES = ("event", "subject", "now")
@@ -35,7 +35,8 @@ class PatternProgram(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy ready to run. ``reads`` are the features its ``if`` needs, all if it cannot tell."""
+    """A policy ready to run. ``reads`` are the features its ``if`` needs, all if it cannot tell;
+    ``paths`` every field path that it reads."""
 
     policy: Policy
     version: str
@@ -45,12 +46,22 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[tuple[str, Feature], ...]
     condition: Condition | None
     reads: frozenset[str]
+    paths: frozenset[Path]
+
+
+def event_expression(source: str) -> Condition:
+    """A ``where``, ``by`` or value expression as a function of event, subject and now."""
+    return _of_event(source).evaluate
+
+
+def event_reads(source: str) -> frozenset[Path]:
+    """The field paths that such an expression reads."""
+    return _of_event(source).reads
 
 
 @lru_cache(maxsize=65_536)
-def event_expression(source: str) -> Condition:
-    """A ``where``, ``by`` or value expression as a function of event, subject and now."""
-    return compile_expression(source, EVENT_VARIABLES).evaluate
+def _of_event(source: str) -> Expression:
+    return compile_expression(source, EVENT_VARIABLES)
 
 
 @lru_cache(maxsize=65_536)
@@ -71,6 +82,7 @@ def compile_policy(policy: Policy, version: str, mode: Mode = "live") -> Program
         features=tuple(sorted(policy.features.items())),
         condition=None if condition is None else condition.evaluate,
         reads=frozenset() if condition is None else _features_read(condition, declared),
+        paths=frozenset() if condition is None else condition.reads,
     )
 
 

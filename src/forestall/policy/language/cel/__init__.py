@@ -17,6 +17,7 @@ from forestall.policy.language.cel.expression import (
 )
 from forestall.policy.language.cel.syntax import InvalidExpression, conjunct_texts
 from forestall.policy.language.cel.times import Duration, Timestamp
+from forestall.policy.language.cel.translate import Path
 from forestall.policy.language.cel.values import CelType, Uint
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Duration",
     "Expression",
     "InvalidExpression",
+    "Path",
     "Timestamp",
     "Uint",
     "batch",
