@@ -101,7 +101,7 @@ def test_from_a_decision_to_people_and_back(tmp_path: Path) -> None:
             while not app.inbox.after("s1", None, app.now()):
                 await asyncio.sleep(0.005)
             (message,) = app.inbox.after("s1", None, app.now())
-            assert app.inbox.shown(message.id, app.now())
+            app.shown(message.id, app.now())
             while not app.settled:
                 await asyncio.sleep(0.005)
             world.tick(15 * 60)

@@ -1,8 +1,22 @@
 """The app process: what it does beside carrying out."""
 
 import asyncio
+import resource
+from collections.abc import Iterator
 
-from forestall.app.effects import keep_watching
+import pytest
+from structlog.testing import capture_logs
+
+from forestall.app.effects import keep_watching, most_streams
+from forestall.app.roles import allow_open_files
+
+
+@pytest.fixture
+def files() -> Iterator[int]:
+    """The hard limit of open files; both are put back as they were."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield before[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_the_console_is_kept_up_to_date_although_nobody_looks() -> None:
@@ -19,3 +33,22 @@ def test_the_console_is_kept_up_to_date_although_nobody_looks() -> None:
         return looks
 
     assert asyncio.run(watched()) == 1
+
+
+def test_a_process_may_open_as_many_files_as_the_system_lets_it(files: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, files), files))
+    assert allow_open_files() == files
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (files, files)
+
+
+def test_the_log_says_when_few_streams_fit(files: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_500, files))
+    with capture_logs() as logs:
+        assert most_streams() == 1_000
+    (said,) = logs
+    assert said["log_level"] == "warning"
+    assert (said["streams"], said["open_files"]) == (1_000, 1_500)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(11_000, files), files))
+    with capture_logs() as logs:
+        most_streams()
+    assert bool(logs) == (files < 10_500)

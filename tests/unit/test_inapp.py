@@ -10,7 +10,7 @@ import httpx
 import pytest
 import uvicorn
 
-from forestall.channels.feed import Feed, Withdrawal
+from forestall.channels.feed import Feed, Rounds, Withdrawal
 from forestall.channels.inapp import Hub
 from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND
 from forestall.contracts.intervention import Message
@@ -534,12 +534,52 @@ async def test_a_feed_keeps_order_drops_repetitions_and_has_a_bound() -> None:
     feed = Feed(limit=3)
     feed.begin([message(1), message(2)], [message(2)])
     assert all(feed.offer(message(number)) for number in (1, 2, 3, 3))
-    assert [await feed.next(0) for _ in range(2)] == [message(2), message(3)]
-    assert await feed.next(0) is None
+    assert [await feed.next() for _ in range(2)] == [message(2), message(3)]
+    feed.wake()
+    assert await feed.next() is None
     gone = Withdrawal(interventions=("d-4",))
     assert all(feed.offer(entry) for entry in (message(4), message(5), gone))
-    assert [await feed.next(0) for _ in range(2)] == [message(5), gone]
+    assert [await feed.next() for _ in range(2)] == [message(5), gone]
     assert all(feed.offer(message(number)) for number in (6, 7, 8))
     assert not feed.offer(message(9))
     assert feed.closed
-    assert await feed.next(0) is None
+    assert await feed.next() is None
+
+
+async def test_rounds_wake_each_feed_once_and_only_a_few_at_a_time() -> None:
+    rounds = Rounds()
+    feeds = [Feed(limit=3) for _ in range(5 * Rounds.AT_ONCE)]
+    for feed in feeds:
+        rounds.after(0.0, feed)
+    woken: list[int] = []
+
+    async def listen(number: int) -> None:
+        assert await feeds[number].next() is None
+        woken.append(number)
+
+    listening = [asyncio.create_task(listen(number)) for number in range(len(feeds))]
+    await until(lambda: bool(woken))
+    assert len(woken) <= 2 * Rounds.AT_ONCE
+    await asyncio.gather(*listening)
+    assert woken == list(range(len(feeds)))
+
+
+async def test_rounds_keep_the_order_of_time_and_pass_over_feeds_that_ended() -> None:
+    rounds, feeds = Rounds(), [Feed(limit=3) for _ in range(3)]
+    for feed, seconds in zip(feeds, (0.2, 0.0, 0.1), strict=True):
+        rounds.after(seconds, feed)
+    feeds[1].close()
+    assert await feeds[2].next() is None
+    assert feeds[0].offer(message(1))
+    assert await feeds[0].next() == message(1)
+    assert await feeds[0].next() is None
+    rounds.after(0.0, feeds[2])
+    assert await feeds[2].next() is None
+
+
+async def test_a_nudge_while_nobody_waits_is_not_forgotten() -> None:
+    feed = Feed(limit=3)
+    assert feed.offer(message(1))
+    feed.wake()
+    assert await feed.next() == message(1)
+    assert await feed.next() is None

@@ -1,6 +1,7 @@
 """The app process: carries out interventions, holds the event streams, shows the console."""
 
 import asyncio
+import resource
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from contextlib import AsyncExitStack, suppress
 import httpx
 import structlog
 
+from forestall.app.handover import Adopting
+from forestall.app.wake import APP_BELL, Bell
 from forestall.channels.base import Channels
 from forestall.channels.inapp import PATH as STREAM
 from forestall.channels.inapp import Hub
@@ -41,6 +44,9 @@ GRACE_SECONDS = 3
 METRICS_PATH = "/metrics/app"
 WATCH_EVERY = 0.5
 """Seconds between two looks at the runbooks."""
+
+MOST_STREAMS, ENOUGH_STREAMS, OWN_FILES = 50_000, 10_000, 500
+"""Event streams that are open at most, those below which a warning is due, and files besides."""
 
 _log = structlog.get_logger("app")
 
@@ -136,8 +142,23 @@ def _hub(settings: Settings, interventions: Interventions, stack: AsyncExitStack
         now=wall_clock,
         log_time=interventions.now,
         origins=settings.ingest.cors_origins,
-        sent=lambda message, now: interventions.inbox.shown(message.id, now),
+        sent=lambda message, now: interventions.shown(message.id, now),
+        streams=most_streams(),
     )
+
+
+def most_streams() -> int:
+    """As many as may be open at once, with room for our own files and the console's."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    most = max(100, min(MOST_STREAMS, files - OWN_FILES))
+    if most < ENOUGH_STREAMS:
+        _log.warning(
+            "few event streams can be open at a time; allow more open files (ulimit -n, or"
+            " LimitNOFILE= of a systemd unit)",
+            streams=most,
+            open_files=files,
+        )
+    return most
 
 
 def _watch(settings: Settings) -> Watch:
@@ -179,6 +200,8 @@ async def _serve(
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     working = asyncio.create_task(interventions.run())
     reloading = asyncio.create_task(_reload(settings, interventions, stop))
+    bell = Bell(settings.data / APP_BELL)
+    adopting = Adopting(bell, server, interventions.tapped)
     stopping = asyncio.create_task(stop.wait())
     try:
         address.write_text(f"http://{host}:{port}")
@@ -186,6 +209,8 @@ async def _serve(
         await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         address.unlink(missing_ok=True)
+        await adopting.close()
+        bell.close()
         if hub is not None:
             hub.close()
         interventions.stop()

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import resource
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import structlog
+import uvloop
 
 from forestall.app.effects import run_app
 from forestall.app.gateway import run_gateway
@@ -67,17 +69,27 @@ def serve(config: Path, role: Role | None) -> int:
             )
             return supervise(config, stop)
     set_up_tracing(os.environ, role)
+    allow_open_files()
     with _alone(settings.data / f"serve-{role}.lock"):
         match role:
             case "worker":
                 _on_signals(stop.set)
                 gone = orphaned()
-                run_worker(config, settings, lambda pause: stop.wait(pause) or gone())
+                run_worker(config, settings, lambda: stop.is_set() or gone())
             case "gateway":
-                asyncio.run(_until_told(lambda event: run_gateway(settings, event)))
+                uvloop.run(_until_told(lambda event: run_gateway(settings, event)))
             case "app":
-                asyncio.run(_until_told(lambda event: run_app(settings, event)))
+                uvloop.run(_until_told(lambda event: run_app(settings, event)))
     return 0
+
+
+def allow_open_files() -> int:
+    """Let this process open as many files and sockets as the system lets it; how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return hard
+    return soft
 
 
 async def _until_told(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:

@@ -1,13 +1,14 @@
 """The worker process: decides, and puts changed policies, settings and switches in force."""
 
-import gc
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from forestall.app.collecting import Collecting
+from forestall.app.wake import APP_BELL, WORKER_BELL, Bell, Tap
 from forestall.contracts.errors import ForestallError
 from forestall.decide.stage import Stage
 from forestall.kernel.clock import monotonic
@@ -22,8 +23,8 @@ WATCH_EVERY = 0.5
 FULL_PAUSE = 1.0
 """Seconds between two tries while the disk is full."""
 
-SHORTEST, LONGEST = 0.001, 0.02
-"""Seconds between two looks at the log while there is nothing to do."""
+SHORTEST, LONGEST = 0.001, 0.05
+"""Seconds between two looks at the log while there is nothing to do and nobody taps."""
 
 _log = structlog.get_logger("worker")
 
@@ -66,35 +67,53 @@ class Files:
         return wanted
 
 
-def run_worker(config: Path, settings: Settings, stopped: Callable[[float], bool]) -> None:
-    """Decide until ``stopped(seconds)``, which waits at most that long, says true."""
-    files = Files(config, settings)
-    own = SqliteLog(settings.data / "worker.db")
-    signals = _await_log(settings.data / "gateway.db", stopped)
-    if signals is None:
-        own.close()
-        return
-    stage = Stage(signals, own)
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+def run_worker(config: Path, settings: Settings, stopped: Callable[[], bool]) -> None:
+    """Decide until ``stopped()``, which is asked at least twenty times a second."""
+    with ExitStack() as stack:
+        own = SqliteLog(settings.data / "worker.db")
+        stack.callback(own.close)
+        bell, to_app = Bell(settings.data / WORKER_BELL), Tap(settings.data / APP_BELL)
+        stack.callback(bell.close)
+        stack.callback(to_app.close)
+        signals = _await_log(settings.data / "gateway.db", stopped, bell)
+        if signals is not None:
+            stack.callback(signals.close)
+            _decide(
+                lambda: (Stage(signals, own), Files(config, settings)), stopped, bell.wait, to_app
+            )
+
+
+def _decide(
+    start: Callable[[], tuple[Stage, Files]],
+    stopped: Callable[[], bool],
+    wait: Callable[[float], None],
+    committed: Callable[[], None],
+) -> None:
+    stage, files = start()
+    collecting = Collecting(monotonic)
     _log.info("deciding", position=stage.position)
     look, pause = 0.0, SHORTEST
-    while not stopped(pause if pause > SHORTEST else 0.0):
+    while not stopped():
         try:
             if monotonic() >= look:
                 look = monotonic() + WATCH_EVERY
                 _obey(stage, files)
-            pause = SHORTEST if stage.step() else min(pause * 1.5, LONGEST)
+            if stage.step():
+                committed()
+                collecting.worked()
+                pause = SHORTEST
+            elif not collecting.rested():
+                wait(pause)
+                pause = min(pause * 1.5, LONGEST)
         except LogFull as error:
             _log.error("deciding waits until there is room", why=str(error))
-            if stopped(FULL_PAUSE):
-                break
-            stage, files = Stage(signals, own), Files(config, settings)
+            again = monotonic() + FULL_PAUSE
+            while monotonic() < again and not stopped():
+                wait(LONGEST)
+            if not stopped():
+                stage, files = start()
     with suppress(LogFull):
         stage.rest()
-    signals.close()
-    own.close()
 
 
 def _obey(stage: Stage, files: Files) -> None:
@@ -114,8 +133,9 @@ def _obey(stage: Stage, files: Files) -> None:
         stage.note("problem", msgspec.json.encode(files.problem))
 
 
-def _await_log(path: Path, stopped: Callable[[float], bool]) -> SqliteLog | None:
-    while not stopped(0.02):
+def _await_log(path: Path, stopped: Callable[[], bool], bell: Bell) -> SqliteLog | None:
+    while not stopped():
         with suppress(LogMissing):
             return SqliteLog(path, read_only=True)
+        bell.wait(LONGEST)
     return None

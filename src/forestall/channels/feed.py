@@ -4,6 +4,8 @@ The wire is server-sent events (HTML Living Standard, 9.2).
 """
 
 import asyncio
+import heapq
+import itertools
 from collections import deque
 from collections.abc import Iterable
 
@@ -92,6 +94,7 @@ class Feed:
         self._queue: deque[Message | Withdrawal] = deque()
         self._woken = asyncio.Event()
         self._known: set[str] = set()
+        self._nudged = False
         self.closed = False
 
     def begin(self, holding: Iterable[Message], missed: Iterable[Message]) -> None:
@@ -128,13 +131,54 @@ class Feed:
         self._queue.clear()
         self._woken.set()
 
-    async def next(self, patience: float) -> Message | Withdrawal | None:
-        """The next entry; None after ``patience`` seconds without one, or once closed."""
-        if not self._queue and not self.closed:
+    def wake(self) -> None:
+        """Let ``next`` return once although there is nothing."""
+        self._nudged = True
+        self._woken.set()
+
+    async def next(self) -> Message | Withdrawal | None:
+        """The next entry; None once woken without one, or closed."""
+        if not (self._queue or self.closed or self._nudged):
             self._woken.clear()
-            try:
-                async with asyncio.timeout(patience):
-                    await self._woken.wait()
-            except TimeoutError:
-                return None
-        return self._queue.popleft() if self._queue else None
+            await self._woken.wait()
+        if self._queue:
+            return self._queue.popleft()
+        self._nudged = False
+        return None
+
+
+class Rounds:
+    """Wakes feeds from time to time, for their heartbeat, without a timer for each of them.
+
+    However many came at the same moment, at most ``AT_ONCE`` are woken every ``TURN`` seconds, so
+    that they never hold up who has something to say. Used on one event loop only.
+    """
+
+    AT_ONCE, TURN = 20, 0.01
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, Feed]] = []
+        self._numbers = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def after(self, seconds: float, feed: Feed) -> None:
+        """Wake ``feed`` once, so many seconds from now or a little later."""
+        at = asyncio.get_running_loop().time() + seconds
+        heapq.heappush(self._due, (at, next(self._numbers), feed))
+        if self._due[0][2] is feed:
+            self._set(at)
+
+    def _set(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(at, self._turn)
+
+    def _turn(self) -> None:
+        loop, woken = asyncio.get_running_loop(), 0
+        self._timer = None
+        while self._due and woken < self.AT_ONCE and self._due[0][0] <= loop.time():
+            _, _, feed = heapq.heappop(self._due)
+            woken += not feed.closed
+            feed.wake()
+        if self._due:
+            self._set(max(self._due[0][0], loop.time() + self.TURN))

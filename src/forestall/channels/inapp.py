@@ -29,6 +29,7 @@ from forestall.channels.feed import (
     HEARTBEAT,
     OPENING,
     Feed,
+    Rounds,
     Withdrawal,
     current_event,
     message_event,
@@ -122,6 +123,7 @@ class Hub:
         self._streams_per_subject = streams_per_subject
         self._feeds: dict[str, set[Feed]] = defaultdict(set)
         self._open: set[Feed] = set()
+        self._rounds = Rounds()
 
     async def send(self, message: Message, key: str) -> Delivery:  # noqa: ARG002 (its id is the key)
         """Publish; who is not connected finds it in the store. See ``Channel.send``."""
@@ -205,14 +207,22 @@ class Hub:
             head = _encoded(_STREAM | cross)
             await send({"type": "http.response.start", "status": 200, "headers": head})
             await _chunk(send, OPENING)
-            while subject is None and not feed.closed:
-                await feed.next(UNKNOWN_YET)
-                await _chunk(send, HEARTBEAT)
-                with contextlib.suppress(TokenInvalid):
-                    subject = self._identify(token)
+            if subject is None:
+                subject = await self._known(feed, token, send)
             if subject is not None:
                 await self._tell_all(feed, subject, last_id, send)
             await send({"type": "http.response.body", "body": b""})
+
+    async def _known(self, feed: Feed, token: SubjectToken, send: Send) -> str | None:
+        """The pseudonym of a visitor, once the first event came; None if the stream ended before."""
+        subject = None
+        while subject is None and not feed.closed:
+            self._rounds.after(UNKNOWN_YET, feed)
+            await feed.next()
+            await _chunk(send, HEARTBEAT)
+            with contextlib.suppress(TokenInvalid):
+                subject = self._identify(token)
+        return subject
 
     def _token(self, authorization: str | None, given: str | None) -> SubjectToken:
         scheme, _, credentials = (authorization or "").partition(" ")
@@ -249,10 +259,12 @@ class Hub:
         feed.begin(holding, self._messages.after(subject, last_id, now) if last_id else holding)
         with self._joined(subject, feed):
             await _chunk(send, current_event(holding))
+            self._rounds.after(self._heartbeat, feed)
             while not feed.closed:
-                entry = await feed.next(self._heartbeat)
+                entry = await feed.next()
                 now = self._log_time()
                 if entry is None:
+                    self._rounds.after(self._heartbeat, feed)
                     await _chunk(send, HEARTBEAT)
                 elif isinstance(entry, Withdrawal):
                     await _chunk(send, withdraw_event(entry))

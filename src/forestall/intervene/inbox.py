@@ -1,5 +1,7 @@
 """The in-app messages of a subject, as the event-stream hub reads them: the door comes first."""
 
+from collections.abc import Iterable
+
 from forestall.contracts.intervention import Message
 from forestall.intervene.deliver import Surroundings, door_says
 from forestall.intervene.reports import report_event
@@ -23,16 +25,17 @@ class Inbox:
             if door_says(self._now, subject, purpose) is None
         ]
 
-    def shown(self, message: str, now: int) -> bool:
-        """The message was handed to its customer's page at log time ``now``: report it, once.
-        False for a message that is not there."""
-        found = self._store.message(message)
-        if found is None:
-            return False
-        subject, intervention, step = found
-        decision, _ = self._store.decision(intervention)
+    def shown(self, messages: Iterable[tuple[str, int]]) -> None:
+        """These messages were handed to their customers' pages, each at a log time: report it, once,
+        all in one commit; but for one that is not there."""
         with self._store.transaction():
-            if self._store.note(subject, intervention, "shown", step, now, None):
-                self._store.report(report_event(decision, subject, "shown", now, step))
-                EFFECTS.labels("inapp", "delivered").inc()
-        return True
+            for message, now in messages:
+                found = self._store.message(message)
+                if found is not None:
+                    self._note(*found, now)
+
+    def _note(self, subject: str, intervention: str, step: int, now: int) -> None:
+        if self._store.note(subject, intervention, "shown", step, now, None):
+            decision, _ = self._store.decision(intervention)
+            self._store.report(report_event(decision, subject, "shown", now, step))
+            EFFECTS.labels("inapp", "delivered").inc()

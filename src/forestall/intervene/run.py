@@ -1,11 +1,11 @@
 """The loop of the app process: playbooks, effects and reports, until told to stop."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import httpx
@@ -40,7 +40,8 @@ class Interventions:
     """Everything of this room for one data folder; ``open_interventions`` makes it.
 
     ``store`` and ``inbox`` serve the console and the event-stream hub. ``now`` is the time by which
-    messages expire: wall time, or log time where the deployment replays history.
+    messages expire: wall time, or log time where the deployment replays history. Whoever sets
+    ``tapped`` says that there may be something new; ``run`` looks now and then anyway.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class Interventions:
         self._stage, self._deliveries = stage, deliveries
         self._effects, self._reporter = effects, reporter
         self._stopping = asyncio.Event()
+        self._shown: list[tuple[str, int]] = []
+        self.tapped = asyncio.Event()
 
     def tell(self, pages: Pages) -> None:
         """From now on ``pages`` hear at once what is said and what is taken back."""
@@ -68,14 +71,20 @@ class Interventions:
         """From now on what is said is taken from ``runbooks``."""
         self._carrier.runbooks = runbooks
 
+    def shown(self, message: str, now: int) -> None:
+        """The message was handed to a page at log time ``now``; that is written down soon."""
+        self._shown.append((message, now))
+        self.tapped.set()
+
     def stop(self) -> None:
         """Let ``run`` finish what is under way and return."""
         self._stopping.set()
+        self.tapped.set()
 
     @property
     def settled(self) -> bool:
         """Whether everything decided so far is carried out and reported."""
-        reported = not self.store.reports(1)
+        reported = not (self._shown or self.store.reports(1))
         return self._stage.caught_up and reported and not self._deliveries.waiting(1)
 
     async def run(self) -> None:
@@ -83,6 +92,8 @@ class Interventions:
         reporting = asyncio.create_task(self._reporter.run(self._stopping))
         try:
             await self._carry_on()
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._note_shown()
         finally:
             self._stopping.set()
             await self._effects.close()
@@ -91,17 +102,25 @@ class Interventions:
     async def _carry_on(self) -> None:
         pause = _BUSY
         while not self._stopping.is_set():
+            self.tapped.clear()
             try:
                 busy = self._stage.step()
                 busy = await self._effects.start_waiting() or busy
+                self._note_shown()
                 pause = _BUSY if busy else min(pause * 1.5, _IDLE)
             except sqlite3.OperationalError as error:
                 _log.error("interventions wait until the disk works again", why=str(error))
-                pause = _TROUBLED
-            await rest(self._stopping, pause)
+                await rest(self._stopping, _TROUBLED)
+            else:
+                await rest(self.tapped, pause)
+
+    def _note_shown(self) -> None:
+        if self._shown:
+            self.inbox.shown(self._shown)
+            self._shown.clear()
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def open_interventions(
     data: Path,
     *,
@@ -144,7 +163,7 @@ async def open_interventions(
             store.close()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold the lock ``path``, which the system lets go when the process dies."""
     handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
