@@ -128,7 +128,7 @@ def _show(report: Report, *, as_json: bool) -> None:
         for result in bench.results:
             table.add_row(*_cells(result))
         table.add_section()
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 def _cells(result: Result) -> tuple[str, ...]:
