@@ -273,3 +273,12 @@ def test_times_are_read_as_before(text: str) -> None:
     except (ValueError, OverflowError):
         found = None
     assert found == slowly(text)
+
+
+@given(st.lists(events, max_size=3), st.booleans())
+def test_no_control_event_is_overlooked(sent: list[dict[str, Any]], escaped: bool) -> None:
+    body = json.dumps(sent)
+    if escaped:
+        body = body.replace("forestall", "forest\\u0061ll")
+    if any(event["type"].startswith("forestall.") for event in sent):
+        assert glance.may_be_control(body.encode())

@@ -41,8 +41,16 @@ COMMITS = Counter(
     "forestall_ingest_commits_total", "Transactions, each with one fsync.", registry=METRICS
 )
 
-for _verdict in ("accepted", "duplicate", "quarantined", "shed"):
-    EVENTS.labels(_verdict)
+ACCEPTED, DUPLICATE, QUARANTINED, SHED = (
+    EVENTS.labels(verdict) for verdict in ("accepted", "duplicate", "quarantined", "shed")
+)
+
+_COUNTED = (
+    ("accepted", ACCEPTED),
+    ("duplicate", DUPLICATE),
+    ("quarantined", QUARANTINED),
+    ("late", LATE),
+)
 
 
 def count(answers: Iterable[Answer]) -> dict[str, int]:
@@ -51,8 +59,7 @@ def count(answers: Iterable[Answer]) -> dict[str, int]:
     for answer in answers:
         counts[answer.verdict] += 1
     counts["accepted"] += counts["late"]
-    EVENTS.labels("accepted").inc(counts["accepted"])
-    EVENTS.labels("duplicate").inc(counts["duplicate"])
-    EVENTS.labels("quarantined").inc(counts["quarantined"])
-    LATE.inc(counts["late"])
+    for verdict, counter in _COUNTED:
+        if counts[verdict]:
+            counter.inc(counts[verdict])
     return counts

@@ -189,6 +189,8 @@ class Gateway:
         sights = None
         if self._committer.has_room(1, len(body)):
             sights = glance.read(body, self._rules)
+        elif not glance.may_be_control(body):
+            self._shed(splitting.count(body))
         if sights is None or not self._room_for(len(sights), len(body)):
             return await self._take(letters(), len(body))
         counting.RECEIVED.inc(len(sights))
@@ -208,13 +210,21 @@ class Gateway:
     ) -> tuple[list[Answer], dict[str, int]]:
         """Check and submit; the answers once they are durable. Counts every event exactly once."""
         if len(letters) > MOST_EVENTS:
-            raise Refuse(413, "too-many-events", f"a request has at most {MOST_EVENTS} events")
+            raise _too_many()
         counting.RECEIVED.inc(len(letters))
         if not self._committer.has_room(len(letters), size):
             return await self._take_essential(letters)
         checked = [admit(letter, self._rules) for letter in letters]
         answers = await self._submit(checked, size)
         return answers, counting.count(answers)
+
+    def _shed(self, events: int) -> None:
+        """Refuse a request of so many events, none of which says consent or opt-out."""
+        if events > MOST_EVENTS:
+            raise _too_many()
+        counting.RECEIVED.inc(events)
+        counting.SHED.inc(events)
+        raise _overloaded()
 
     async def _take_essential(
         self, letters: Sequence[Letter]
@@ -226,17 +236,12 @@ class Gateway:
             for letter in letters
             if _essential(letter) and isinstance(checked := admit(letter, self._rules), Admitted)
         ]
-        counting.EVENTS.labels("shed").inc(len(letters) - len(found))
+        counting.SHED.inc(len(letters) - len(found))
         size = sum(len(letter.raw) for letter, _ in found)
         answers = await self._submit([checked for _, checked in found], size)
         counts = counting.count(answers)
         if len(found) < len(letters):
-            raise Refuse(
-                429,
-                "overloaded",
-                "too many events wait to be written; consent and opt-out were taken; send again",
-                RETRY_AFTER,
-            )
+            raise _overloaded()
         return answers, counts
 
     async def _submit(
@@ -247,12 +252,12 @@ class Gateway:
         try:
             return await self._committer.submit(checked, size, released=released)
         except LogFull:
-            counting.EVENTS.labels("shed").inc(len(checked))
+            counting.SHED.inc(len(checked))
             raise Refuse(
                 507, "log-full", "the disk is full and nothing was kept; send again", _LONGER
             ) from None
         except Closed:
-            counting.EVENTS.labels("shed").inc(len(checked))
+            counting.SHED.inc(len(checked))
             raise
 
     def _sender(self, shown: str | None) -> Sender:
@@ -349,6 +354,19 @@ _PREFLIGHT: Mapping[str, str] = {
     ),
     "access-control-max-age": "86400",
 }
+
+
+def _too_many() -> Refuse:
+    return Refuse(413, "too-many-events", f"a request has at most {MOST_EVENTS} events")
+
+
+def _overloaded() -> Refuse:
+    return Refuse(
+        429,
+        "overloaded",
+        "too many events wait to be written; consent and opt-out were taken; send again",
+        RETRY_AFTER,
+    )
 
 
 def _essential(letter: Letter) -> bool:

@@ -99,6 +99,11 @@ def read(body: bytes, rules: Rules) -> list[Sight] | None:
         return None
 
 
+def may_be_control(body: bytes) -> bool:
+    """Whether a control event may be among the events in ``body``; an escape may hide its type."""
+    return b"\\" in body or CONTROL.encode() in body
+
+
 class Glance:
     """Looks at sights by ``rules``, and remembers what holds for every event of a type."""
 

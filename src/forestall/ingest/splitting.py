@@ -24,6 +24,11 @@ def is_batch(body: bytes, media_type: str, headers: Mapping[str, str]) -> bool:
     return True
 
 
+def count(body: bytes) -> int:
+    """How many events a batch holds. Raises ``Refuse``."""
+    return len(_elements(body))
+
+
 def events(body: bytes, media_type: str, headers: Mapping[str, str]) -> list[bytes]:
     """The events of a ``/v1/events`` request. Raises ``Refuse`` where there is no telling."""
     if media_type == "application/cloudevents-batch+json":

@@ -3,6 +3,7 @@
 import hmac
 import os
 import stat
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from forestall.kernel.clock import Tokens
 
 Kind = Literal["user", "anonymous"]
 _NONCE = 12
+LATELY = 4_096
 
 
 class VaultLocked(ForestallError):
@@ -54,9 +56,11 @@ class Keys:
         self._handles = _derived(master, b"handles")
         self._fields = _derived(master, b"fields")
         self._tokens = _derived(master, b"tokens")
+        self.handle = lru_cache(LATELY)(self._handle)
 
-    def handle(self, kind: Kind, value: str) -> bytes:
-        """What the mapping is keyed by: HMAC-SHA-256 of kind and id."""
+    def _handle(self, kind: Kind, value: str) -> bytes:
+        """What the mapping is keyed by: HMAC-SHA-256 of kind and id. Who is new is looked up and
+        then entered, so the last ones are kept at hand."""
         return hmac.digest(self._handles, f"{kind}\x00{value}".encode(), "sha256")
 
     def field(self, sort: str, name: str) -> bytes:
