@@ -17,7 +17,7 @@ from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND, format_time,
 from forestall.decide.backtest import Step, backtest, opening
 from forestall.decide.engine import Engine
 from forestall.decide.evidence import MOST, OVERLAP_WITHIN, Count, Evidence, Facts, follow
-from forestall.decide.history import History
+from forestall.decide.history import Chunk, History
 from forestall.measure.outcomes import Followed, PolicyOutcomes
 from forestall.policy.bundle import Bundle
 from forestall.policy.language.model import Policy
@@ -39,7 +39,7 @@ def facts(
     evidence = Evidence(gap)
     for step in steps(policies, lines):
         evidence.add(step)
-    return evidence.facts()
+    return evidence.tally().facts()
 
 
 def outcomes(
@@ -275,7 +275,7 @@ def day_of(day: int, customers: int) -> Step:
         decided += [(order, made(policy, f"u{number}", at, name)) for policy in ("p", "q")]
         records.append(Record(name, "s", "a", f"u{number}", at, at))
         records.append(Record(f"t{name}", "s", TICKET, f"u{number}", at + HOUR, at + HOUR))
-    return Step(records, decided)
+    return Step(Chunk.of(records), decided)
 
 
 def made(policy: str, subject: str, at: int, name: str) -> Decision:
@@ -317,4 +317,4 @@ def test_memory_does_not_grow_with_the_history() -> None:
     assert half_a_year - month < 100_000
     found = followed.result(START + 181 * DAY, seed=1, resamples=2)
     assert found.total == found.together.reached == 7_200
-    assert evidence.facts().overlap[0].times == 7_200
+    assert evidence.tally().facts().overlap[0].times == 7_200

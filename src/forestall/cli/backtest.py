@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -14,17 +13,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from forestall.cli import summary
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.console.report import render
-from forestall.contracts.control import Control, SettingsApplied, SwitchesApplied
+from forestall.contracts.control import Control, SwitchesApplied
 from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.instants import parse_duration
 from forestall.decide.backtest import BEGINNING, opening
-from forestall.decide.backtest import backtest as run
-from forestall.decide.engine import Engine
-from forestall.decide.evidence import Evidence, follow
-from forestall.decide.history import History, deployed_controls
+from forestall.decide.history import deployed_controls
+from forestall.decide.parallel import Part, Work, decide, worthwhile
 from forestall.kernel.clock import monotonic
 from forestall.kernel.settings import Settings
-from forestall.measure.outcomes import Followed
 from forestall.policy.deployment import load_bundle
 
 STANDARD_OUTPUT = Path("-")
@@ -92,6 +88,15 @@ def backtest(
             "switches that were in force at each moment."
         ),
     ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            show_default="one a core, fewer for a short history",
+            help="How many processes decide; the answer is the same, byte for byte.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Show what policies would have decided over a history, and what that adds up to.
@@ -100,42 +105,45 @@ def backtest(
     """
     if len(paths) != 2 and not (as_deployed and len(paths) == 1):
         raise typer.BadParameter("give POLICIES and EVENTS (only EVENTS with --as-deployed)")
-    history = History(paths[-1])
     if as_deployed:
         controls = deployed_controls(paths[-1])
     else:
         controls = _controls(paths[0], settings_for(config))
-    evidence = Evidence(session_gap)
-    followed = None if outcome is None else Followed(outcome, horizon)
-    grace = _grace(controls)
-    engine = Engine()
+    work = Work(
+        path=paths[-1],
+        controls=tuple(controls),
+        gap=session_gap,
+        outcome=outcome,
+        horizon=horizon,
+        lines=out is not None,
+    )
     gc.disable()
     started = monotonic()
     with ExitStack() as stack:
         sink = _sink(out, stack)
         page = _sink(report, stack)
-        advance = _progress(history, stack)
-        for step in run(controls, history, engine):
-            evidence.add(step)
-            if followed is not None:
-                follow(followed, step, grace)
-            if sink is not None and step.decided:
-                sink.writelines(msgspec.json.encode(one) + b"\n" for _, one in step.decided)
-            advance()
-        facts = evidence.facts()
-        found = None if followed is None else followed.result(history.tick or 0, seed)
+        advance = _progress(stack)
+
+        def take(part: Part) -> None:
+            if sink is not None:
+                sink.writelines(line.text for line in part.lines)
+            advance(part.done)
+
+        found = decide(work, jobs or worthwhile(work.path), take)
+        facts = found.tally.facts()
+        followed = None if found.followed is None else found.followed.result(found.tick or 0, seed)
         if page is not None:
-            told = summary.about(engine.counters, history.skipped, monotonic() - started)
-            page.write(render(facts, found, told, history.path.name).encode())
+            told = summary.about(found.counters, found.skipped, monotonic() - started)
+            page.write(render(facts, followed, told, work.path.name).encode())
     if STANDARD_OUTPUT in (out, report):
         return
     if as_json:
-        counted = {"events": engine.counters["records"], "skipped": history.skipped}
-        typer.echo(summary.as_json({**counted, **engine.counters}, facts, found))
+        counted = {"events": found.counters["records"], "skipped": found.skipped}
+        typer.echo(summary.as_json({**counted, **found.counters}, facts, followed))
     else:
         seconds = monotonic() - started
-        summary.show(Console(), facts, found)
-        Console().print(summary.about(engine.counters, history.skipped, seconds), soft_wrap=True)
+        summary.show(Console(), facts, followed)
+        Console().print(summary.about(found.counters, found.skipped, seconds), soft_wrap=True)
 
 
 def _controls(policies: Path, settings: Settings) -> list[Control]:
@@ -149,12 +157,6 @@ def _controls(policies: Path, settings: Settings) -> list[Control]:
     return [*opening(load_bundle(policies, settings), settings.decide), switches]
 
 
-def _grace(controls: list[Control]) -> int:
-    """The newest setting of it; it only says when a timer's decision counts as noticed."""
-    known = [control for control in controls if isinstance(control, SettingsApplied)]
-    return max(known, key=lambda control: control.received).settings.grace if known else 0
-
-
 def _sink(out: Path | None, stack: ExitStack) -> BinaryIO | None:
     if out is None:
         return None
@@ -166,10 +168,10 @@ def _sink(out: Path | None, stack: ExitStack) -> BinaryIO | None:
         raise UnreadableInput(f"{out}: cannot be written: {error.strerror}") from None
 
 
-def _progress(history: History, stack: ExitStack) -> Callable[[], None]:
+def _progress(stack: ExitStack) -> Callable[[float], None]:
     console = Console(stderr=True)
     if not console.is_terminal:
-        return lambda: None
+        return lambda _: None
     columns = (
         TextColumn("deciding"),
         BarColumn(),
@@ -178,4 +180,4 @@ def _progress(history: History, stack: ExitStack) -> Callable[[], None]:
     )
     progress = stack.enter_context(Progress(*columns, console=console, transient=True))
     task = progress.add_task("deciding", total=1.0)
-    return lambda: progress.update(task, completed=history.done)
+    return lambda done: progress.update(task, completed=done)

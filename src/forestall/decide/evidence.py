@@ -5,7 +5,7 @@ and by which policies. Everything else grows with policies, reasons and days.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from heapq import nsmallest
 from typing import Final, TypeVar
 
@@ -93,6 +93,81 @@ class _Customer:
         self.met: set[tuple[str, str]] = set()
 
 
+class Tally(msgspec.Struct, frozen=True):
+    """What was counted over some of the customers; the tallies of different customers add up.
+
+    ``first`` and ``last`` are log times, ``met`` the customers for whom two policies overlapped.
+    """
+
+    gap: int
+    first: int | None
+    last: int
+    customers: int
+    sessions: int
+    counts: Counter[tuple[str, str, Outcome, Reason | None]]
+    overlap: Counter[tuple[str, str]]
+    met: Counter[tuple[str, str]]
+    most_hit: tuple[Hit, ...]
+
+    def __add__(self, other: "Tally") -> "Tally":
+        begun = [one.first for one in (self, other) if one.first is not None]
+        return Tally(
+            self.gap,
+            min(begun, default=None),
+            max(self.last, other.last),
+            self.customers + other.customers,
+            self.sessions + other.sessions,
+            self.counts + other.counts,
+            self.overlap + other.overlap,
+            self.met + other.met,
+            _most(self.most_hit + other.most_hit),
+        )
+
+    def facts(self) -> Facts:
+        """The tally in words, shares and order."""
+        without_day: Counter[tuple[str, Outcome, Reason | None]] = Counter()
+        by_policy: Counter[str] = Counter()
+        intervened: Counter[str] = Counter()
+        for (_, policy, outcome, reason), number in self.counts.items():
+            without_day[policy, outcome, reason] += number
+            by_policy[policy] += number
+            if outcome == "intervene":
+                intervened[policy] += number
+        return Facts(
+            first=None if self.first is None else format_time(self.first),
+            last=None if self.first is None else format_time(self.last),
+            customers=self.customers,
+            sessions=self.sessions,
+            session_gap_seconds=self.gap / SECOND,
+            counts=tuple(
+                Count(policy=policy, outcome=outcome, reason=reason, decisions=number)
+                for (policy, outcome, reason), number in _sorted(without_day.items())
+            ),
+            by_day=tuple(
+                Count(day=day, policy=policy, outcome=outcome, reason=reason, decisions=number)
+                for (day, policy, outcome, reason), number in _sorted(self.counts.items())
+            ),
+            rates=tuple(
+                Rate(
+                    policy,
+                    number,
+                    intervened[policy],
+                    self._per_1000(number),
+                    self._per_1000(intervened[policy]),
+                )
+                for policy, number in sorted(by_policy.items())
+            ),
+            overlap=tuple(
+                Overlap(pair, number, self.met[pair])
+                for pair, number in sorted(self.overlap.items(), key=lambda one: (-one[1], one[0]))
+            ),
+            most_hit=self.most_hit,
+        )
+
+    def _per_1000(self, number: int) -> float | None:
+        return round(1000 * number / self.sessions, 2) if self.sessions else None
+
+
 class Evidence:
     """Running tallies over a backtest.
 
@@ -112,63 +187,39 @@ class Evidence:
 
     def add(self, step: Step) -> None:
         """Take what was decided on a few records."""
-        seen = self._seen
-        if step.records:
-            self._last = step.records[-1].received
+        seen, gap = self._seen, self._gap
+        received = step.chunk.received
+        if received:
+            self._last = received[-1]
             if self._first is None:
-                self._first = step.records[0].received
-        for record in step.records:
+                self._first = received[0]
+        for record in step.chunk.records:
             if record.type.startswith("forestall."):
                 continue
             time = min(record.time, record.received)
             last = seen.get(record.subject)
-            if last is None or time - last >= self._gap:
+            if last is None or time - last >= gap:
                 self._sessions += 1
             if last is None or time > last:
                 seen[record.subject] = time
         for _, decision in step.decided:
             self._decided(decision)
 
-    def facts(self) -> Facts:
+    def tally(self) -> Tally:
         """What has been taken so far."""
-        without_day: Counter[tuple[str, Outcome, Reason | None]] = Counter()
-        by_policy: Counter[str] = Counter()
-        intervened: Counter[str] = Counter()
-        for (_, policy, outcome, reason), number in self._counts.items():
-            without_day[policy, outcome, reason] += number
-            by_policy[policy] += number
-            if outcome == "intervene":
-                intervened[policy] += number
-        met = Counter(pair for customer in self._customers.values() for pair in customer.met)
-        return Facts(
-            first=None if self._first is None else format_time(self._first),
-            last=None if self._first is None else format_time(self._last),
-            customers=len(self._seen.keys() | self._customers.keys()),
-            sessions=self._sessions,
-            session_gap_seconds=self._gap / SECOND,
-            counts=tuple(
-                Count(policy=policy, outcome=outcome, reason=reason, decisions=number)
-                for (policy, outcome, reason), number in _sorted(without_day.items())
-            ),
-            by_day=tuple(
-                Count(day=day, policy=policy, outcome=outcome, reason=reason, decisions=number)
-                for (day, policy, outcome, reason), number in _sorted(self._counts.items())
-            ),
-            rates=tuple(
-                Rate(
-                    policy,
-                    number,
-                    intervened[policy],
-                    self._per_1000(number),
-                    self._per_1000(intervened[policy]),
-                )
-                for policy, number in sorted(by_policy.items())
-            ),
-            overlap=tuple(
-                Overlap(pair, number, met[pair])
-                for pair, number in sorted(self._overlap.items(), key=lambda one: (-one[1], one[0]))
-            ),
-            most_hit=self._most_hit(),
+        met: Counter[tuple[str, str]] = Counter()
+        for customer in self._customers.values():
+            met.update(customer.met)
+        return Tally(
+            self._gap,
+            self._first,
+            self._last,
+            len(self._seen.keys() | self._customers.keys()),
+            self._sessions,
+            self._counts,
+            self._overlap,
+            met,
+            _most(self._hits()),
         )
 
     def _decided(self, decision: Decision) -> None:
@@ -188,31 +239,22 @@ class Evidence:
                 customer.met.add(pair)
         customer.newest[policy] = at
 
-    def _per_1000(self, number: int) -> float | None:
-        return round(1000 * number / self._sessions, 2) if self._sessions else None
+    def _hits(self) -> Iterator[Hit]:
+        for name, customer in self._customers.items():
+            if customer.by_policy:
+                by_policy = dict(customer.by_policy.most_common())
+                yield Hit(name, customer.by_policy.total(), customer.decisions, by_policy)
 
-    def _most_hit(self) -> tuple[Hit, ...]:
-        hit = (
-            (-customer.by_policy.total(), name)
-            for name, customer in self._customers.items()
-            if customer.by_policy
-        )
-        return tuple(
-            Hit(
-                name,
-                -number,
-                self._customers[name].decisions,
-                dict(self._customers[name].by_policy.most_common()),
-            )
-            for number, name in nsmallest(MOST, hit)
-        )
+
+def _most(hits: Iterable[Hit]) -> tuple[Hit, ...]:
+    return tuple(nsmallest(MOST, hits, key=lambda hit: (-hit.interventions, hit.customer)))
 
 
 def follow(followed: Followed, step: Step, grace: int) -> None:
     """Show ``followed`` a step's decisions and outcomes, in log order."""
     decided = step.noticed(grace)
     waiting = next(decided, None)
-    for index, record in enumerate(step.records):
+    for index, record in zip(step.chunk.places, step.chunk.records, strict=True):
         if record.type != followed.outcome:
             continue
         while waiting is not None and waiting[0] <= 2 * index:

@@ -3,11 +3,14 @@
 The rules for a missing or backward ``received`` are those of the policy language, section 2.
 """
 
+import gzip
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Final, NamedTuple
 
 import msgspec
+import xxhash
 
 from forestall.contracts.control import Control
 from forestall.contracts.errors import UnreadableInput
@@ -16,55 +19,115 @@ from forestall.contracts.instants import parse_time
 from forestall.log import streams
 from forestall.log.sqlite import SqliteLog
 
-CHUNK = 1024
+CHUNK: Final = 4096
 """Records handed on together."""
 
 _cloud_event = msgspec.json.Decoder(CloudEvent)
 
 
-class History:
-    """A history being read: iterate over it once for chunks of records in log order.
+class Share(msgspec.Struct, frozen=True):
+    """The subjects that are number ``part`` of ``parts`` by a stable hash; at first everybody."""
 
-    ``skipped`` counts events without a subject, ``done`` is the fraction read so far, ``tick`` the
-    log time at the end, known once all is read (none for an empty history).
+    part: int = 0
+    parts: int = 1
+
+    def owns(self, subject: str) -> bool:
+        """Whether ``subject`` is one of them."""
+        return (
+            self.parts == 1 or xxhash.xxh3_64_intdigest(subject.encode()) % self.parts == self.part
+        )
+
+
+class Chunk(NamedTuple):
+    """A few events of a history, in log order.
+
+    ``received`` has the log time of every one of them, ``records`` those of the share that is
+    read, and ``places`` where these stand among all.
     """
 
-    def __init__(self, path: Path, lines: Iterable[bytes] | None = None) -> None:
-        """Read ``path``, or ``lines`` as if they were its lines."""
+    records: Sequence[Record]
+    received: Sequence[int]
+    places: Sequence[int]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> "Chunk":
+        """The chunk of these and no others."""
+        return cls(records, [record.received for record in records], range(len(records)))
+
+
+class History:
+    """A history being read: iterate over it once for the records, or over its ``chunks``.
+
+    ``skipped`` counts events without a subject, ``done`` is the fraction read so far, ``tick`` the
+    log time at the end, known once all is read (none for an empty history), ``row`` the line or row
+    that is being read. All these tell of the whole history, whatever the share.
+    """
+
+    def __init__(
+        self, path: Path, lines: Iterable[bytes] | None = None, share: Share | None = None
+    ) -> None:
+        """Read ``path``, or ``lines`` as if they were its lines; of everybody, or of ``share``."""
         self.path = path
         self._lines = lines
+        self._share = share or Share()
         self.skipped = 0
         self.done = 0.0
         self.tick: int | None = None
+        self.row = 0
 
     def __iter__(self) -> Iterator[Sequence[Record]]:
+        return (chunk.records for chunk in self.chunks())
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The history by pieces, the same ones for every share. Raises ``UnreadableInput``."""
         if self._lines is not None:
-            return self._chunks(self._events(self._lines))
+            return self._by_lines(self._lines)
         if self.path.is_dir():
             return self._data_folder()
         if not self.path.is_file():
             raise UnreadableInput(f"{self.path}: no such file or folder")
         if self.path.suffix == ".parquet":
-            return self._chunks(self._parquet())
-        return self._chunks(self._ndjson())
+            return self._parquet()
+        return self._ndjson()
 
-    def _chunks(self, events: Iterable[tuple[str, CloudEvent]]) -> Iterator[Sequence[Record]]:
-        records = []
-        for place, event in events:
-            record = self._record(place, event)
-            if record is None:
-                self.skipped += 1
+    def _ndjson(self) -> Iterator[Chunk]:
+        size = self.path.stat().st_size or 1
+        with self.path.open("rb") as file:
+            lines = gzip.GzipFile(fileobj=file) if self.path.suffix == ".gz" else file
+            try:
+                for chunk in self._by_lines(lines):
+                    self.done = file.tell() / size
+                    yield chunk
+            except (OSError, EOFError) as error:
+                raise UnreadableInput(f"{self.path}: cannot be read: {error}") from None
+        self.done = 1.0
+
+    def _by_lines(self, lines: Iterable[bytes]) -> Iterator[Chunk]:
+        chunk = _Growing()
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
                 continue
-            records.append(record)
-            if len(records) == CHUNK:
-                yield records
-                records = []
-        if records:
-            yield records
+            self.row = number
+            place = f"{self.path}:{number}"
+            try:
+                line.decode()
+                event = _cloud_event.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise UnreadableInput(f"{place}: not a CloudEvent: {error}") from None
+            except RecursionError:
+                raise UnreadableInput(f"{place}: not a CloudEvent: nested too deeply") from None
+            self._add(chunk, place, event)
+            if len(chunk.received) == CHUNK:
+                yield chunk.whole()
+                chunk = _Growing()
+        if chunk.received:
+            yield chunk.whole()
 
-    def _record(self, place: str, event: CloudEvent) -> Record | None:
-        if not event.subject:
-            return None
+    def _add(self, chunk: "_Growing", place: str, event: CloudEvent | None) -> None:
+        """Take one event, whatever is missing in it."""
+        if event is None or not event.subject:
+            self.skipped += 1
+            return
         try:
             received = None if event.received is None else parse_time(event.received)
             time = received if event.time is None else parse_time(event.time)
@@ -78,70 +141,86 @@ class History:
         if self.tick is not None and received < self.tick:
             received = self.tick
         self.tick = received
-        return Record(
-            event.id,
-            event.source,
-            event.type,
-            event.subject,
-            time,
-            received,
-            event.origin or "server",
-            EMPTY_DATA if isinstance(event.data, msgspec.UnsetType) else event.data,
-            event.traceparent,
-        )
+        if self._share.owns(event.subject):
+            chunk.places.append(len(chunk.received))
+            chunk.records.append(
+                Record(
+                    event.id,
+                    event.source,
+                    event.type,
+                    event.subject,
+                    time,
+                    received,
+                    event.origin or "server",
+                    EMPTY_DATA if isinstance(event.data, msgspec.UnsetType) else event.data,
+                    event.traceparent,
+                )
+            )
+        chunk.received.append(received)
 
-    def _ndjson(self) -> Iterator[tuple[str, CloudEvent]]:
-        size = self.path.stat().st_size or 1
-        with self.path.open("rb") as file:
-            for event in self._events(file):
-                yield event
-                self.done = file.tell() / size
-
-    def _events(self, lines: Iterable[bytes]) -> Iterator[tuple[str, CloudEvent]]:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            place = f"{self.path}:{number}"
-            try:
-                line.decode()
-                event = _cloud_event.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise UnreadableInput(f"{place}: not a CloudEvent: {error}") from None
-            except RecursionError:
-                raise UnreadableInput(f"{place}: not a CloudEvent: nested too deeply") from None
-            yield place, event
-
-    def _parquet(self) -> Iterator[tuple[str, CloudEvent]]:
+    def _parquet(self) -> Iterator[Chunk]:
         try:
-            from pyarrow import ArrowInvalid, parquet
+            from forestall.decide.archive import Archive
         except ImportError:
             raise UnreadableInput(
                 f"{self.path}: reading Parquet needs pyarrow; pip install pyarrow"
             ) from None
-        try:
-            file = parquet.ParquetFile(self.path)
-        except ArrowInvalid as error:
-            raise UnreadableInput(f"{self.path}: not a Parquet file: {error}") from None
-        row = 0
-        for batch in file.iter_batches(batch_size=CHUNK):
-            for columns in batch.to_pylist():
-                row += 1
-                yield f"{self.path}: row {row}", _from_columns(columns)
-            self.done = row / (file.metadata.num_rows or 1)
+        owns = None if self._share.parts == 1 else self._share.owns
+        for rows in Archive(self.path).batches(owns, CHUNK):
+            columns = rows.regular(self.tick)
+            if columns is None:
+                chunk = self._one_by_one(rows.first, rows.events())
+            else:
+                self.skipped += columns.skipped
+                chunk = Chunk(list(map(Record, *columns.fields)), columns.received, columns.places)
+            self.done = rows.done
+            if chunk.received:
+                self.tick = chunk.received[-1]
+                yield chunk
 
-    def _data_folder(self) -> Iterator[Sequence[Record]]:
+    def _one_by_one(self, first: int, events: Iterable[CloudEvent | None]) -> Chunk:
+        chunk = _Growing()
+        for self.row, event in enumerate(events, start=first):
+            self._add(chunk, f"{self.path}: row {self.row}", event)
+        return chunk.whole()
+
+    def _data_folder(self) -> Iterator[Chunk]:
         path = self.path / "gateway.db"
         if not path.is_file():
             raise UnreadableInput(f"{self.path}: not a server's data folder: no gateway.db in it")
         log = SqliteLog(path, read_only=True)
         try:
             last = log.last(streams.SIGNALS) or 1
+            chunk = _Growing()
             for batch in log.follow(streams.SIGNALS):
-                yield streams.read_signals(batch)
+                for record in streams.read_signals(batch):
+                    if self._share.owns(record.subject):
+                        chunk.places.append(len(chunk.received))
+                        chunk.records.append(record)
+                    chunk.received.append(record.received)
                 self.done = batch.position / last
                 self.tick = max(batch.received, log.tick())
+                if len(chunk.received) >= CHUNK:
+                    yield chunk.whole()
+                    chunk = _Growing()
+            if chunk.received:
+                yield chunk.whole()
         finally:
             log.close()
+
+
+class _Growing:
+    """A chunk that is being filled."""
+
+    __slots__ = ("places", "received", "records")
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.received = array("q")
+        self.places = array("q")
+
+    def whole(self) -> Chunk:
+        return Chunk(self.records, self.received, self.places)
 
 
 def deployed_controls(folder: Path) -> list[Control]:
@@ -160,15 +239,3 @@ def deployed_controls(folder: Path) -> list[Control]:
         ]
     finally:
         log.close()
-
-
-def _from_columns(columns: dict[str, Any]) -> CloudEvent:
-    known = {name: columns[name] for name in CloudEvent.__struct_fields__ if columns.get(name)}
-    data = known.pop("data", None)
-    if data is not None:
-        text = data.encode() if isinstance(data, str) else msgspec.json.encode(data)
-        known["data"] = msgspec.Raw(text)
-    for name in ("time", "received"):
-        if name in known and not isinstance(known[name], str):
-            known[name] = known[name].isoformat().replace("+00:00", "") + "Z"
-    return CloudEvent(**known)

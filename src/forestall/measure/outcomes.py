@@ -174,6 +174,10 @@ class Followed:
             customer = self._customers[subject] = _Customer()
         return customer
 
+    def absorb(self, other: "Followed") -> None:
+        """Take over what ``other`` tallied of other customers."""
+        self._customers.update(other._customers)
+
     def result(self, end: int, seed: int, resamples: int = RESAMPLES) -> Outcomes:
         """What was found by ``end``, the log time at the end of the history."""
         customers = list(self._customers.values())

@@ -1,0 +1,252 @@
+"""Deciding a history on several cores: each process decides for its share of the subjects.
+
+A subject's decisions are a function of its own records and of control records, so shares need
+nothing of each other. Every process reads the whole history, keeps the records of its share, and
+sends what it decided chunk by chunk; put in order, it is byte for byte what one process decides.
+"""
+
+import gc
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from forestall.contracts.control import Control, SettingsApplied
+from forestall.contracts.errors import ForestallError
+from forestall.decide.backtest import backtest, in_log_order
+from forestall.decide.engine import Engine, Order
+from forestall.decide.evidence import Evidence, Tally, follow
+from forestall.decide.history import History, Share
+from forestall.measure.outcomes import Followed
+
+WORTH: Final = 250_000
+"""Events that are worth a process of their own; fewer are decided before it has started."""
+
+_BYTES: Final = 400
+_AHEAD: Final = 64
+
+
+class WorkerLost(ForestallError):
+    """A process that decided for a share of the subjects ended early; give it more memory, or run
+    with ``--jobs 1``."""
+
+    code = "backtest-worker-lost"
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be decided and added up: ``gap`` and ``horizon`` in microseconds.
+
+    ``lines`` says whether the decisions themselves are wanted.
+    """
+
+    path: Path
+    controls: tuple[Control, ...]
+    gap: int
+    outcome: str | None
+    horizon: int
+    lines: bool
+
+
+class Line(NamedTuple):
+    """A decision as JSON, ended by a newline, and what puts it in order within its chunk."""
+
+    order: tuple[Order, str, str]
+    text: bytes
+
+
+class Part(NamedTuple):
+    """What was decided on one chunk, and the fraction of the history that is done."""
+
+    done: float
+    lines: Sequence[Line]
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a share, or all shares together, came to."""
+
+    tally: Tally
+    followed: Followed | None
+    counters: dict[str, int]
+    skipped: int
+    tick: int | None
+
+    def __add__(self, other: "Found") -> "Found":
+        """Of two shares of one history; uses up ``followed`` of both."""
+        if self.followed is not None and other.followed is not None:
+            self.followed.absorb(other.followed)
+        counters = {name: count + other.counters[name] for name, count in self.counters.items()}
+        return Found(self.tally + other.tally, self.followed, counters, self.skipped, self.tick)
+
+
+class _Failed(NamedTuple):
+    row: int
+    kind: type[ForestallError]
+    message: str
+
+
+def worthwhile(path: Path) -> int:
+    """How many processes a history is worth: one a core, and fewer for a short one."""
+    if path.suffix == ".parquet" and path.is_file():
+        return _fitting(_rows(path))
+    file = path / "gateway.db" if path.is_dir() else path
+    size = file.stat().st_size if file.is_file() else 0
+    return _fitting(size // _BYTES)
+
+
+def _rows(path: Path) -> int:
+    try:
+        from forestall.decide.archive import Archive
+    except ImportError:
+        return 0
+    return Archive(path).rows
+
+
+def _fitting(events: int) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, events // WORTH))
+
+
+def decide(work: Work, jobs: int, take: Callable[[Part], None]) -> Found:
+    """Decide on ``jobs`` processes, this one if it is one; ``take`` is given part after part.
+
+    Raises what reading raises, and ``WorkerLost``. No process outlives the call.
+    """
+    if jobs == 1:
+        steps = decide_share(work, History(work.path))
+        while True:
+            try:
+                take(next(steps))
+            except StopIteration as end:
+                found: Found = end.value
+                return found
+    workers: list[_Worker] = []
+    try:
+        workers.extend(_Worker(work, Share(number, jobs)) for number in range(jobs))
+        return _gathered(workers, take)
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def decide_share(work: Work, history: History) -> Generator[Part, None, Found]:
+    """Decide over the share that ``history`` reads, chunk by chunk."""
+    evidence = Evidence(work.gap)
+    followed = None if work.outcome is None else Followed(work.outcome, work.horizon)
+    grace = _grace(work.controls)
+    engine = Engine()
+    for step in backtest(work.controls, history, engine):
+        evidence.add(step)
+        if followed is not None:
+            follow(followed, step, grace)
+        lines = [
+            Line(in_log_order(placed), msgspec.json.encode(placed[1]) + b"\n")
+            for placed in (step.decided if work.lines else ())
+        ]
+        yield Part(history.done, lines)
+    return Found(evidence.tally(), followed, engine.counters, history.skipped, history.tick)
+
+
+def merged(parts: Sequence[Part]) -> Part:
+    """The parts that shares decided of one chunk, as one."""
+    lines = [line for part in parts for line in part.lines]
+    lines.sort(key=lambda line: line.order)
+    return Part(min(part.done for part in parts), lines)
+
+
+def _grace(controls: Sequence[Control]) -> int:
+    """The newest setting of it; it only says when a timer's decision counts as noticed."""
+    known = [control for control in controls if isinstance(control, SettingsApplied)]
+    return max(known, key=lambda control: control.received).settings.grace if known else 0
+
+
+# -- processes -------------------------------------------------------------------------------------
+
+
+class _Worker:
+    """A process that decides for a share, seen from outside."""
+
+    def __init__(self, work: Work, share: Share) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe(duplex=False)
+        self.process: BaseProcess = context.Process(
+            target=_serve, args=(theirs, work, share), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+        self.answers: deque[Part | Found | _Failed] = deque()
+        self.ended = False
+
+    def receive(self) -> None:
+        """Take the next answer, which is there."""
+        try:
+            answer = self.connection.recv()
+        except (EOFError, ConnectionError):
+            self.process.join()
+            raise WorkerLost(
+                f"a process of the backtest ended early (exit code {self.process.exitcode}); "
+                "free some memory, or run with --jobs 1"
+            ) from None
+        self.ended = not isinstance(answer, Part)
+        self.answers.append(answer)
+
+    def stop(self) -> None:
+        """End the process, if it has not ended."""
+        self.process.terminate()
+        self.process.join()
+        self.connection.close()
+
+
+def _gathered(workers: Sequence[_Worker], take: Callable[[Part], None]) -> Found:
+    for answers in _in_step(workers):
+        failures = [answer for answer in answers if isinstance(answer, _Failed)]
+        if failures:
+            first = min(failures, key=lambda failure: failure.row)
+            raise first.kind.__new__(first.kind, first.message)
+        parts = [answer for answer in answers if isinstance(answer, Part)]
+        if parts:
+            take(merged(parts))
+        else:
+            found = [answer for answer in answers if isinstance(answer, Found)]
+            return sum(found[1:], start=found[0])
+    raise AssertionError("the last answer is never a part")
+
+
+def _in_step(workers: Sequence[_Worker]) -> Iterator[list[Part | Found | _Failed]]:
+    """The first answer of each worker, the second of each, and so on; no worker gets far ahead."""
+    while True:
+        while not all(worker.answers for worker in workers):
+            free = {
+                worker.connection: worker
+                for worker in workers
+                if not worker.ended and len(worker.answers) < _AHEAD
+            }
+            for connection in wait(list(free)):
+                free[connection].receive()  # type: ignore[index]
+        yield [worker.answers.popleft() for worker in workers]
+
+
+def _serve(connection: "Connection[object, object]", work: Work, share: Share) -> None:
+    """Decide for a share and send its parts, then what was found or what went wrong."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()
+    history = History(work.path, share=share)
+    steps = decide_share(work, history)
+    try:
+        while True:
+            try:
+                connection.send(next(steps))
+            except StopIteration as end:
+                connection.send(end.value)
+                return
+            except ForestallError as error:
+                connection.send(_Failed(history.row, type(error), str(error)))
+                return
+    except BrokenPipeError:
+        return
