@@ -448,7 +448,7 @@ def test_one_run_is_a_process_of_its_own() -> None:
     run = frame._once("log", quick=True)
     assert run is not None
     assert run.fsync_ms > 0
-    assert {figure.unit for figure in run.figures} == {"events/s", "ms", ""}
+    assert {figure.unit for figure in run.figures} >= {"events/s", "ms"}
 
 
 @pytest.mark.usefixtures("places")
