@@ -3,6 +3,7 @@
 #   make test    the tests                                      (ARGS="tests/unit -k feature")
 #   make check   formatting, lint, types, imports, dependencies, and no loss of speed
 #   make bench   the benchmarks, into benchmarks/results.json  (ARGS="decide latency", ARGS=--quick)
+#   make bench-peers  the same questions in Flink SQL, csp and DuckDB  (ARGS="csp --events 100000")
 #   make soak    thousands of random cases for the engine and the conditions; takes an hour
 #   make docs    write the reference of commands and errors from the code
 #   make lock    pin the newest packages that fit pyproject.toml
@@ -11,7 +12,7 @@ BIN := .venv/bin
 ARGS ?=
 JOBS ?= 2
 
-.PHONY: help demo test check bench soak docs lock setup clean
+.PHONY: help demo test check bench bench-peers soak docs lock setup clean
 
 help:
 	@sed -n '2,8s/^#   //p' Makefile
@@ -35,6 +36,9 @@ check: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: setup
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
 soak: setup
 	$(BIN)/pytest -n $(JOBS) -m soak --timeout 7200 $(ARGS)

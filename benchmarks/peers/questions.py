@@ -6,7 +6,6 @@ rules for: duplicates, events out of order, late or in the future.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 
 from benchmarks import workload
 from forestall.contracts.event import Record, decode_data
+from forestall.contracts.instants import format_time
 from forestall.log.streams import signals
 from forestall.policy.bundle import Bundle, load_folder
 
@@ -27,12 +27,12 @@ BATCH = 100
 """Records in one batch of our log."""
 
 COLUMNS: dict[str, str] = {
-    "amount": "decimal",
+    "amount": "double",
     "rows": "int",
     "results": "int",
     "status": "int",
     "seconds": "double",
-    "ms": "decimal",
+    "ms": "double",
     **dict.fromkeys(
         (
             "order_id", "reason", "plan", "job", "format", "state", "path", "query", "workspace",
@@ -79,21 +79,29 @@ def row(record: Record) -> dict[str, Any]:
         "type": record.type,
         "subject": record.subject,
     }
-    for name, kind in COLUMNS.items():
-        value = data.get(name)
-        values[name] = (
-            Decimal(str(value)).quantize(Decimal("0.001"))
-            if kind == "decimal" and value is not None
-            else value
-        )
-    return values
+    return values | {name: data.get(name) for name in COLUMNS}
+
+
+def whole(record: Record) -> dict[str, Any]:
+    """The event with all that it has, flat; of two fields of one name that of the envelope."""
+    return {
+        **decode_data(record.data),
+        "seq": int(record.id),
+        "happened": format_time(record.time),
+        "type": record.type,
+        "subject": record.subject,
+        "source": record.source,
+        "origin": record.origin,
+        "received": format_time(record.received),
+    }
 
 
 def write(folder: Path, count: int) -> None:
-    """Write ``count`` events as ``events.log``, ``events.csv`` and ``events.parquet``, unless there.
+    """Write ``count`` events in four files of ``folder``, unless they are there.
 
-    The log holds what our gateway writes, one batch a line. The others hold the same events in the
-    columns of ``row``: a null is an empty field in the CSV, which has no header.
+    ``events.log`` holds what our gateway writes, one batch a line; ``events.json`` the same events
+    whole, one flat object a line. ``events.csv``, without a header and with empty fields for null,
+    and ``events.parquet`` hold the columns of ``row`` alone.
     """
     if (folder / "complete").exists():
         return
@@ -105,7 +113,6 @@ def write(folder: Path, count: int) -> None:
         "text": pyarrow.string(),
         "int": pyarrow.int64(),
         "double": pyarrow.float64(),
-        "decimal": pyarrow.decimal128(18, 3),
     }
     schema = pyarrow.schema(
         [
@@ -117,10 +124,14 @@ def write(folder: Path, count: int) -> None:
         ]
     )
     plain = pyarrow.schema(
-        [field.with_type(pyarrow.int64()) if field.name == "happened" else field for field in schema]
+        [
+            field.with_type(pyarrow.int64()) if field.name == "happened" else field
+            for field in schema
+        ]
     )
     with (
         (folder / "events.log").open("wb") as log,
+        (folder / "events.json").open("wb") as lines,
         csv.CSVWriter(
             folder / "events.csv",
             plain,
@@ -131,6 +142,7 @@ def write(folder: Path, count: int) -> None:
         for block in _blocks(count):
             for start in range(0, len(block), BATCH):
                 log.write(bytes(signals(block[start : start + BATCH]).payload) + b"\n")
+            lines.writelines(msgspec.json.encode(whole(record)) + b"\n" for record in block)
             table = pyarrow.Table.from_pylist([row(record) for record in block], plain)
             text.write_table(table)
             columns.write_table(table.cast(schema))

@@ -2,16 +2,6 @@
 -- A window (T - w, T] of whole milliseconds is [T - w + 1 ms, T]. Each question reads only the events
 -- that matter to it, so that the steps of a pattern are neighbours.
 
-CREATE TABLE events (
-  seq BIGINT, ms_at BIGINT, type STRING, subject STRING,
-  amount DECIMAL(18, 3), `rows` BIGINT, results BIGINT, status BIGINT, seconds DOUBLE, ms DECIMAL(18, 3),
-  order_id STRING, reason STRING, plan STRING, job STRING, format STRING, state STRING, path STRING,
-  query STRING, workspace STRING, step STRING, endpoint STRING, document STRING, `result` STRING,
-  device STRING, integration STRING,
-  happened AS TO_TIMESTAMP_LTZ(ms_at, 3),
-  WATERMARK FOR happened AS happened
-) WITH ('connector' = 'filesystem', 'path' = '{events}', 'format' = 'csv', 'csv.null-literal' = '');
-
 CREATE TABLE answers (question STRING, seq BIGINT)
 WITH ('connector' = 'filesystem', 'path' = '{answers}', 'format' = 'csv', 'csv.field-delimiter' = ' ',
       'csv.disable-quote-character' = 'true');
