@@ -1,5 +1,6 @@
 """``forestall backtest`` as a user meets it: what it adds up to, on a terminal, as JSON, as a page."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -188,9 +189,31 @@ def test_a_parquet_archive_gives_the_same(folder: Path) -> None:
     assert found == told("--outcome", TICKET)
 
 
+def test_several_processes_write_the_same(folder: Path) -> None:
+    options = ("--outcome", TICKET, "--json", "--jobs")
+    one = run("--out", "one.ndjson", *options, "1")
+    two = run("--out", "two.ndjson", *options, "2")
+    assert (one.exit_code, two.exit_code) == (0, 0)
+    assert two.stdout == one.stdout
+    assert (folder / "two.ndjson").read_bytes() == (folder / "one.ndjson").read_bytes() != b""
+
+
+def test_compressed_lines_are_lines(folder: Path) -> None:
+    (folder / "events.ndjson.gz").write_bytes(gzip.compress(b"\n".join(history())))
+    arguments = ["backtest", "policies.yaml", "events.ndjson.gz", "--json"]
+    assert json.loads(CliRunner().invoke(app, arguments).stdout) == told()
+    whole = (folder / "events.ndjson.gz").read_bytes()
+    for broken in (whole[:-20], b"plain", whole[:60] + b"xxxx" + whole[64:]):
+        (folder / "events.ndjson.gz").write_bytes(broken)
+        error = CliRunner().invoke(app, arguments).exception
+        assert isinstance(error, ForestallError)
+        assert "events.ndjson.gz" in str(error)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        (("--jobs", "0"), "'--jobs'"),
         (("--horizon", "week"), "is not a duration"),
         (("--session-gap", "0s"), "longer than nothing"),
         (("--seed", "-1"), "'--seed'"),

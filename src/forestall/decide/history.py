@@ -4,6 +4,7 @@ The rules for a missing or backward ``received`` are those of the policy languag
 """
 
 import gzip
+import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -98,7 +99,7 @@ class History:
                 for chunk in self._by_lines(lines):
                     self.done = file.tell() / size
                     yield chunk
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 raise UnreadableInput(f"{self.path}: cannot be read: {error}") from None
         self.done = 1.0
 

@@ -187,7 +187,7 @@ class _Worker:
         """Take the next answer, which is there."""
         try:
             answer = self.connection.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             self.process.join()
             raise WorkerLost(
                 f"a process of the backtest ended early (exit code {self.process.exitcode}); "

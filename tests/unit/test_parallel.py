@@ -1,0 +1,155 @@
+"""Deciding in several processes: what goes wrong in one reaches the caller, and none is left."""
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from forestall.contracts.control import Control
+from forestall.contracts.errors import UnreadableInput
+from forestall.contracts.instants import DAY, MINUTE
+from forestall.decide import parallel
+from forestall.decide.backtest import opening
+from forestall.decide.parallel import (
+    Found,
+    Line,
+    Part,
+    Work,
+    WorkerLost,
+    decide,
+    merged,
+    worthwhile,
+)
+from forestall.policy.bundle import Bundle
+from scenario import OPEN, event, on
+
+POLICIES = (
+    on("{sequence: [{event: a}, {not: b, for: 5s}]}", "silence"),
+    on("{event: b}", "many", cooldown="10s"),
+)
+
+
+def work(path: Path, **changed: object) -> Work:
+    controls: list[Control] = opening(Bundle(policies=POLICIES), OPEN)
+    one = Work(
+        path=path, controls=tuple(controls), gap=MINUTE, outcome="c", horizon=DAY, lines=True
+    )
+    return msgspec.structs.replace(one, **changed)
+
+
+def lines(count: int) -> list[bytes]:
+    return [event(t, "abc"[t % 3], subject=f"u{t % 17}", event_id=f"e{t}") for t in range(count)]
+
+
+def run(one: Work, jobs: int) -> tuple[list[bytes], list[float], Found]:
+    written: list[bytes] = []
+    done: list[float] = []
+
+    def take(part: Part) -> None:
+        written.extend(line.text for line in part.lines)
+        done.append(part.done)
+
+    return written, done, decide(one, jobs, take)
+
+
+def test_two_processes_tell_what_one_tells(tmp_path: Path) -> None:
+    path = tmp_path / "h.ndjson"
+    path.write_bytes(b"\n".join(lines(9_000)))
+    written, done, one = run(work(path), 1)
+    again, done_again, two = run(work(path), 2)
+    assert len(written) > 1_000
+    assert again == written
+    assert len(done) == len(done_again) == 4
+    assert done_again == sorted(done_again)
+    assert done[-1] == done_again[-1] == 1.0
+    assert two.tally.facts() == one.tally.facts()
+    assert (two.counters, two.skipped, two.tick) == (one.counters, one.skipped, one.tick)
+    assert one.followed is not None
+    assert two.followed is not None
+    assert two.followed.result(0, 1, resamples=5) == one.followed.result(0, 1, resamples=5)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_share_without_events_is_no_hindrance(tmp_path: Path) -> None:
+    path = tmp_path / "h.ndjson"
+    path.write_bytes(event(0, "b"))
+    written, _, found = run(work(path, outcome=None), 3)
+    assert len(written) == 1
+    assert found.followed is None
+    assert found.tally.facts().customers == 1
+    path.write_bytes(b"")
+    assert run(work(path), 2)[2].tick is None
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_first_broken_line_is_named_whoever_reads_it(tmp_path: Path, jobs: int) -> None:
+    path = tmp_path / "h.ndjson"
+    good = lines(5_000)
+    path.write_bytes(b"\n".join([*good, b"{", *good, b"[]"]))
+    with pytest.raises(UnreadableInput, match=r"h\.ndjson:5001: not a CloudEvent") as caught:
+        run(work(path), jobs)
+    assert caught.value.exit_code == 2
+    assert multiprocessing.active_children() == []
+
+
+def test_a_process_that_is_killed_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "h.ndjson"
+    path.write_bytes(b"\n".join(lines(9_000)))
+
+    def take(_: Part) -> None:
+        for child in multiprocessing.active_children():
+            assert child.pid is not None
+            os.kill(child.pid, 9)
+
+    with pytest.raises(WorkerLost, match=r"exit code -9.*--jobs 1"):
+        decide(work(path), 2, take)
+    assert multiprocessing.active_children() == []
+
+
+def test_an_interrupted_run_leaves_no_process(tmp_path: Path) -> None:
+    path = tmp_path / "h.ndjson"
+    path.write_bytes(b"\n".join(lines(9_000)))
+
+    def take(_: Part) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        decide(work(path), 2, take)
+    assert multiprocessing.active_children() == []
+
+
+def test_parts_are_put_in_order() -> None:
+    def line(order: int, at: str, subject: str, text: bytes) -> Line:
+        return Line((order, at, subject), text)
+
+    one = Part(0.5, [line(0, "b", "u", b"2"), line(3, "a", "u", b"4"), line(3, "a", "u", b"5")])
+    two = Part(0.4, [line(0, "a", "w", b"1"), line(0, "b", "w", b"3")])
+    both = merged([one, two])
+    assert both.done == 0.4
+    assert b"".join(line.text for line in both.lines) == b"12345"
+
+
+def test_a_short_history_is_worth_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(parallel, "WORTH", 10)
+    path = tmp_path / "h.ndjson"
+    assert worthwhile(path) == 1
+    for size, jobs in ((0, 1), (7_999, 1), (8_000, 2), (400_000, 4)):
+        path.write_bytes(b" " * size)
+        assert worthwhile(path) == jobs
+    (tmp_path / "gateway.db").write_bytes(b" " * 12_000)
+    assert worthwhile(tmp_path) == 3
+
+
+def test_a_parquet_file_knows_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(parallel, "WORTH", 10)
+    path = tmp_path / "h.parquet"
+    parquet.write_table(arrow.table({"id": ["1"] * 35}), path)
+    assert worthwhile(path) == 3
