@@ -474,6 +474,16 @@ class TestSqliteLog(LogSuite):
                 for subject in {pair[0] for pair in every}:
                     assert log.of_subject("signals", subject) == twin.of_subject("signals", subject)
 
+    def test_a_busy_subject_is_found_in_each_of_its_batches_once(self) -> None:
+        busy = [tuple((f"s{n % k}", f"e{n}") for n in range(30)) for k in (1, 2, 7, 30, 1)]
+        with _folding_every(60), closing(SqliteLog(self.path)) as log:
+            log.commit([batch(received=1, subjects=pairs) for pairs in busy])
+            log.commit([batch(received=2, subjects=(("x", str(n)),)) for n in range(9)])
+            assert log._connection.execute("SELECT * FROM generations_signals").fetchall()
+            assert list(log.of_subject("signals", "s0")) == [1, 2, 3, 4, 5]
+            assert list(log.of_subject("signals", "s1")) == [2, 3, 4]
+            assert list(log.of_subject("signals", "s8")) == [4]
+
     def test_a_generation_that_is_too_old_is_not_asked(self) -> None:
         with _folding_every(4), closing(SqliteLog(self.path)) as log:
             for n in range(60):

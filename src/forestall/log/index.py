@@ -15,8 +15,9 @@ that collide, so nobody can make the events of others look like duplicates.
 
 import sqlite3
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any
 
@@ -157,12 +158,8 @@ class SubjectIndex:
             for position, keys in self._execute("SELECT position, keys FROM recent_{0}")
             if _places(subject, keys, _KEY, 0)
         }
-        folded = {
-            entries[at + _KEY : at + _ENTRY]
-            for (entries,) in self._folded(subject, 0, (1 << _POSITIONS) - 1)
-            for at in _places(subject, entries, _ENTRY, 0)
-        }
-        return sorted(recent.union(int.from_bytes(position, "little") for position in folded))
+        every = self._folded(subject, 0, (1 << _POSITIONS) - 1)
+        return sorted(recent.union(*(_batches(subject, entries) for (entries,) in every)))
 
     def newest(self, keys: Sequence[bytes], since: int) -> list[int]:
         """The newest position of each key, 0 if there is none; older than ``since`` may be 0."""
@@ -190,7 +187,7 @@ class SubjectIndex:
     def _newest_in(self, generation: _Generation, key: bytes) -> int:
         # By the identity, since a busy subject has many entries in its bucket.
         positions = [
-            int.from_bytes(entries[at + _KEY : at + _ENTRY], "little")
+            _position(entries, at)
             for (entries,) in self._folded(key, generation.first, generation.last)
             for at in _places(key[_HALF:], entries, _ENTRY, _HALF)
             if entries[at : at + _HALF] == key[:_HALF]
@@ -314,6 +311,28 @@ def _nothing() -> _Gathered:
 
 def _bucket(key: bytes) -> int:
     return key[0] << 2 | key[1] & 3
+
+
+def _position(entries: bytes, at: int) -> int:
+    return int.from_bytes(entries[at + _KEY : at + _ENTRY], "little")
+
+
+def _batches(subject: bytes, entries: bytes) -> list[int]:
+    """The batches of ``subject`` among ``entries``, which are in the order of batches."""
+    found = []
+    starts = range(0, len(entries), _ENTRY)
+    at = entries.find(subject)
+    while at >= 0:
+        if at % _ENTRY == 0:
+            position = _position(entries, at)
+            found.append(position)
+            # A busy subject has many items in a batch: on to the next one.
+            later = bisect_right(
+                starts, position, at // _ENTRY + 1, key=partial(_position, entries)
+            )
+            at = later * _ENTRY - 1
+        at = entries.find(subject, at + 1)
+    return found
 
 
 def _places(needle: bytes, within: bytes, size: int, offset: int) -> list[int]:
