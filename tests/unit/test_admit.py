@@ -70,6 +70,7 @@ def test_what_passes_is_reduced_to_what_is_kept() -> None:
         said={},
         personal={},
         traceparent=None,
+        control=False,
     )
     assert decode_data(found.data) == {"n": 1.0}
     assert admitted(letter(INTERNAL)).pseudonym == "u"

@@ -267,7 +267,7 @@ def admit(letter: Letter, rules: Rules) -> Admitted | Refusal:
         known = arrival.event.id or _id_of(letter)
         return Refusal(letter, known, refused.code, refused.path, refused.message)
     event, internal = arrival.event, letter.sender.internal
-    trace = event.traceparent or letter.traceparent
+    trace, control = event.traceparent or letter.traceparent, event.type.startswith(CONTROL)
     return Admitted(
         id=event.id,
         source=event.source,
@@ -278,9 +278,10 @@ def admit(letter: Letter, rules: Rules) -> Admitted | Refusal:
         time=arrival.time,
         origin=letter.sender.origin,
         data=msgspec.Raw(msgspec.json.encode(arrival.data)) if arrival.data else EMPTY_DATA,
-        said=arrival.data if event.type.startswith(CONTROL) else {},
+        said=arrival.data if control else {},
         personal=arrival.personal,
         traceparent=trace if parse_traceparent(trace) else None,
+        control=control,
     )
 
 

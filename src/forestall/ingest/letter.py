@@ -83,7 +83,8 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
 
     Exactly one of ``pseudonym`` and (``user`` or ``anonymous``) says whose it is. ``time`` is none
     where the sender gave none. ``data`` is what the log will hold, ``said`` the same decoded where
-    it is a control event; ``personal`` are the traits that only the vault may see.
+    it is a ``control`` event, which is never late; ``personal`` are the traits that only the vault
+    may see.
     """
 
     id: str
@@ -98,11 +99,7 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     said: dict[str, Any]
     personal: dict[str, Any]
     traceparent: str | None
-
-    @property
-    def control(self) -> bool:
-        """Whether it is a control event, which is never late."""
-        return self.type.startswith(CONTROL)
+    control: bool
 
     @property
     def signs_in(self) -> bool:

@@ -61,15 +61,10 @@ class Sorter:
         vault = self._desk.vault
         pairs = []
         for event in letters:
-            if isinstance(event, Refusal) or event.signs_in:
-                continue
-            owner = event.pseudonym or (
-                vault.resolve("user", event.user)
-                if event.user
-                else vault.resolve("anonymous", event.anonymous or "")
-            )
-            if owner is not None:
-                pairs.append((owner, f"{event.source}\x00{event.id}"))
+            if isinstance(event, Admitted) and not event.control:
+                owner = event.pseudonym or identity.owner(vault, event.user, event.anonymous)
+                if owner is not None:
+                    pairs.append((owner, f"{event.source}\x00{event.id}"))
         since = max(0, self._last - REMEMBERED)
         found = self._desk.log.newest_of(SIGNALS, pairs, since=since)
         self._asked = dict(zip(pairs, found, strict=True))
@@ -88,11 +83,13 @@ class Sorter:
 
     def _accept(self, event: Admitted) -> Answer:
         placed = self._find(event)
-        received = self._received(event)
+        received = self._now if self._desk.clock == "wall" else self._received(event)
         key = f"{event.source}\x00{event.id}"
         if placed.subject is not None and self._seen(placed, placed.subject, key, received):
             return Answer(event.id, "duplicate")
-        subject = self._settle(event, placed, received)
+        subject = placed.subject
+        if subject is None or placed.move != "keep":
+            subject = self._settle(event, placed, received)
         time = received if event.time is None else event.time
         self._append(
             key,
@@ -108,22 +105,24 @@ class Sorter:
                 event.traceparent,
             ),
         )
-        control = event.control
-        if control:
+        if event.control:
             door.note(self._desk.connection, subject, event.type, min(time, received), event.said)
             if event.personal:
                 self._desk.vault.keep(subject, event.personal)
-        late = not control and received - time > self._desk.lateness
+        late = not event.control and received - time > self._desk.lateness
         return Answer(event.id, "late" if late else "accepted")
 
     def _find(self, event: Admitted) -> identity.Placed:
         if event.pseudonym is not None:
             return identity.Placed("keep", event.pseudonym)
-        return identity.find(self._desk.vault, event.user, event.anonymous, signs_in=event.signs_in)
+        vault, user, visitor = self._desk.vault, event.user, event.anonymous
+        if event.control and event.signs_in:
+            return identity.find(vault, user, visitor, signs_in=True)
+        known = identity.owner(vault, user, visitor)
+        return identity.Placed("keep" if known else "new", known)
 
     def _received(self, event: Admitted) -> int:
-        if self._desk.clock == "wall":
-            return self._now
+        """Its moment by the events' own clock."""
         if event.time is not None:
             return max(self._last, event.time)
         return self._last or self._now
@@ -132,8 +131,10 @@ class Sorter:
         """Whether it came before, under this pseudonym or one joined into it."""
         if self._within(subject, key, received):
             return True
-        former = (placed.former,) if placed.former else ()
-        owners = (*former, *self._desk.vault.formers(subject))
+        formers = self._desk.vault.formers(subject)
+        if not formers and placed.former is None:
+            return False
+        owners = (placed.former, *formers) if placed.former else formers
         return any(self._within(owner, key, received) for owner in owners)
 
     def _within(self, owner: str, key: str, received: int) -> bool:
@@ -146,8 +147,6 @@ class Sorter:
         return kept is not None and received - kept <= REMEMBERED
 
     def _settle(self, event: Admitted, placed: identity.Placed, received: int) -> str:
-        if event.pseudonym is not None:
-            return event.pseudonym
         desk = self._desk
         data = None
         if placed.former:

@@ -24,7 +24,7 @@ class Known(msgspec.Struct, frozen=True):
     owned: bool = False
 
 
-class Placed(msgspec.Struct, frozen=True):
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """Where an event belongs; ``former`` is the pseudonym that its sign-in joins, if any.
 
     ``subject`` is none where a fresh pseudonym is due.
@@ -59,8 +59,13 @@ def find(vault: Vault, user: str | None, anonymous: str | None, *, signs_in: boo
         visitor = vault.resolve("anonymous", anonymous)
         owned = visitor is not None and vault.owned(visitor)
         return sign_in(Known(vault.resolve("user", user), visitor, owned))
-    known = vault.resolve("user", user) if user else vault.resolve("anonymous", anonymous or "")
+    known = owner(vault, user, anonymous)
     return Placed("keep" if known else "new", known)
+
+
+def owner(vault: Vault, user: str | None, anonymous: str | None) -> str | None:
+    """Whose an event is that signs nobody in, if they are known: the user's before the visitor's."""
+    return vault.resolve("user", user) if user else vault.resolve("anonymous", anonymous or "")
 
 
 def settle(
