@@ -29,6 +29,7 @@ EVENTS_PER_POST = 5
 INTERVENTIONS_PER_SECOND = 10
 IDLE = 10_000
 OPENING_AT_ONCE = 100
+QUICK: dict[str, object] = {"seconds": 5.0, "idle": (0,)}
 
 ASKED = """
 apiVersion: forestall/v1
