@@ -25,6 +25,7 @@ KEYS: Final = 64
 NUMERIC: Final = frozenset({"sum", "avg", "min", "max", "p50", "p90", "p95", "p99"})
 _MICRO: Final = Context(prec=400, rounding=ROUND_HALF_EVEN)
 _ROOM: Final = 32
+_CODES: Final = {int: "q", float: "d"}
 
 
 class Window(msgspec.Struct, array_like=True, tag=0, gc=False):
@@ -46,8 +47,8 @@ class Window(msgspec.Struct, array_like=True, tag=0, gc=False):
         return len(self.times) - int(self.head)
 
 
-Observe = Callable[[Window, int | None, int, Any], None]
-"""Adds an event: window, ``over``, effective time (not before any there), usable value."""
+Add = Callable[[Window, int, Any], None]
+"""Adds an event: window, effective time (not before any there), usable value."""
 
 Read = Callable[[Window, int], Any]
 """Reads a window that is not empty, from which what is too old has gone, at a time."""
@@ -56,7 +57,7 @@ Read = Callable[[Window, int], Any]
 class Kind(msgspec.Struct, frozen=True):
     """How one kind of feature works; ``empty`` is its value where there is no event."""
 
-    observe: Observe
+    add: Add
     read: Read
     empty: Any = None
 
@@ -75,6 +76,11 @@ def millionths(value: float) -> int:
     """``value`` rounded half-even to a multiple of 10^-6, in units of 10^-6, exactly."""
     if type(value) is int:
         return value * 1_000_000
+    scaled = value * 1e6
+    if -1e15 < scaled < 1e15:
+        near = round(scaled)
+        if -0.25 < scaled - near < 0.25:
+            return near
     return int(Decimal(value).scaleb(6, _MICRO).to_integral_value(ROUND_HALF_EVEN, _MICRO))
 
 
@@ -124,17 +130,24 @@ def compact(window: Window) -> None:
 
 def trim(window: Window, over: int | None, t: int) -> int:
     """Make room in a window of a feature without keys; how many events had to be dropped."""
+    live = _make_room(window, over, t)
+    if live <= REMEMBERED:
+        return 0
+    drop_oldest(window, live - REMEMBERED)
+    window.room = 0
+    return live - REMEMBERED
+
+
+def _make_room(window: Window, over: int | None, t: int) -> int:
+    """Give back what has left the window, and say when to do so again; how many are left."""
     if over is not None:
         expire(window, t - over)
     live = len(window)
-    if live > REMEMBERED:
-        drop_oldest(window, live - REMEMBERED)
-        window.room = 0
-        return live - REMEMBERED
-    if window.head:
-        compact(window)
-    window.room = min(2 * live + _ROOM, REMEMBERED + 1)
-    return 0
+    if live < REMEMBERED:
+        if window.head:
+            compact(window)
+        window.room = min(2 * live + _ROOM, REMEMBERED + 1)
+    return live
 
 
 class Keyed(msgspec.Struct, array_like=True, tag=1, gc=False):
@@ -146,21 +159,24 @@ class Keyed(msgspec.Struct, array_like=True, tag=1, gc=False):
     windows: dict[str, Window] = {}
     upper: int = 0
 
-    def observe(
-        self, observe: Observe, over: int | None, key: str, value: Any, t: int, serial: int
-    ) -> int:
+    def add(self, add: Add, over: int | None, key: str, value: Any, t: int, serial: int) -> int:
         """Add an event; how many remembered ones had to be dropped for it."""
-        window = self.windows.pop(key, None) or Window(serials=array("q"))
-        self.windows[key] = window
-        if over is not None:
-            expire(window, t - over)
-        observe(window, over, t, value)
+        windows = self.windows
+        window = windows.pop(key, None)
+        if window is None:
+            window = Window(serials=array("q"))
+        windows[key] = window
+        add(window, t, value)
+        times = window.times
         window.serials.append(serial)
-        del window.serials[: len(window.serials) - len(window.times)]
+        if len(times) >= window.room:
+            _make_room(window, over, t)
+        elif len(times) == 1:
+            window.serials[:] = window.serials[-1:]
         self.upper += 1
         dropped = 0
-        if len(self.windows) > KEYS:
-            oldest = self.windows.pop(next(iter(self.windows)))
+        if len(windows) > KEYS:
+            oldest = windows.pop(next(iter(windows)))
             if over is not None:
                 expire(oldest, t - over)
             dropped = len(oldest)
@@ -185,43 +201,62 @@ class Keyed(msgspec.Struct, array_like=True, tag=1, gc=False):
         return dropped
 
 
-def _count(window: Window, _over: int | None, t: int, _value: Any) -> None:
+def _count(window: Window, t: int, _value: Any) -> None:
     window.times.append(t)
 
 
-def _newest(window: Window, _over: int | None, t: int, _value: Any) -> None:
+def _newest(window: Window, t: int, _value: Any) -> None:
     window.times[:] = array("q", (t,))
     window.head = 0
 
 
-def _newest_value(window: Window, over: int | None, t: int, value: Any) -> None:
-    _newest(window, over, t, value)
+def _newest_value(window: Window, t: int, value: Any) -> None:
+    window.times[:] = array("q", (t,))
+    window.head = 0
     window.values = [value]
 
 
-def _sum(window: Window, _over: int | None, t: int, value: Any) -> None:
+def _sum(window: Window, t: int, value: Any) -> None:
     micro = millionths(value)
     window.times.append(t)
     window.total = micro + (window.total or 0)
-    _keep(window, micro, "q")
+    try:
+        window.values.append(micro)
+    except AttributeError:
+        window.values = array("q")
+        _keep(window, micro)
+    except OverflowError:
+        _keep(window, micro)
 
 
-def _value(window: Window, _over: int | None, t: int, value: Any) -> None:
+def _value(window: Window, t: int, value: Any) -> None:
     window.times.append(t)
-    _keep(window, value, "d" if type(value) is float else "q" if type(value) is int else "")
+    values = window.values
+    if values.__class__ is array and values.typecode == _CODES.get(value.__class__):
+        try:
+            values.append(value)
+        except OverflowError:
+            _keep(window, value)
+    else:
+        _keep(window, value)
 
 
-def _keep(window: Window, value: Any, code: str) -> None:
-    """Put ``value`` with the others: in an array while all are of one kind of number."""
+def _keep(window: Window, value: Any) -> None:
+    """Put ``value`` with the others where they are not all numbers of one kind that fits an array."""
     values = window.values
     if values is None:
+        code = _CODES.get(value.__class__)
         values = window.values = array(code) if code else []
-    if type(values) is array and values.typecode != code:
+    if values.__class__ is array:
+        if values.typecode == _CODES.get(value.__class__) and _fits(value):
+            values.append(value)
+            return
         values = window.values = list(values)
-    try:
-        values.append(value)
-    except OverflowError:
-        window.values = [*values, value]
+    values.append(value)
+
+
+def _fits(value: Any) -> bool:
+    return value.__class__ is float or -(2**63) <= value < 2**63
 
 
 def _held(window: Window) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from forestall.context.features import Keyed, Window, trim, usable, value_at
+from forestall.context.features import Keyed, value_at
 from forestall.contracts.control import (
     Control,
     DecideSettings,
@@ -34,7 +34,6 @@ from forestall.decide.force import InForce, View, rest
 from forestall.decide.gates import Circumstances, Ledger
 from forestall.decide.occasion import Moment, Occasion, Ref
 from forestall.decide.patterns import (
-    ADVANCE,
     Armed,
     Keys,
     PatternUse,
@@ -47,7 +46,6 @@ from forestall.decide.patterns import (
 from forestall.decide.plan import (
     Ask,
     FeatureRead,
-    FeatureUse,
     Plan,
     Reads,
     features_of,
@@ -66,6 +64,7 @@ Order = int
 _ALWAYS: Final[list[Truth]] = [True]
 _NONE: Final[list[Any]] = [None]
 _NOTHING: Final[dict[str, Any]] = {}
+_NO_DECISIONS: Final[list[Decision]] = []
 _ALL: Final = Reads(event=True, data=True, now=True)
 
 
@@ -121,7 +120,9 @@ class Engine:
         self._pending.append(record)
         self._set_alarm()
 
-    def process(self, records: Sequence[Record]) -> list[tuple[Order, Decision]]:
+    def process(  # noqa: C901 (the way of every event, in one piece for speed)
+        self, records: Sequence[Record]
+    ) -> list[tuple[Order, Decision]]:
         """Decide on ``records``, which are in log order."""
         out: list[tuple[Order, Decision]] = []
         population = self.population
@@ -212,7 +213,7 @@ class Engine:
 
     # -- one record ------------------------------------------------------------------------------
 
-    def _take(
+    def _take(  # noqa: C901 (as above)
         self, subject: Subject, record: Record, time: int, t: int, plan: Plan
     ) -> list[Decision]:
         subject.serial += 1
@@ -220,72 +221,47 @@ class Engine:
         if plan.effect is not None:
             if ledger is None:
                 ledger = subject.ledger = Ledger()
-            self._effect(ledger, record, time, plan)
+            data = Occasion(record, time, t, 0, _NOTHING, plan.doubles).data()
+            if not (isinstance(data, dict) and plan.effect(ledger, data, time)):
+                self.counters["control_ignored"] += 1
         traits = _NOTHING if ledger is None else ledger.traits
         now = Occasion(record, time, t, subject.serial, traits, plan.doubles)
         truths, keys, values = _ALWAYS, _NONE, _NONE
         if plan.evaluates:
-            given = _given(plan.reads, now)
-            truths, keys, values = [True], [None], [None]
-            for where in plan.wheres:
-                truths.append(self._truth(where, given))
-            for by in plan.keys:
-                keys.append(_key(by, given))
-            for value in plan.values:
-                values.append(_value(value, given))
-        features = subject.features
+            event, _, clock = given = _given(plan.reads, now)
+            if plan.wheres:
+                truths = self._truths(plan.wheres, given)
+            if plan.keys:
+                keys = [None]
+                for by in plan.keys:
+                    try:
+                        keys.append(key_text(by(event, traits, clock)))
+                    except (ExpressionError, RecursionError):
+                        keys.append(None)
+            if plan.values:
+                values = [None]
+                for value in plan.values:
+                    try:
+                        values.append(value(event, traits, clock))
+                    except ExpressionError:
+                        values.append(None)
         for use in plan.features:
             if truths[use.where] is True:
-                if not use.counts or use.key:
-                    self._observe(features, use, keys[use.key], values[use.value], now)
-                    continue
-                window = features.get(use.slot)
-                if window is None:
-                    window = features[use.slot] = Window()
-                window.times.append(t)  # type: ignore[union-attr]
-                if len(window.times) >= window.room:  # type: ignore[union-attr]
-                    self._trim(window, use.feature, t)
+                dropped = use.take(subject, keys[use.key], values[use.value], t)
+                if dropped:
+                    self.counters["feature_events_dropped"] += dropped
         candidates: list[Candidate] = []
+        patterns = subject.patterns
         for pattern in plan.patterns:
+            if truths[pattern.only] is False or not (pattern.starts or pattern.slot in patterns):
+                continue
             if not pattern.key:
                 self._step(subject, pattern, truths, now, candidates)
             elif keys[pattern.key] is not None:
                 self._step_of_key(subject, pattern, keys[pattern.key], truths, now, candidates)
         if not candidates:
-            return []
+            return _NO_DECISIONS
         return self._decide(record.subject, subject, candidates, t, self._force.now)
-
-    def _effect(self, ledger: Ledger, record: Record, time: int, plan: Plan) -> None:
-        data = Occasion(record, time, time, 0, {}, plan.doubles).data()
-        assert plan.effect is not None
-        if not (isinstance(data, dict) and plan.effect(ledger, data, time)):
-            self.counters["control_ignored"] += 1
-
-    def _observe(
-        self, features: dict[int, Any], use: FeatureUse, key: Any, value: Any, now: Occasion
-    ) -> None:
-        feature = use.feature
-        if feature.value is not None and not usable(feature.kind, value):
-            return
-        state = features.get(use.slot)
-        if not use.key:
-            if state is None:
-                state = features[use.slot] = Window()
-            use.kind.observe(state, feature.over, now.at, value)
-            if len(state.times) >= state.room:
-                self._trim(state, feature, now.at)
-        elif key is not None:
-            if state is None:
-                state = features[use.slot] = Keyed()
-            observe, over = use.kind.observe, feature.over
-            dropped = state.observe(observe, over, key, value, now.at, now.serial)
-            if dropped:
-                self.counters["feature_events_dropped"] += dropped
-
-    def _trim(self, window: Any, feature: Feature, t: int) -> None:
-        dropped = trim(window, feature.over, t)
-        if dropped:
-            self.counters["feature_events_dropped"] += dropped
 
     def _step(
         self,
@@ -295,17 +271,31 @@ class Engine:
         now: Occasion,
         candidates: list[Candidate],
     ) -> None:
-        state = subject.patterns.get(use.slot)
-        after, matched = ADVANCE[use.shape](use, state, truths, now, self._holds)
+        patterns = subject.patterns
+        state = patterns.get(use.slot)
+        after, matched = use.advance(use, state, truths, now, self._holds)
         if after is not state:
             if after is None:
-                del subject.patterns[use.slot]
+                del patterns[use.slot]
             else:
-                subject.patterns[use.slot] = after
+                patterns[use.slot] = after
         if matched is not None:
             candidates.append(self._candidate(subject, use, None, matched, now))
         elif after is not None and after.armed is not None:
             self._arm(now.record.subject, subject, after.armed)
+
+    def _truths(self, wheres: Sequence[Condition], given: tuple[Any, ...]) -> list[Truth]:
+        truths: list[Truth] = [True]
+        for where in wheres:
+            try:
+                value = where(*given)
+            except ExpressionError:
+                value = None
+            if value is not True and value is not False:
+                self.counters["expression_errors"] += 1
+                value = None
+            truths.append(value)
+        return truths
 
     def _step_of_key(
         self,
@@ -317,11 +307,11 @@ class Engine:
         candidates: list[Candidate],
     ) -> None:
         keys: Any = subject.patterns.get(use.slot)
-        if (keys is None and not use.positives) or not touches(use, truths):
+        if not touches(use, truths):
             return
         if keys is None:
             keys = {}
-        after, matched = ADVANCE[use.shape](use, keys.pop(key, None), truths, now, self._holds)
+        after, matched = use.advance(use, keys.pop(key, None), truths, now, self._holds)
         if after is not None:
             keys[key] = after
             if evict(keys):
@@ -408,11 +398,7 @@ class Engine:
             if state and slot in self._force.now.programs
         }
         subject.deadline = min(
-            (
-                state.armed.deadline
-                for _, _, state in _progress(subject)
-                if state.armed is not None
-            ),
+            (state.armed.deadline for _, _, state in _progress(subject) if state.armed is not None),
             default=NEVER,
         )
         if subject.deadline != NEVER:
@@ -480,8 +466,7 @@ class Engine:
             asked = now.asked = {}
         held = asked.get(use.ask)
         if held is None or (self.unmet is not None and not held):
-            subject = self.population.of[now.record.subject]
-            assert isinstance(subject, Subject)
+            subject = self.population.enter(now.record.subject)
             ask = self._force.plan(now.record.type).asks[use.ask]
             held = asked[use.ask] = self._asked(subject, ask, program, now)
         return held
@@ -495,16 +480,13 @@ class Engine:
         self, subject: Subject, program: Program, last: Moment, at: int, view: View
     ) -> bool:
         """Whether the ``if`` holds at a deadline."""
-        if program.condition is None:
-            return True
         features = self._features_then(subject, program, last, at, program.reads)
         traits = subject.ledger.traits if subject.ledger is not None else _NOTHING
         given = (last.event, traits, Timestamp(at * 1000), features, view.services)
         return self._judged(program, given)
 
     def _judged(self, program: Program, given: tuple[Any, ...]) -> bool:
-        assert program.condition is not None
-        held = self._truth(program.condition, given) is True
+        held = program.condition is None or self._truth(program.condition, given) is True
         if not held and self.unmet is not None:
             self.unmet(program, given)
         return held

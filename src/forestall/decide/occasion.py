@@ -12,6 +12,7 @@ from forestall.policy.language.cel import Timestamp
 Ref = tuple[str, str]
 """``(source, id)`` of an event."""
 
+
 class Moment(msgspec.Struct, frozen=True, array_like=True):
     """An event that armed a timer, with what was true of its subject when it arrived at ``at``.
 

@@ -1,12 +1,12 @@
 """Patterns: how far a subject's events have come towards a match (policy language, section 3). Pure.
 
 For each prefix of a sequence it is enough to keep the match with the latest start; for ``all``,
-the latest event of each step. ``ADVANCE`` names, for each shape of pattern, the function that
-takes an event: it changes what is remembered in place, for one key.
+the latest event of each step. ``advance_of`` gives, for the shape of a pattern, the function that
+takes an event.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal
+from typing import Any
 
 import msgspec
 
@@ -59,25 +59,25 @@ class Together(msgspec.Struct, array_like=True, tag=2, gc=False):
 Progress = Run | Steps | Together
 """What is remembered of one pattern and key."""
 
-Shape = Literal["one", "run", "sequence", "all"]
-"""Of a pattern: a single event, one step repeated, any other sequence, any order."""
-
 
 class PatternUse(msgspec.Struct, frozen=True):
     """A pattern that events of one type concern. ``positives`` and ``gaps`` are pairs of step and
     index of its condition among the type's, ``trailing`` and ``key`` such indices.
 
-    ``last`` is the index of the last positive step, ``ask`` that of the ``if`` among the type's,
-    ``told`` the features that its decisions tell.
+    ``only`` is the condition without which no step matches, or the one that always holds;
+    ``starts`` says whether such an event can be the first of a match. ``last`` is the index of the last positive step, ``ask`` that of the ``if`` among the
+    type's.
     """
 
     slot: int
     program: Program
-    shape: Shape
+    advance: "Advance"
     key: int
     positives: tuple[tuple[int, int], ...]
     gaps: tuple[tuple[int, int], ...]
     trailing: int | None
+    only: int
+    starts: bool
     last: int
     ask: int
 
@@ -87,15 +87,6 @@ Holds = Callable[[PatternUse, Occasion], bool]
 
 Advanced = tuple[Progress | None, tuple[Ref, ...] | None]
 """What is remembered now, if anything; the matched events where there is a candidate."""
-
-
-def shape(pattern: PatternProgram) -> Shape:
-    """Which function of ``ADVANCE`` takes the pattern's events."""
-    if not pattern.ordered:
-        return "all"
-    if pattern.gaps or any(match != pattern.positives[0] for match in pattern.positives):
-        return "sequence"
-    return "one" if len(pattern.positives) == 1 and pattern.trailing is None else "run"
 
 
 def touches(use: PatternUse, truths: Sequence[Truth]) -> bool:
@@ -154,7 +145,7 @@ def refs(events: Sequence[Any]) -> list[Ref]:
     return list(zip(events[1::3], events[2::3], strict=True))
 
 
-def _sequence(
+def _sequence(  # noqa: C901 (one pass over the steps, for speed)
     use: PatternUse, state: Any, truths: Sequence[Truth], now: Occasion, holds: Holds
 ) -> Advanced:
     pattern, t, last = use.program.pattern, now.at, use.last
@@ -217,15 +208,18 @@ def _serial(entry: Latest) -> int:
 
 
 Advance = Callable[[PatternUse, Any, Sequence[Truth], Occasion, Holds], Advanced]
+"""Takes an event: the use, what is remembered, what each condition says of the event, the event,
+and whom to ask for the ``if``, at most once. Changes what is remembered in place."""
 
-ADVANCE: Final[dict[Shape, Advance]] = {
-    "one": _one,
-    "run": _run,
-    "sequence": _sequence,
-    "all": _all,
-}
-"""By shape, what takes an event: the use, what is remembered, what each condition says of the
-event, the event, and whom to ask for the ``if``, at most once."""
+
+def advance_of(pattern: PatternProgram) -> Advance:
+    """What takes a pattern's events: a single event, one step repeated, any other sequence, any
+    order."""
+    if not pattern.ordered:
+        return _all
+    if pattern.gaps or any(match != pattern.positives[0] for match in pattern.positives):
+        return _sequence
+    return _one if len(pattern.positives) == 1 and pattern.trailing is None else _run
 
 
 class KeyState(msgspec.Struct, frozen=True):

@@ -1,19 +1,26 @@
 """Plans: for one event type, everything its events concern, with equal expressions shared. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
-from forestall.context.features import KINDS, Kind
+from forestall.context.features import KINDS, Keyed, Kind, Window, trim, usable
 from forestall.decide.ledger import EFFECTS, Effect
-from forestall.decide.patterns import PatternUse, shape
+from forestall.decide.patterns import PatternUse, advance_of
+from forestall.decide.state import Subject
 from forestall.policy.language.cel import Path, to_json
 from forestall.policy.language.compile import Condition, Program, event_expression, event_reads
 from forestall.policy.language.model import WILDCARD, Feature, Match
 
 ALWAYS: Final = 0
 """The index of the condition that always holds, and of the key of everything without ``by``."""
+
+
+Take = Callable[[Subject, Any, Any, int], int]
+"""Adds an event to a subject's feature: subject, key, value, effective time. How many remembered
+events were dropped for it."""
 
 
 class Reads(msgspec.Struct, frozen=True):
@@ -26,12 +33,11 @@ class Reads(msgspec.Struct, frozen=True):
 
 class FeatureUse(msgspec.Struct, frozen=True):
     """A feature that this type may add to; ``where``, ``key`` and ``value`` are indices into the
-    plan, ``counts`` says that there is nothing to keep but the time."""
+    plan, and ``take`` adds an event."""
 
     slot: int
     feature: Feature
-    kind: Kind
-    counts: bool
+    take: Take
     where: int
     key: int
     value: int
@@ -107,8 +113,7 @@ def make_plan(
         FeatureUse(
             slot,
             feature,
-            KINDS[feature.kind],
-            feature.kind == "count",
+            taker(slot, feature),
             wheres.index(feature.match.where),
             keys.index(feature.by),
             values.index(feature.value),
@@ -144,11 +149,13 @@ def make_plan(
                 PatternUse(
                     slot,
                     program,
-                    shape(pattern),
+                    advance_of(pattern),
                     keys.index(pattern.by),
                     positives,
                     gaps,
                     trailing,
+                    _only([*(where for _, where in (*positives, *gaps)), trailing]),
+                    any(step == 0 or not pattern.ordered for step, _ in positives),
                     len(pattern.positives) - 1,
                     asked[same],
                 )
@@ -170,6 +177,45 @@ def make_plan(
         idle and effect is None,
         any(texts),
     )
+
+
+def _only(wheres: Iterable[int | None]) -> int:
+    found = {where for where in wheres if where is not None}
+    return found.pop() if len(found) == 1 else ALWAYS
+
+
+def taker(slot: int, feature: Feature) -> Take:
+    """What adds an event to ``feature``."""
+    add, over, kind = KINDS[feature.kind].add, feature.over, feature.kind
+    valued = feature.value is not None
+
+    def count(subject: Subject, _key: Any, _value: Any, t: int) -> int:
+        window: Any = subject.features.get(slot)
+        if window is None:
+            window = subject.features[slot] = Window()
+        times = window.times
+        times.append(t)
+        return trim(window, over, t) if len(times) >= window.room else 0
+
+    def single(subject: Subject, _key: Any, value: Any, t: int) -> int:
+        if valued and not usable(kind, value):
+            return 0
+        window: Any = subject.features.get(slot)
+        if window is None:
+            window = subject.features[slot] = Window()
+        add(window, t, value)
+        return trim(window, over, t) if len(window.times) >= window.room else 0
+
+    def keyed(subject: Subject, key: Any, value: Any, t: int) -> int:
+        if key is None or (valued and not usable(kind, value)):
+            return 0
+        state: Any = subject.features.get(slot)
+        if state is None:
+            state = subject.features[slot] = Keyed()
+        dropped: int = state.add(add, over, key, value, t, subject.serial)
+        return dropped
+
+    return keyed if feature.by is not None else count if kind == "count" else single
 
 
 def ask_of(program: Program, slots: Mapping[Feature, int]) -> Ask:
@@ -204,9 +250,15 @@ def key_text(value: Any) -> str | None:
     """A key as compact JSON, sorted, numbers shortest; none for null."""
     if value is None:
         return None
-    if type(value) is not str:
-        value = _shortest(to_json(value))
+    if value.__class__ is str:
+        return _text_key(value)
+    value = _shortest(to_json(value))
     return msgspec.json.encode(value, order="deterministic").decode()
+
+
+@lru_cache(maxsize=65_536)
+def _text_key(value: str) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def key_order(key: str | None) -> bytes:

@@ -159,8 +159,7 @@ class Population:
         subject = self.of.get(name)
         if not isinstance(subject, Subject) or subject.generation == self.generation:
             return None
-        assert self._needs is not None
-        if forget(subject, self._needs):
+        if self._needs is not None and forget(subject, self._needs):
             del self.of[name]
             return b""
         content = pack(subject)
