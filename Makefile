@@ -15,7 +15,7 @@ JOBS ?= 2
 .PHONY: help demo test check bench bench-peers soak docs lock setup clean
 
 help:
-	@sed -n '2,8s/^#   //p' Makefile
+	@sed -n '2,9s/^#   //p' Makefile
 
 setup:
 	@PYTHON="$(PYTHON)" scripts/setup.sh
