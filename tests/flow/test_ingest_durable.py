@@ -131,6 +131,38 @@ def test_overload_sheds_exactly_and_never_consent(tmp_path: Path) -> None:
     assert len(logged(small)) == 45
 
 
+def test_after_an_overload_everything_acknowledged_is_there_and_all_is_taken(
+    tmp_path: Path,
+) -> None:
+    small = settings(tmp_path, ingest=ingest(queue_events=60))
+    with running(small, log=SlowLog) as server, ThreadPoolExecutor(16) as clients:
+        counters = Counters()
+        sent: dict[str, Future[Any]] = {}
+        for wave in range(3):
+            gate(server).clear()
+            for n in range(12):
+                name = f"{wave}-{n}"
+                batch = [event(f"{name}-{i}", subject=f"u{i}") for i in range(10)]
+                sent[name] = clients.submit(server.post, "/v1/events", batch)
+            until(lambda wave=wave: counters.since()["shed"] >= 60 * (wave + 1))  # type: ignore[misc]
+            assert server.built.committer.queued == 60
+            gate(server).set()
+            until(lambda: server.built.committer.queued == 0)
+        answers = {name: answer.result() for name, answer in sent.items()}
+        taken = {name for name, answer in answers.items() if answer.status_code == 202}
+        shed = {name for name, answer in answers.items() if answer.status_code == 429}
+        assert (len(taken), len(shed)) == (18, 18)
+        assert all(answers[name].headers["retry-after"] == "1" for name in shed)
+        for name in shed:
+            batch = [event(f"{name}-{i}", subject=f"u{i}") for i in range(10)]
+            assert verdicts(server.post("/v1/events", batch)) == ["accepted"] * 10
+        count = counters.since()
+        assert (count["received"], count["accepted"], count["shed"]) == (540, 360, 180)
+    assert {record.id for record in logged(small)} == {
+        f"{name}-{i}" for name in taken | shed for i in range(10)
+    }
+
+
 def test_bytes_that_wait_are_bounded_too(tmp_path: Path) -> None:
     small = settings(tmp_path, ingest=ingest(queue_bytes=1_000))
     with running(small) as server:

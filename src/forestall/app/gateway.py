@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 from collections.abc import Callable
 
 from forestall.app.figures import WorkerFigures
@@ -17,6 +18,10 @@ YOUNG_OBJECTS = 20_000
 """New objects after which the cyclic collector looks at them; requests leave few cycles behind."""
 
 
+SWITCH_SECONDS = 0.0005
+"""How long the event loop keeps Python's lock from the thread that came back from the disk."""
+
+
 async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
     """Accept events until ``stop``. Raises ``AddressInUse`` and what ``build_gateway`` raises."""
     bound = listen(settings.server.host, settings.server.port)
@@ -30,6 +35,7 @@ async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
     )
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         await serve_gateway(built, bound, stop, protocol=passing(to_app))
     finally:
