@@ -5,10 +5,15 @@
 """
 
 import os
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from forestall.contracts.control import SettingsApplied
+from forestall.contracts.decision import Decision
+from forestall.contracts.event import Record
+from forestall.decide.engine import Engine, Order
 from property.scenarios import crowds, scenarios
 from reference.comparing import FREE, Scenario, agree, reference
 from reference.writing import event, feature, once, policy
@@ -40,6 +45,31 @@ def test_the_engine_agrees_with_the_reference(scenario: Scenario) -> None:
 @given(crowds())
 def test_the_engine_agrees_on_more_keys_than_are_kept(scenario: Scenario) -> None:
     agree(scenario)
+
+
+class Restless(Engine):
+    """An engine that packs every subject after each record, and forgets what it can."""
+
+    def process(self, records: Sequence[Record]) -> list[tuple[Order, Decision]]:
+        out: list[tuple[Order, Decision]] = []
+        for index, record in enumerate(records):
+            out += [(2 * index + order, one) for order, one in super().process([record])]
+            self.end_generation()
+            self.population.pack_some(1_000)
+            assert not self.population.closing
+        return out
+
+
+@pytest.mark.timeout(400)
+@settings(few, max_examples=150)
+@given(scenarios())
+def test_what_is_packed_and_forgotten_changes_nothing(scenario: Scenario) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("forestall.decide.backtest.Engine", Restless)
+        if not any(isinstance(control, SettingsApplied) for control in scenario.controls):
+            patch.setattr("forestall.decide.state.FORGET_AFTER", 0)
+            patch.setattr("forestall.decide.state.ACTS_KEPT", 0)
+        agree(scenario)
 
 
 @pytest.mark.soak

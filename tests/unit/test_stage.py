@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from forestall.contracts.control import Control, SettingsApplied, SwitchesApplied
 from forestall.contracts.decision import Decided
 from forestall.contracts.instants import SECOND
+from forestall.decide.snapshot import unpack
 from forestall.decide.stage import COUNTERS, CURSOR, SNAPSHOT, Stage
+from forestall.decide.state import Subject
 from forestall.log import streams
 from forestall.log.memory import Crash, MemoryLog, Trouble
 from forestall.log.port import LogFull
@@ -48,6 +50,15 @@ def run(signals: MemoryLog, own: MemoryLog, limit: int = 64) -> Stage:
     while stage.step(limit):
         pass
     return stage
+
+
+def known(stage: Stage) -> dict[str, Subject]:
+    """What the stage's engine knows of every subject."""
+    packed = stage.engine.snapshot().subjects
+    return {
+        name: msgspec.structs.replace(unpack(content), generation=0)
+        for name, content in packed.items()
+    }
 
 
 def test_a_decision_stands_beside_its_cursor_and_knows_its_place() -> None:
@@ -115,6 +126,28 @@ def test_batches_limits_restarts_and_snapshots_change_nothing(
     assert [one.decision for one in decided(own)] == expected
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 3), st.data())
+def test_rounds_written_while_deciding_goes_on_change_nothing(
+    longest: int, slices: int, data: st.DataObject
+) -> None:
+    whole = MemoryLog()
+    run(signals_of([LINES]), whole)
+    signals, own = signals_of([[line] for line in LINES]), MemoryLog()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("forestall.decide.population.LONGEST", longest)
+        patch.setattr("forestall.decide.stage.FEWEST", slices)
+        patch.setattr("forestall.decide.stage.MOST", slices)
+        stage = Stage(signals, own)
+        stage.apply(in_force(TWICE, on("{event: c}", "q")))
+        while stage.step(1):
+            if data.draw(st.integers(0, 4)) == 0:
+                restored = Stage(signals, own)
+                assert known(restored) == known(stage)
+                stage = restored
+    assert [one.decision for one in decided(own)] == [one.decision for one in decided(whole)]
+
+
 @pytest.mark.parametrize("trouble", ["before", "after", "full"])
 def test_trouble_at_a_commit_loses_and_doubles_nothing(trouble: Trouble) -> None:
     expected = MemoryLog()
@@ -177,13 +210,14 @@ def test_control_takes_effect_after_all_that_was_decided() -> None:
 
 
 def test_a_snapshot_is_written_every_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forestall.decide.stage.SNAPSHOT_EVERY", 3)
+    monkeypatch.setattr("forestall.decide.population.LONGEST", 3)
     own = MemoryLog()
     stage = Stage(signals_of([[line] for line in LINES[:5]]), own)
     stage.apply(in_force(TWICE))
     stage.step(2)
     assert own.snapshot(SNAPSHOT) is None
-    stage.step(2)
+    while stage.step(2):
+        pass
     assert own.snapshot(SNAPSHOT) is not None
 
 

@@ -14,17 +14,16 @@ from forestall.contracts.instants import DAY
 from forestall.decide.snapshot import pack, unpack
 from forestall.decide.state import Needs, Subject, forget
 
-SHORTEST = 250_000
-"""Events of a generation, at least."""
+SHORTEST, LONGEST = 250_000, 400_000
+"""Events of a generation. A restart may have to decide a few generations again."""
 
 EVENTS_PER_SUBJECT = 8
-"""A generation goes on until there were so many events for each subject noted, so that packing
-costs little, ..."""
+"""Within these bounds a generation ends when there were so many events for each subject noted."""
 
 MOST_SUBJECTS = 200_000
-"""... or until so many subjects were noted, so that they need little memory."""
+"""A generation ends when so many subjects were noted, so that they need little memory."""
 
-_CHUNK = 256
+_CHUNK = 16
 
 
 class Population:
@@ -55,11 +54,6 @@ class Population:
                 self._noted[bucket(name)].append(name)
 
     @property
-    def saved(self) -> bool:
-        """Whether somebody saves the packed subjects and so says when a generation ends."""
-        return self._bucket is not None
-
-    @property
     def closing(self) -> bool:
         """Whether subjects of the last generation still wait to be packed."""
         return bool(self._closing)
@@ -67,7 +61,7 @@ class Population:
     @property
     def full(self) -> bool:
         """Whether it is time for the next generation."""
-        enough = max(SHORTEST, EVENTS_PER_SUBJECT * self._count)
+        enough = min(max(SHORTEST, EVENTS_PER_SUBJECT * self._count), LONGEST)
         return self._events >= enough or self._count >= MOST_SUBJECTS
 
     def enter(self, name: str) -> Subject:

@@ -1,8 +1,9 @@
 """The worker's stage: runs the engine over the log, one transaction a step.
 
 Each step reads signals after the cursor, decides, and appends the decisions together with the new
-cursor. A restart loads the newest snapshot, decides again what lies between it and the cursor
-without writing it twice, and goes on.
+cursor. Snapshots are written in rounds while deciding goes on: a header, and the subjects that had
+events since the last round, a few with each step. A restart loads the newest finished round,
+decides again what lies between it and the cursor without writing it twice, and goes on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from forestall.decide.backtest import features_of
 from forestall.decide.engine import Engine
 from forestall.decide.snapshot import decode_state, encode_state
 from forestall.log import streams
-from forestall.log.port import Batch, Log
+from forestall.log.port import BUCKETS, Batch, Log, Piece, bucket
 from forestall.policy.language.model import Feature
 
 CURSOR = "worker"
@@ -27,22 +28,25 @@ TICKED = "worker-tick"
 
 SNAPSHOT = "engine"
 COUNTERS = "counters"
-SNAPSHOT_EVERY = 100_000
-"""Records between two snapshots."""
+"""The names of what is kept beside the streams: a round's header, and the counters."""
 
-FORMAT = 1
+FEWEST, MOST = 500, 2_000
+"""Subjects written with a step: half as many as it decided records, within these bounds."""
+
+FORMAT = 2
 """Of snapshots; raised when what they hold changes its meaning."""
 
 _log = structlog.get_logger("worker")
 
 
 class Rest(msgspec.Struct, frozen=True):
-    """A snapshot: the engine's state as of a position in the signals, and the size of the batch
-    there. One of another ``format`` is not read."""
+    """A round's header: the engine's state but the subjects, as of a position in the signals, and
+    the size of the batch there. One of another ``format`` is not read."""
 
     position: int
     count: int
     state: bytes
+    round: int = 0
     format: int = 0
 
 
@@ -52,8 +56,9 @@ class Stage:
     def __init__(self, signals: Log, own: Log) -> None:
         self._signals = signals
         self._own = own
-        self._since_snapshot = 0
         self._engine = Engine()
+        self._round = 0
+        self._header: bytes | None = None
         self._restore()
 
     @property
@@ -84,9 +89,12 @@ class Stage:
             decided += self._decide(batch)
         if len(batches) < limit:
             decided += self._tick(tick)
-        if batches or decided:
+        worked = bool(batches or decided or self._engine.population.closing)
+        if worked:
             self._commit(decided, sum(batch.count for batch in batches))
-        return bool(batches or decided)
+        if self._engine.population.full and self._header is None:
+            self._begin_round()
+        return worked
 
     @property
     def governing(self) -> list[Control]:
@@ -98,8 +106,12 @@ class Stage:
         self._own.commit(snapshots={name: value})
 
     def rest(self) -> None:
-        """Write a snapshot, so that the next start is quick."""
-        self._own.commit(snapshots={SNAPSHOT: self._snapshot()})
+        """Write a whole round, so that the next start is quick."""
+        while self._header is not None:
+            self._commit([], 2 * MOST)
+        self._begin_round()
+        while self._header is not None:
+            self._commit([], 2 * MOST)
 
     def _decide(self, batch: Batch) -> list[Decided]:
         records = streams.read_signals(batch)
@@ -122,20 +134,24 @@ class Stage:
         return decided
 
     def _commit(self, decided: Sequence[Decided], records: int) -> None:
-        self._since_snapshot += records
         snapshots = {COUNTERS: msgspec.json.encode(self._engine.counters)}
-        if self._since_snapshot >= SNAPSHOT_EVERY:
-            snapshots[SNAPSHOT] = self._snapshot()
+        packed = self._engine.population.pack_some(min(max(records // 2, FEWEST), MOST))
+        if self._header is not None and not self._engine.population.closing:
+            snapshots[SNAPSHOT], self._header = self._header, None
         self._own.commit(
             [streams.decisions(decided)] if decided else [],
             cursors={CURSOR: self._position, TICKED: self._ticked},
             snapshots=snapshots,
+            pieces=[Piece(name, self._round, content) for name, content in packed],
         )
 
-    def _snapshot(self) -> bytes:
-        self._since_snapshot = 0
-        state = encode_state(self._engine.snapshot())
-        return msgspec.msgpack.encode(Rest(self._position, self._count, state, FORMAT))
+    def _begin_round(self) -> None:
+        """From here on write what the engine knows now, as it is now."""
+        self._round += 1
+        state = encode_state(self._engine.header())
+        rest = Rest(self._position, self._count, state, self._round, FORMAT)
+        self._header = msgspec.msgpack.encode(rest)
+        self._engine.end_generation()
 
     # -- starting --------------------------------------------------------------------------------
 
@@ -143,6 +159,8 @@ class Stage:
         self._position = self._count = 0
         self._ticked = self._own.cursor(TICKED)
         self._load()
+        self._own.drop_after(self._round)
+        self._engine.population.save_in_buckets(BUCKETS, bucket)
         controls = [
             record
             for batch in self._own.follow(streams.CONTROL)
@@ -158,7 +176,7 @@ class Stage:
         self._engine.tick(self._ticked)
 
     def _load(self) -> None:
-        """Take up the newest snapshot; one that cannot be read is made good from the log."""
+        """Take up the newest finished round; one that cannot be read is made good from the log."""
         saved = self._own.snapshot(SNAPSHOT)
         if saved is None:
             return
@@ -167,11 +185,12 @@ class Stage:
             if rest.format != FORMAT:
                 raise msgspec.ValidationError(f"format {rest.format} is not {FORMAT}")
             state = decode_state(rest.state)
+            subjects = dict(self._own.pieces(rest.round))
+            self._engine = Engine.restore(msgspec.structs.replace(state, subjects=subjects))
         except msgspec.DecodeError as error:
             _log.warning("the snapshot cannot be read; deciding all again", why=str(error))
             return
-        self._engine = Engine.restore(state)
-        self._position, self._count = rest.position, rest.count
+        self._position, self._count, self._round = rest.position, rest.count, rest.round
 
     def _govern(self, records: Iterable[Control]) -> None:
         for record in records:

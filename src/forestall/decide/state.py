@@ -24,7 +24,12 @@ REPEATED_WITHIN: Final = 7 * DAY
 IDS: Final = 100_000
 """Ids remembered per subject and source; beyond that the oldest are forgotten."""
 
-_ACTS_KEPT: Final = 31 * DAY
+FORGET_AFTER = DAY
+"""How long what an event could still need is kept at least. Lateness may be raised up to this
+without an effect on what was forgotten."""
+
+ACTS_KEPT = 31 * DAY
+"""How long acts of guidance are kept at least, whatever the budget's window."""
 
 
 class Subject(msgspec.Struct, array_like=True, gc=False):
@@ -80,9 +85,8 @@ class Needs(msgspec.Struct, frozen=True):
 
     @property
     def settled(self) -> int:
-        """No event can have an effective time before this any more. Lateness may be raised to a
-        day without an effect on what was forgotten."""
-        return self.received - max(self.settings.lateness, DAY)
+        """No event can have an effective time before this any more."""
+        return self.received - max(self.settings.lateness, FORGET_AFTER)
 
 
 def forget(subject: Subject, needs: Needs) -> bool:
@@ -97,7 +101,7 @@ def forget(subject: Subject, needs: Needs) -> bool:
         program = needs.programs.get(slot)
         if program is None or not _may_match(progress, program.pattern.within, floor):
             del subject.patterns[slot]
-    kept = max(needs.settings.budget_window, needs.settings.spacing, _ACTS_KEPT)
+    kept = max(needs.settings.budget_window, needs.settings.spacing, ACTS_KEPT)
     for ledger in (subject.ledger, subject.shadow):
         if ledger is not None:
             del ledger.guidance_acts[: bisect_right(ledger.guidance_acts, floor - kept)]
