@@ -307,7 +307,7 @@ def test_a_round_gives_rates_and_ratios() -> None:
     assert found["X's questions answered by Forestall"].value == 500
     ratio = found["Forestall against X"]
     assert (ratio.value, ratio.id, ratio.at_least) == (4.0, "F3", 3.0)
-    assert found["Forestall against X, by processor time"].value == 6.0
+    assert found["Forestall against X, by processor time, all included"].value == 6.0
 
 
 def test_the_table_names_peer_spread_and_target() -> None:
