@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from forestall.ingest.exchange import Refuse
 from forestall.ingest.sources.cloudevents import from_headers
-from forestall.ingest.splitting import _cut, calls, events
+from forestall.ingest.splitting import _cut, calls, count, events, is_batch
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -64,3 +64,36 @@ def test_binary_mode_is_structured_mode_by_other_means() -> None:
     }
     assert from_headers({"host": "x"}, b"{}") is None
     assert json.loads(from_headers({"ce-id": "1", "ce-data": "forged"}, b"") or b"") == {"id": "1"}
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "headers", "batch"),
+    [
+        (b"[]", "application/json", {}, True),
+        (b" []", "application/json", {}, False),
+        (b"{}", "application/json", {}, False),
+        (b"[]", "application/json", {"ce-id": "1"}, False),
+        (b"{}", "application/cloudevents-batch+json", {}, True),
+        (b"[]", "application/cloudevents+json", {}, False),
+        (b"[]", "text/plain", {}, False),
+    ],
+)
+def test_what_says_it_is_a_batch(
+    body: bytes, media_type: str, headers: dict[str, str], batch: bool
+) -> None:
+    assert is_batch(body, media_type, headers) is batch
+
+
+def test_a_batch_is_counted_however_deep_and_refused_where_it_is_none() -> None:
+    deep = b"[" * 5000 + b"]" * 5000
+    assert count(b"[]") == 0
+    assert count(b'[{"a":"]"}, 7]') == 2
+    assert count(b"[1," + deep + b"]") == 2
+    for wrong, code in (
+        (b"{}", "invalid-envelope"),
+        (b"[1", "invalid-json"),
+        (b"", "invalid-json"),
+    ):
+        with pytest.raises(Refuse) as refused:
+            count(wrong)
+        assert refused.value.code == code
