@@ -9,22 +9,34 @@ from hypothesis import strategies as st
 
 from forestall.context.features import (
     KEYS,
+    KINDS,
     REMEMBERED,
+    Keyed,
     Window,
     millionths,
-    observe,
+    trim,
     usable,
     value_at,
 )
-from forestall.decide.state import FeatureState
-from forestall.policy.language.model import Feature, Match
 
 
 def window_of(kind: str, over: int | None, entries: list[tuple[int, Any]]) -> Window:
     window = Window()
-    for serial, (t, value) in enumerate(entries):
-        observe(kind, over, window, t, value, serial)
+    for t, value in entries:
+        KINDS[kind].add(window, t, value)
+        assert trim(window, over, t) == 0
     return window
+
+
+def keyed(kind: str, over: int | None, entries: list[tuple[str, int, Any]]) -> tuple[Keyed, int]:
+    """A feature's windows after events with key, time and value, and how many were dropped."""
+    state = Keyed()
+    add = KINDS[kind].add
+    dropped = sum(
+        state.add(add, over, key, value, t, serial)
+        for serial, (key, t, value) in enumerate(entries)
+    )
+    return state, dropped
 
 
 @pytest.mark.parametrize(
@@ -103,49 +115,69 @@ def test_millionths_round_half_even_exactly(value: float) -> None:
 )
 def test_running_sums_equal_sums_from_scratch(steps: list[tuple[int, float]], over: int) -> None:
     window, t, history = Window(), 0, []
-    for serial, (gap, value) in enumerate(steps):
+    for gap, value in steps:
         t += gap
         history.append((t, value))
-        observe("sum", over, window, t, value, serial)
+        KINDS["sum"].add(window, t, value)
         inside = [millionths(v) for at, v in history if t - over < at <= t]
         assert value_at("sum", over, window, t) == sum(inside) / 1_000_000
         assert len(window) == len(inside)
 
 
-def feature(kind: Any = "count", over: int | None = 10**9, by: str | None = None) -> Feature:
-    value = None if kind == "count" else "event.data.x"
-    return Feature(kind=kind, match=Match(types=("a",)), value=value, over=over, by=by)
-
-
 def test_beyond_what_is_remembered_the_oldest_go_and_are_counted() -> None:
-    state, one = FeatureState(), feature("first")
-    dropped = sum(
-        state.observe(one, None, serial, serial, serial) for serial in range(REMEMBERED + 5)
-    )
+    window, over, dropped = Window(), 10**9, 0
+    for t in range(REMEMBERED + 5):
+        KINDS["first"].add(window, t, t)
+        dropped += trim(window, over, t) if len(window.times) >= window.room else 0
     assert dropped == 5
-    assert value_at("first", one.over, state.windows[None], REMEMBERED + 5) == 5
+    assert value_at("first", over, window, REMEMBERED + 5) == 5
+    assert len(window) == REMEMBERED
+
+
+def test_what_has_left_the_window_gives_its_memory_back() -> None:
+    window = Window()
+    for t in range(50 * REMEMBERED):
+        KINDS["sum"].add(window, t, 1)
+        if len(window.times) >= window.room:
+            assert trim(window, 100, t) == 0
+        assert len(window.times) < 300
+    assert value_at("sum", 100, window, 50 * REMEMBERED) == 99.0
+
+
+@pytest.mark.parametrize("kind", ["last", "since"])
+def test_of_the_newest_one_event_is_remembered(kind: str) -> None:
+    assert len(window_of(kind, None, [(t, "x") for t in range(5)]).times) == 1
+
+
+@pytest.mark.parametrize(
+    "values", [[1, 2.5, 3], [1.5, 2, 0.5], [1, 2**70, 3], [2**63 - 1, 2**63, -(2**63) - 1]]
+)
+def test_numbers_stay_what_they_were(values: list[float]) -> None:
+    entries = list(enumerate(values))
+    assert value_at("max", None, window_of("max", None, entries), 9) == max(values)
+    first = value_at("first", None, window_of("first", None, entries), 9)
+    assert first == values[0]
+    assert type(first) is type(values[0])
+    exact = sum(millionths(value) for value in values) / 1_000_000
+    assert value_at("sum", None, window_of("sum", None, entries), 9) == exact
 
 
 def test_the_limit_counts_all_keys_together() -> None:
-    state, one = FeatureState(), feature("first", by="event.data.k")
-    for serial in range(REMEMBERED):
-        state.observe(one, f'"{serial % 2}"', serial, serial, serial)
-    assert state.observe(one, '"1"', 0, REMEMBERED, REMEMBERED) == 1
-    assert value_at("first", one.over, state.windows['"0"'], REMEMBERED) == 2
+    entries = [(f'"{serial % 2}"', serial, serial) for serial in range(REMEMBERED)]
+    state, dropped = keyed("first", 10**9, [*entries, ('"1"', REMEMBERED, 0)])
+    assert dropped == 1
+    assert value_at("first", 10**9, state.windows['"0"'], REMEMBERED) == 2
 
 
 def test_expired_events_are_not_dropped_but_gone() -> None:
-    state, one = FeatureState(), feature(over=100, by="event.data.k")
-    for serial in range(REMEMBERED):
-        state.observe(one, '"old"', None, 0, serial)
-    assert state.observe(one, '"new"', None, 1000, REMEMBERED) == 0
+    state, dropped = keyed("count", 100, [*[('"old"', 0, None)] * REMEMBERED, ('"new"', 1000, 0)])
+    assert dropped == 0
+    assert value_at("count", 100, state.windows['"old"'], 1000) == 0
 
 
 def test_the_key_touched_longest_ago_goes_first() -> None:
-    state, one = FeatureState(), feature(by="event.data.k")
-    for serial in range(KEYS):
-        state.observe(one, str(serial), None, serial, serial)
-    state.observe(one, "0", None, KEYS, KEYS)
-    assert state.observe(one, "new", None, KEYS, KEYS + 1) == 1
+    entries = [(str(key), t, None) for t, key in enumerate([*range(KEYS), 0, "new"])]
+    state, dropped = keyed("count", 10**9, entries)
+    assert dropped == 1
     assert "1" not in state.windows
     assert {"0", "new"} < state.windows.keys()
