@@ -30,7 +30,7 @@ SNAPSHOT = "engine"
 COUNTERS = "counters"
 """The names of what is kept beside the streams: a round's header, and the counters."""
 
-FEWEST, MOST = 500, 2_000
+FEWEST, MOST = 500, 1_500
 """Subjects written with a step: half as many as it decided records, within these bounds."""
 
 FORMAT = 2
