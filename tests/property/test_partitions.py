@@ -82,8 +82,9 @@ def drained(work: Work, lines: Sequence[bytes], share: Share) -> tuple[list[Part
 
 
 def told(work: Work, lines: Sequence[bytes], jobs: int) -> tuple[list[bytes], bytes]:
-    """The decisions' lines, and everything that they add up to."""
-    shares = [drained(work, lines, Share(part, jobs)) for part in range(jobs)]
+    """The decisions' lines, and everything that they add up to; two subjects are dealt out."""
+    dealt = {"u1": 0, "u2": jobs - 1}
+    shares = [drained(work, lines, Share(part, jobs, dealt)) for part in range(jobs)]
     written: list[bytes] = []
     for parts in zip_longest(*(parts for parts, _ in shares)):
         written += [line.text for line in merged(parts).lines]

@@ -12,6 +12,7 @@ from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.instants import DAY, MINUTE
 from forestall.decide import parallel
 from forestall.decide.backtest import opening
+from forestall.decide.history import History
 from forestall.decide.parallel import (
     Found,
     Line,
@@ -20,6 +21,7 @@ from forestall.decide.parallel import (
     WorkerLost,
     decide,
     merged,
+    shares,
     worthwhile,
 )
 from forestall.policy.bundle import Bundle
@@ -56,7 +58,7 @@ def run(one: Work, jobs: int) -> tuple[list[bytes], list[float], Found]:
 
 def test_two_processes_tell_what_one_tells(tmp_path: Path) -> None:
     path = tmp_path / "h.ndjson"
-    path.write_bytes(b"\n".join(lines(9_000)))
+    path.write_bytes(b"\n".join(lines(17_000)))
     written, done, one = run(work(path), 1)
     again, done_again, two = run(work(path), 2)
     assert len(written) > 1_000
@@ -86,9 +88,9 @@ def test_a_share_without_events_is_no_hindrance(tmp_path: Path) -> None:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_the_first_broken_line_is_named_whoever_reads_it(tmp_path: Path, jobs: int) -> None:
     path = tmp_path / "h.ndjson"
-    good = lines(5_000)
+    good = lines(9_000)
     path.write_bytes(b"\n".join([*good, b"{", *good, b"[]"]))
-    with pytest.raises(UnreadableInput, match=r"h\.ndjson:5001: not a CloudEvent") as caught:
+    with pytest.raises(UnreadableInput, match=r"h\.ndjson:9001: not a CloudEvent") as caught:
         run(work(path), jobs)
     assert caught.value.exit_code == 2
     assert multiprocessing.active_children() == []
@@ -96,7 +98,7 @@ def test_the_first_broken_line_is_named_whoever_reads_it(tmp_path: Path, jobs: i
 
 def test_a_process_that_is_killed_is_told(tmp_path: Path) -> None:
     path = tmp_path / "h.ndjson"
-    path.write_bytes(b"\n".join(lines(9_000)))
+    path.write_bytes(b"\n".join(lines(17_000)))
 
     def take(_: Part) -> None:
         for child in multiprocessing.active_children():
@@ -110,7 +112,7 @@ def test_a_process_that_is_killed_is_told(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_leaves_no_process(tmp_path: Path) -> None:
     path = tmp_path / "h.ndjson"
-    path.write_bytes(b"\n".join(lines(9_000)))
+    path.write_bytes(b"\n".join(lines(17_000)))
 
     def take(_: Part) -> None:
         raise KeyboardInterrupt
@@ -129,6 +131,22 @@ def test_parts_are_put_in_order() -> None:
     both = merged([one, two])
     assert both.done == 0.4
     assert b"".join(line.text for line in both.lines) == b"12345"
+
+
+def test_shares_are_about_as_much_work_each(tmp_path: Path) -> None:
+    """Of 40 subjects, the busiest send 1/2, 1/3, 1/4 ... as much as the busiest of all."""
+    path = tmp_path / "h.ndjson"
+    ranks = [rank for rank in range(1, 41) for _ in range(1000 // rank)]
+    path.write_bytes(b"\n".join(event(t, "a", subject=f"u{rank}") for t, rank in enumerate(ranks)))
+    for parts in (2, 3):
+        counts = [
+            sum(len(records) for records in History(path, share=share))
+            for share in shares(path, parts)
+        ]
+        assert sum(counts) == len(ranks)
+        assert max(counts) - min(counts) <= 25
+    path.write_bytes(b"")
+    assert [share.dealt for share in shares(path, 2)] == [{}, {}]
 
 
 def test_a_short_history_is_worth_one_process(

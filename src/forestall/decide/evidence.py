@@ -194,14 +194,18 @@ class Evidence:
             if self._first is None:
                 self._first = received[0]
         for record in step.chunk.records:
-            if record.type.startswith("forestall."):
+            if record.type[:10] == "forestall.":
                 continue
-            time = min(record.time, record.received)
-            last = seen.get(record.subject)
-            if last is None or time - last >= gap:
+            subject, time = record.subject, record.time
+            if time > record.received:
+                time = record.received
+            last = seen.get(subject)
+            if last is None:
                 self._sessions += 1
-            if last is None or time > last:
-                seen[record.subject] = time
+                seen[subject] = time
+            elif time > last:
+                self._sessions += time - last >= gap
+                seen[subject] = time
         for _, decision in step.decided:
             self._decided(decision)
 

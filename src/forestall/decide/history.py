@@ -20,23 +20,30 @@ from forestall.contracts.instants import parse_time
 from forestall.log import streams
 from forestall.log.sqlite import SqliteLog
 
-CHUNK: Final = 4096
+CHUNK: Final = 8192
 """Records handed on together."""
 
 _cloud_event = msgspec.json.Decoder(CloudEvent)
 
 
 class Share(msgspec.Struct, frozen=True):
-    """The subjects that are number ``part`` of ``parts`` by a stable hash; at first everybody."""
+    """The subjects of part number ``part`` of ``parts``; at first everybody.
+
+    A stable hash parts them, but for those whose part is in ``dealt``.
+    """
 
     part: int = 0
     parts: int = 1
+    dealt: dict[str, int] = {}
 
     def owns(self, subject: str) -> bool:
         """Whether ``subject`` is one of them."""
-        return (
-            self.parts == 1 or xxhash.xxh3_64_intdigest(subject.encode()) % self.parts == self.part
-        )
+        if self.parts == 1:
+            return True
+        part = self.dealt.get(subject)
+        if part is None:
+            part = xxhash.xxh3_64_intdigest(subject.encode()) % self.parts
+        return part == self.part
 
 
 class Chunk(NamedTuple):

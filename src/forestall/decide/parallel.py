@@ -9,7 +9,7 @@ import gc
 import multiprocessing
 import os
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -23,7 +23,7 @@ from forestall.contracts.errors import ForestallError
 from forestall.decide.backtest import backtest, in_log_order
 from forestall.decide.engine import Engine, Order
 from forestall.decide.evidence import Evidence, Tally, follow
-from forestall.decide.history import History, Share
+from forestall.decide.history import Chunk, History, Share
 from forestall.measure.outcomes import Followed
 
 WORTH: Final = 250_000
@@ -31,6 +31,7 @@ WORTH: Final = 250_000
 
 _BYTES: Final = 400
 _AHEAD: Final = 64
+_DEALT: Final = 64
 
 
 class WorkerLost(ForestallError):
@@ -128,11 +129,27 @@ def decide(work: Work, jobs: int, take: Callable[[Part], None]) -> Found:
                 return found
     workers: list[_Worker] = []
     try:
-        workers.extend(_Worker(work, Share(number, jobs)) for number in range(jobs))
+        workers.extend(_Worker(work, share) for share in shares(work.path, jobs))
         return _gathered(workers, take)
     finally:
         for worker in workers:
             worker.stop()
+
+
+def shares(path: Path, parts: int) -> list[Share]:
+    """The history's subjects in ``parts`` that are about as much work each.
+
+    A few subjects send much of what there is, so those busiest in the first chunk are dealt out,
+    each to the part that has least by then. Raises what reading raises.
+    """
+    first = next(History(path).chunks(), Chunk.of(()))
+    busiest = Counter(record.subject for record in first.records).most_common(_DEALT)
+    loads, dealt = [0] * parts, dict[str, int]()
+    for subject, events in busiest:
+        part = loads.index(min(loads))
+        loads[part] += events
+        dealt[subject] = part
+    return [Share(part, parts, dealt) for part in range(parts)]
 
 
 def decide_share(work: Work, history: History) -> Generator[Part, None, Found]:
