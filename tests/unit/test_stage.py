@@ -135,7 +135,7 @@ def test_rounds_written_while_deciding_goes_on_change_nothing(
     run(signals_of([LINES]), whole)
     signals, own = signals_of([[line] for line in LINES]), MemoryLog()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("forestall.decide.population.LONGEST", longest)
+        patch.setattr("forestall.decide.population.SAVED_EVENTS", longest)
         patch.setattr("forestall.decide.stage.FEWEST", slices)
         patch.setattr("forestall.decide.stage.MOST", slices)
         stage = Stage(signals, own)
@@ -210,7 +210,7 @@ def test_control_takes_effect_after_all_that_was_decided() -> None:
 
 
 def test_a_snapshot_is_written_every_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forestall.decide.population.LONGEST", 3)
+    monkeypatch.setattr("forestall.decide.population.SAVED_EVENTS", 3)
     own = MemoryLog()
     stage = Stage(signals_of([[line] for line in LINES[:5]]), own)
     stage.apply(in_force(TWICE))

@@ -19,7 +19,7 @@ from forestall.contracts.control import (
 )
 from forestall.decide.gates import Switches
 from forestall.decide.plan import Plan, make_plan
-from forestall.decide.state import Needs, State, ViewAtRest
+from forestall.decide.state import Needs, State, ViewAtRest, settled
 from forestall.policy.bundle import policy_of
 from forestall.policy.language.compile import Program, compile_policy
 from forestall.policy.language.model import Feature
@@ -101,7 +101,8 @@ class InForce:
     def needs(self, received: int) -> Needs:
         """What can still be asked for, as of ``received``."""
         features = {slot: feature for feature, slot in self.features.items()}
-        return Needs(received, self.now.settings, features, self.now.programs)
+        before = settled(received, self.now.settings)
+        return Needs(received, self.now.settings, features, self.now.programs, before)
 
     def program_of(self, policy: str) -> tuple[int, Program] | None:
         """Slot and program of the policy of that name."""

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable
 
 from forestall.contracts.instants import DAY
 from forestall.decide.snapshot import pack, unpack
-from forestall.decide.state import Needs, Subject, forget
+from forestall.decide.state import Needs, Subject, forget, idle
 
-SHORTEST, LONGEST = 250_000, 400_000
-"""Events of a generation. A restart may have to decide a few generations again."""
+SAVED_EVENTS = 250_000
+"""Events of a generation that is saved, so that a restart has little to decide again."""
 
+EVENTS = 250_000
 EVENTS_PER_SUBJECT = 8
-"""Within these bounds a generation ends when there were so many events for each subject noted."""
+"""Events of one that is not saved, at least, and for each subject noted: packing shall cost little."""
 
 MOST_SUBJECTS = 200_000
 """A generation ends when so many subjects were noted, so that they need little memory."""
@@ -61,7 +62,9 @@ class Population:
     @property
     def full(self) -> bool:
         """Whether it is time for the next generation."""
-        enough = min(max(SHORTEST, EVENTS_PER_SUBJECT * self._count), LONGEST)
+        enough = max(EVENTS, EVENTS_PER_SUBJECT * self._count)
+        if self._bucket is not None:
+            enough = SAVED_EVENTS
         return self._events >= enough or self._count >= MOST_SUBJECTS
 
     def enter(self, name: str) -> Subject:
@@ -153,7 +156,7 @@ class Population:
         subject = self.of.get(name)
         if not isinstance(subject, Subject) or subject.generation == self.generation:
             return None
-        if self._needs is not None and forget(subject, self._needs):
+        if self._needs is not None and idle(subject, self._needs) and forget(subject, self._needs):
             del self.of[name]
             return b""
         content = pack(subject)

@@ -30,8 +30,8 @@ SNAPSHOT = "engine"
 COUNTERS = "counters"
 """The names of what is kept beside the streams: a round's header, and the counters."""
 
-FEWEST, MOST = 500, 1_500
-"""Subjects written with a step: half as many as it decided records, within these bounds."""
+FEWEST, MOST = 500, 1_000
+"""Subjects written with a step: as many as it decided records, within these bounds."""
 
 FORMAT = 2
 """Of snapshots; raised when what they hold changes its meaning."""
@@ -108,10 +108,10 @@ class Stage:
     def rest(self) -> None:
         """Write a whole round, so that the next start is quick."""
         while self._header is not None:
-            self._commit([], 2 * MOST)
+            self._commit([], MOST)
         self._begin_round()
         while self._header is not None:
-            self._commit([], 2 * MOST)
+            self._commit([], MOST)
 
     def _decide(self, batch: Batch) -> list[Decided]:
         records = streams.read_signals(batch)
@@ -135,7 +135,7 @@ class Stage:
 
     def _commit(self, decided: Sequence[Decided], records: int) -> None:
         snapshots = {COUNTERS: msgspec.json.encode(self._engine.counters)}
-        packed = self._engine.population.pack_some(min(max(records // 2, FEWEST), MOST))
+        packed = self._engine.population.pack_some(min(max(records, FEWEST), MOST))
         if self._header is not None and not self._engine.population.closing:
             snapshots[SNAPSHOT], self._header = self._header, None
         self._own.commit(

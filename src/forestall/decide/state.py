@@ -76,17 +76,32 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """What policies in force can still ask for, as of the log time ``received``."""
+    """What policies in force can still ask for, as of the log time ``received``. No event can have
+    an effective time before ``settled`` any more."""
 
     received: int
     settings: DecideSettings
     features: Mapping[int, Feature]
     programs: Mapping[int, Program]
+    settled: int
 
-    @property
-    def settled(self) -> int:
-        """No event can have an effective time before this any more."""
-        return self.received - max(self.settings.lateness, FORGET_AFTER)
+
+def settled(received: int, settings: DecideSettings) -> int:
+    """The time before which no event can be effective any more, as of ``received``."""
+    return received - max(settings.lateness, FORGET_AFTER)
+
+
+def idle(subject: Subject, needs: Needs) -> bool:
+    """Whether there may be something to forget: no event lately, or ids that are too old."""
+    if subject.clock <= needs.settled:
+        return True
+    horizon = needs.received - REPEATED_WITHIN
+    for ids in subject.seen.values():
+        for oldest in ids.values():
+            if oldest < horizon:
+                return True
+            break
+    return False
 
 
 def forget(subject: Subject, needs: Needs) -> bool:
