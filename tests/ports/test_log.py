@@ -439,6 +439,20 @@ class TestSqliteLog(LogSuite):
             assert log.last("signals") == 0
         assert len(looks) >= 2
 
+    def test_what_is_not_durable_waits_for_no_disk_and_what_follows_does(self) -> None:
+        with closing(SqliteLog(self.path)) as log:
+            waits = "PRAGMA synchronous"
+            log.commit([batch()], durable=False)
+            assert log._connection.execute(waits).fetchone() == (1,)
+            log.commit([batch()])
+            assert log._connection.execute(waits).fetchone() == (2,)
+            log.commit(cursors={"worker": 2}, durable=False)
+            with log.transaction():
+                assert log._connection.execute(waits).fetchone() == (2,)
+                log.commit([batch()], durable=False)
+        with closing(SqliteLog(self.path)) as log:
+            assert (log.last("signals"), log.cursor("worker")) == (3, 2)
+
     def test_a_second_writer_at_the_same_time_is_told(self) -> None:
         with closing(SqliteLog(self.path)) as log, closing(SqliteLog(self.path)) as second:
             second._connection.execute("PRAGMA busy_timeout = 0")

@@ -95,8 +95,12 @@ class Log(Protocol):
         snapshots: Mapping[str, bytes] | None = None,
         tick: int | None = None,
         pieces: Sequence[Piece] = (),
+        durable: bool = True,
     ) -> Sequence[int]:
         """Append, move cursors and the tick, all durably or not at all; the new positions.
+
+        What is not ``durable`` waits for no disk: a loss of power, but no crash, may undo it until
+        the next durable commit. Nothing is ever kept of which something earlier is not.
 
         Within a stream ``received`` never goes back, nor does the tick: ``OutOfOrder``.
         Raises ``LogFull`` when there is no room; the log stays usable and as it was.

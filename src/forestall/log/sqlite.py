@@ -89,6 +89,7 @@ class SqliteLog:
         self._lock = threading.RLock()
         self._commits = 0
         self._joined = False
+        self._durable = True
         self._written_elsewhere = 0
         self._hashed: dict[tuple[str, str], bytes] = {}
         self._forget()
@@ -110,10 +111,11 @@ class SqliteLog:
         snapshots: Mapping[str, bytes] | None = None,
         tick: int | None = None,
         pieces: Sequence[Piece] = (),
+        durable: bool = True,
     ) -> Sequence[int]:
-        """See ``Log.commit``."""
+        """See ``Log.commit``. Inside a ``transaction`` that one says what is durable."""
         keys = [self._keys(append.subjects) for append in appends]
-        with self._lock, self.translated(), self._transaction():
+        with self._lock, self.translated(), self._transaction(durable=durable):
             positions = [self._append(*one) for one in zip(appends, keys, strict=True)]
             self._connection.executemany(
                 "INSERT INTO cursors VALUES (?, ?)"
@@ -140,12 +142,16 @@ class SqliteLog:
         with self._lock, self.translated(), self._transaction():
             yield self._connection
 
-    def begin(self) -> sqlite3.Connection:
+    def begin(self, *, durable: bool = True) -> sqlite3.Connection:
         """Begin what ``transaction`` is, in steps that may run in different threads.
 
         Until ``finish`` or ``abandon`` nobody else may call this object: no lock is held.
         """
         with self._lock, self.translated():
+            if durable != self._durable:
+                mode = "FULL" if durable else "NORMAL"
+                self._connection.execute(f"PRAGMA synchronous = {mode}")
+                self._durable = durable
             self._connection.execute("BEGIN IMMEDIATE")
             self._joined = True
             self._refresh()
@@ -435,11 +441,11 @@ class SqliteLog:
             self._connection.execute(statement)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, *, durable: bool = True) -> Iterator[None]:
         if self._joined:
             yield
             return
-        self.begin()
+        self.begin(durable=durable)
         try:
             yield
         except BaseException:
