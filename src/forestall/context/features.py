@@ -23,9 +23,13 @@ KEYS: Final = 64
 """Keys kept per feature, or pattern, and subject; the one touched longest ago goes first."""
 
 NUMERIC: Final = frozenset({"sum", "avg", "min", "max", "p50", "p90", "p95", "p99"})
+NEWEST: Final = frozenset({"last", "since"})
+"""The kinds that remember one event."""
+
 _MICRO: Final = Context(prec=400, rounding=ROUND_HALF_EVEN)
 _ROOM: Final = 32
 _CODES: Final = {int: "q", float: "d"}
+_NO_TIMES: Final = array("q")
 
 
 class Window(msgspec.Struct, array_like=True, tag=0, gc=False):
@@ -36,7 +40,7 @@ class Window(msgspec.Struct, array_like=True, tag=0, gc=False):
     kinds that add. At ``room`` times, those that left the window are looked for.
     """
 
-    times: Any = msgspec.field(default_factory=lambda: array("q"))
+    times: Any = msgspec.field(default_factory=lambda: _NO_TIMES[:])
     values: Any = None
     serials: Any = None
     head: int = 0
@@ -45,6 +49,11 @@ class Window(msgspec.Struct, array_like=True, tag=0, gc=False):
 
     def __len__(self) -> int:
         return len(self.times) - int(self.head)
+
+
+def new_window() -> Window:
+    """A window without events."""
+    return Window(_NO_TIMES[:])
 
 
 Add = Callable[[Window, int, Any], None]
@@ -206,13 +215,15 @@ def _count(window: Window, t: int, _value: Any) -> None:
 
 
 def _newest(window: Window, t: int, _value: Any) -> None:
-    window.times[:] = array("q", (t,))
-    window.head = 0
+    if window.times:
+        window.times[0] = t
+        window.head = 0
+    else:
+        window.times.append(t)
 
 
 def _newest_value(window: Window, t: int, value: Any) -> None:
-    window.times[:] = array("q", (t,))
-    window.head = 0
+    _newest(window, t, value)
     window.values = [value]
 
 

@@ -32,6 +32,7 @@ from forestall.decide.arbitrate import (
 )
 from forestall.decide.force import InForce, View, rest
 from forestall.decide.gates import Circumstances, Ledger
+from forestall.decide.ledger import Effect
 from forestall.decide.occasion import Moment, Occasion, Ref
 from forestall.decide.patterns import (
     Armed,
@@ -41,18 +42,17 @@ from forestall.decide.patterns import (
     Truth,
     evict,
     told,
-    touches,
 )
 from forestall.decide.plan import (
     Ask,
     FeatureRead,
-    Plan,
     Reads,
     features_of,
     key_text,
 )
 from forestall.decide.population import Population
 from forestall.decide.snapshot import deadline
+from forestall.decide.specialise import specialise
 from forestall.decide.state import IDS, NEVER, REPEATED_WITHIN, State, Subject
 from forestall.policy.language.cel import Timestamp
 from forestall.policy.language.compile import Condition, Program, event_expression
@@ -61,10 +61,7 @@ from forestall.policy.language.model import Feature
 Order = int
 """A decision's place among the records given to ``process``; see ``contracts.decision.Decided``."""
 
-_ALWAYS: Final[list[Truth]] = [True]
-_NONE: Final[list[Any]] = [None]
 _NOTHING: Final[dict[str, Any]] = {}
-_NO_DECISIONS: Final[list[Decision]] = []
 _ALL: Final = Reads(event=True, data=True, now=True)
 
 
@@ -147,14 +144,15 @@ class Engine:
             ids = subject.seen.get(record.source)
             if ids is None:
                 ids = subject.seen[sys.intern(record.source)] = {}
-            kept = ids.get(record.id)
-            if kept is not None:
+            known = len(ids)
+            kept = ids.setdefault(record.id, received)
+            if len(ids) == known:
                 if received - kept <= REPEATED_WITHIN:
                     self.counters["duplicate"] += 1
                     continue
                 del ids[record.id]
-            ids[record.id] = received
-            if len(ids) > IDS:
+                ids[record.id] = received
+            elif known >= IDS:
                 self._forget_ids(ids)
             time = record.time
             if time > received:
@@ -172,8 +170,12 @@ class Engine:
                 t = max(time, subject.clock)
             subject.clock = t
             if not plan.idle:
-                made = self._take(subject, record, time, t, plan)
-                if made:
+                take = plan.take
+                if take is None:
+                    take = plan.take = specialise(plan)
+                candidates = take(self, subject, record, time, t)
+                if candidates:
+                    made = self._decide(name, subject, candidates, t, self._force.now)
                     out += [(order + 1, one) for one in made]
         if records:
             self._received = max(self._received, records[-1].received)
@@ -213,65 +215,30 @@ class Engine:
 
     # -- one record ------------------------------------------------------------------------------
 
-    def _take(  # noqa: C901 (as above)
-        self, subject: Subject, record: Record, time: int, t: int, plan: Plan
-    ) -> list[Decision]:
-        subject.serial += 1
+    # What ``specialise`` writes calls these.
+
+    def _obey(
+        self, subject: Subject, record: Record, time: int, effect: Effect, doubles: Any
+    ) -> None:
+        """Do to the ledger what a control event says."""
         ledger = subject.ledger
-        if plan.effect is not None:
-            if ledger is None:
-                ledger = subject.ledger = Ledger()
-            data = Occasion(record, time, t, 0, _NOTHING, plan.doubles).data()
-            if not (isinstance(data, dict) and plan.effect(ledger, data, time)):
-                self.counters["control_ignored"] += 1
-        traits = _NOTHING if ledger is None else ledger.traits
-        now = Occasion(record, time, t, subject.serial, traits, plan.doubles)
-        truths, keys, values = _ALWAYS, _NONE, _NONE
-        if plan.evaluates:
-            event, _, clock = given = _given(plan.reads, now)
-            if plan.wheres:
-                truths = self._truths(plan.wheres, given)
-            if plan.keys:
-                keys = [None]
-                for by in plan.keys:
-                    try:
-                        keys.append(key_text(by(event, traits, clock)))
-                    except (ExpressionError, RecursionError):
-                        keys.append(None)
-            if plan.values:
-                values = [None]
-                for value in plan.values:
-                    try:
-                        values.append(value(event, traits, clock))
-                    except ExpressionError:
-                        values.append(None)
-        for use in plan.features:
-            if truths[use.where] is True:
-                dropped = use.take(subject, keys[use.key], values[use.value], t)
-                if dropped:
-                    self.counters["feature_events_dropped"] += dropped
-        candidates: list[Candidate] = []
-        patterns = subject.patterns
-        for pattern in plan.patterns:
-            if truths[pattern.only] is False or not (pattern.starts or pattern.slot in patterns):
-                continue
-            if not pattern.key:
-                self._step(subject, pattern, truths, now, candidates)
-            elif keys[pattern.key] is not None:
-                self._step_of_key(subject, pattern, keys[pattern.key], truths, now, candidates)
-        if not candidates:
-            return _NO_DECISIONS
-        return self._decide(record.subject, subject, candidates, t, self._force.now)
+        if ledger is None:
+            ledger = subject.ledger = Ledger()
+        data = Occasion(record, time, time, 0, _NOTHING, doubles).data()
+        if not (isinstance(data, dict) and effect(ledger, data, time)):
+            self.counters["control_ignored"] += 1
+
+    def _count_error(self) -> None:
+        self.counters["expression_errors"] += 1
+
+    def _count_dropped(self, events: int) -> None:
+        self.counters["feature_events_dropped"] += events
 
     def _step(
-        self,
-        subject: Subject,
-        use: PatternUse,
-        truths: Sequence[Truth],
-        now: Occasion,
-        candidates: list[Candidate],
+        self, use: PatternUse, truths: Sequence[Truth], now: Occasion, candidates: list[Candidate]
     ) -> None:
-        patterns = subject.patterns
+        """Advance a pattern without keys."""
+        patterns = now.subject.patterns
         state = patterns.get(use.slot)
         after, matched = use.advance(use, state, truths, now, self._holds)
         if after is not state:
@@ -280,35 +247,21 @@ class Engine:
             else:
                 patterns[use.slot] = after
         if matched is not None:
-            candidates.append(self._candidate(subject, use, None, matched, now))
+            candidates.append(self._candidate(use, None, matched, now))
         elif after is not None and after.armed is not None:
-            self._arm(now.record.subject, subject, after.armed)
-
-    def _truths(self, wheres: Sequence[Condition], given: tuple[Any, ...]) -> list[Truth]:
-        truths: list[Truth] = [True]
-        for where in wheres:
-            try:
-                value = where(*given)
-            except ExpressionError:
-                value = None
-            if value is not True and value is not False:
-                self.counters["expression_errors"] += 1
-                value = None
-            truths.append(value)
-        return truths
+            self._arm(now.record.subject, now.subject, after.armed)
 
     def _step_of_key(
         self,
-        subject: Subject,
         use: PatternUse,
         key: str,
         truths: Sequence[Truth],
         now: Occasion,
         candidates: list[Candidate],
     ) -> None:
-        keys: Any = subject.patterns.get(use.slot)
-        if not touches(use, truths):
-            return
+        """Advance a pattern for one key; the event matches a step of it."""
+        patterns = now.subject.patterns
+        keys = patterns.get(use.slot)
         if keys is None:
             keys = {}
         after, matched = use.advance(use, keys.pop(key, None), truths, now, self._holds)
@@ -317,26 +270,21 @@ class Engine:
             if evict(keys):
                 self.counters["keys_dropped"] += 1
             if after.armed is not None:
-                self._arm(now.record.subject, subject, after.armed)
+                self._arm(now.record.subject, now.subject, after.armed)
         if matched is not None:
-            candidates.append(self._candidate(subject, use, key, matched, now))
+            candidates.append(self._candidate(use, key, matched, now))
         if keys:
-            subject.patterns[use.slot] = keys
+            patterns[use.slot] = keys
         else:
-            subject.patterns.pop(use.slot, None)
+            patterns.pop(use.slot, None)
 
     def _candidate(
-        self,
-        subject: Subject,
-        use: PatternUse,
-        key: str | None,
-        matched: tuple[Ref, ...],
-        now: Occasion,
+        self, use: PatternUse, key: str | None, matched: tuple[Ref, ...], now: Occasion
     ) -> Candidate:
         program = use.program
         reads = features_of(program, self._force.features, program.policy.features)
         given = _given(_ALL, now)
-        features = _features_at(subject, reads, given, now.at)
+        features = _features_at(now.subject, reads, given, now.at)
         return Candidate(use.slot, program, key, matched, now.record.traceparent, features)
 
     def _arm(self, name: str, subject: Subject, armed: Armed) -> None:
@@ -466,14 +414,12 @@ class Engine:
             asked = now.asked = {}
         held = asked.get(use.ask)
         if held is None or (self.unmet is not None and not held):
-            subject = self.population.enter(now.record.subject)
-            ask = self._force.plan(now.record.type).asks[use.ask]
-            held = asked[use.ask] = self._asked(subject, ask, program, now)
+            held = asked[use.ask] = self._asked(now.asks[use.ask], program, now)
         return held
 
-    def _asked(self, subject: Subject, ask: Ask, program: Program, now: Occasion) -> bool:
+    def _asked(self, ask: Ask, program: Program, now: Occasion) -> bool:
         given = _given(_ALL if self.unmet is not None else ask.reads, now)
-        features = _features_at(subject, ask.features, given, now.at)
+        features = _features_at(now.subject, ask.features, given, now.at)
         return self._judged(program, (*given, features, self._force.now.services))
 
     def _holds_then(

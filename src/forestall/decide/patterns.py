@@ -64,9 +64,7 @@ class PatternUse(msgspec.Struct, frozen=True):
     """A pattern that events of one type concern. ``positives`` and ``gaps`` are pairs of step and
     index of its condition among the type's, ``trailing`` and ``key`` such indices.
 
-    ``only`` is the condition without which no step matches, or the one that always holds;
-    ``starts`` says whether such an event can be the first of a match. ``last`` is the index of the last positive step, ``ask`` that of the ``if`` among the
-    type's.
+    ``last`` is the index of the last positive step, ``ask`` that of the ``if`` among the type's.
     """
 
     slot: int
@@ -76,8 +74,6 @@ class PatternUse(msgspec.Struct, frozen=True):
     positives: tuple[tuple[int, int], ...]
     gaps: tuple[tuple[int, int], ...]
     trailing: int | None
-    only: int
-    starts: bool
     last: int
     ask: int
 
@@ -87,15 +83,6 @@ Holds = Callable[[PatternUse, Occasion], bool]
 
 Advanced = tuple[Progress | None, tuple[Ref, ...] | None]
 """What is remembered now, if anything; the matched events where there is a candidate."""
-
-
-def touches(use: PatternUse, truths: Sequence[Truth]) -> bool:
-    """Whether an event matches any step."""
-    return (
-        any(truths[where] is True for _, where in use.positives)
-        or any(truths[where] is not False for _, where in use.gaps)
-        or (use.trailing is not None and truths[use.trailing] is not False)
-    )
 
 
 def evict(keys: dict[str, Any]) -> bool:

@@ -6,10 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from forestall.context.features import KINDS, Keyed, Kind, Window, trim, usable
+from forestall.context.features import KINDS, Kind
 from forestall.decide.ledger import EFFECTS, Effect
 from forestall.decide.patterns import PatternUse, advance_of
-from forestall.decide.state import Subject
 from forestall.policy.language.cel import Path, to_json
 from forestall.policy.language.compile import Condition, Program, event_expression, event_reads
 from forestall.policy.language.model import WILDCARD, Feature, Match
@@ -18,9 +17,12 @@ ALWAYS: Final = 0
 """The index of the condition that always holds, and of the key of everything without ``by``."""
 
 
-Take = Callable[[Subject, Any, Any, int], int]
-"""Adds an event to a subject's feature: subject, key, value, effective time. How many remembered
-events were dropped for it."""
+Take = Callable[[Any, Any, Any, int, int], Any]
+"""Takes an event: engine, subject, record, time after the cut to ``received``, effective time.
+Gives the candidates; none where there are none."""
+
+Source = tuple[str, Condition]
+"""An expression as text and as a function of event, subject and now."""
 
 
 class Reads(msgspec.Struct, frozen=True):
@@ -32,12 +34,11 @@ class Reads(msgspec.Struct, frozen=True):
 
 
 class FeatureUse(msgspec.Struct, frozen=True):
-    """A feature that this type may add to; ``where``, ``key`` and ``value`` are indices into the
-    plan, and ``take`` adds an event."""
+    """A feature that this type may add to; ``where``, ``key`` and ``value`` are indices into
+    the plan."""
 
     slot: int
     feature: Feature
-    take: Take
     where: int
     key: int
     value: int
@@ -60,17 +61,17 @@ class Ask(msgspec.Struct, frozen=True):
     features: tuple[FeatureRead, ...]
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct):
     """What an event of one type concerns. Index 0 of the lists that ``wheres``, ``keys`` and
     ``values`` give is not theirs: it holds always, and is none.
 
     ``effect`` is what a control event does; ``doubles`` names the integers of the data that are
-    doubles; ``idle`` says that nothing is to do, ``evaluates`` that there is an expression at all.
+    doubles; ``idle`` says that nothing is to do. ``take`` is made at the first event.
     """
 
-    wheres: Sequence[Condition]
-    keys: Sequence[Condition]
-    values: Sequence[Condition]
+    wheres: Sequence[Source]
+    keys: Sequence[Source]
+    values: Sequence[Source]
     reads: Reads
     features: Sequence[FeatureUse]
     patterns: Sequence[PatternUse]
@@ -78,7 +79,7 @@ class Plan(msgspec.Struct, frozen=True):
     effect: Effect | None
     doubles: dict[str, Any] | None
     idle: bool
-    evaluates: bool
+    take: Take | None = None
 
 
 class _Shared:
@@ -113,7 +114,6 @@ def make_plan(
         FeatureUse(
             slot,
             feature,
-            taker(slot, feature),
             wheres.index(feature.match.where),
             keys.index(feature.by),
             values.index(feature.value),
@@ -154,20 +154,18 @@ def make_plan(
                     positives,
                     gaps,
                     trailing,
-                    _only([*(where for _, where in (*positives, *gaps)), trailing]),
-                    any(step == 0 or not pattern.ordered for step, _ in positives),
                     len(pattern.positives) - 1,
                     asked[same],
                 )
             )
-    texts = (wheres.texts(), keys.texts(), values.texts())
-    paths = {path for some in texts for text in some for path in event_reads(text)}
+    texts = [*wheres.texts(), *keys.texts(), *values.texts()]
+    paths = {path for text in texts for path in event_reads(text)}
     effect = EFFECTS.get(event_type)
     idle = not feature_uses and not pattern_uses
     return Plan(
-        [event_expression(text) for text in texts[0]],
-        [event_expression(text) for text in texts[1]],
-        [event_expression(text) for text in texts[2]],
+        _sources(wheres),
+        _sources(keys),
+        _sources(values),
         reads_of(paths),
         feature_uses,
         pattern_uses,
@@ -175,47 +173,11 @@ def make_plan(
         effect,
         doubles,
         idle and effect is None,
-        any(texts),
     )
 
 
-def _only(wheres: Iterable[int | None]) -> int:
-    found = {where for where in wheres if where is not None}
-    return found.pop() if len(found) == 1 else ALWAYS
-
-
-def taker(slot: int, feature: Feature) -> Take:
-    """What adds an event to ``feature``."""
-    add, over, kind = KINDS[feature.kind].add, feature.over, feature.kind
-    valued = feature.value is not None
-
-    def count(subject: Subject, _key: Any, _value: Any, t: int) -> int:
-        window: Any = subject.features.get(slot)
-        if window is None:
-            window = subject.features[slot] = Window()
-        times = window.times
-        times.append(t)
-        return trim(window, over, t) if len(times) >= window.room else 0
-
-    def single(subject: Subject, _key: Any, value: Any, t: int) -> int:
-        if valued and not usable(kind, value):
-            return 0
-        window: Any = subject.features.get(slot)
-        if window is None:
-            window = subject.features[slot] = Window()
-        add(window, t, value)
-        return trim(window, over, t) if len(window.times) >= window.room else 0
-
-    def keyed(subject: Subject, key: Any, value: Any, t: int) -> int:
-        if key is None or (valued and not usable(kind, value)):
-            return 0
-        state: Any = subject.features.get(slot)
-        if state is None:
-            state = subject.features[slot] = Keyed()
-        dropped: int = state.add(add, over, key, value, t, subject.serial)
-        return dropped
-
-    return keyed if feature.by is not None else count if kind == "count" else single
+def _sources(shared: _Shared) -> list[Source]:
+    return [(text, event_expression(text)) for text in shared.texts()]
 
 
 def ask_of(program: Program, slots: Mapping[Feature, int]) -> Ask:
@@ -251,13 +213,14 @@ def key_text(value: Any) -> str | None:
     if value is None:
         return None
     if value.__class__ is str:
-        return _text_key(value)
+        return text_key(value)
     value = _shortest(to_json(value))
     return msgspec.json.encode(value, order="deterministic").decode()
 
 
 @lru_cache(maxsize=65_536)
-def _text_key(value: str) -> str:
+def text_key(value: str) -> str:
+    """The key of a text."""
     return msgspec.json.encode(value).decode()
 
 

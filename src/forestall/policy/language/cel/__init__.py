@@ -13,18 +13,22 @@ from forestall.policy.language.cel.expression import (
     comparisons,
     compile_expression,
     conjuncts,
+    inline_expression,
     to_json,
 )
 from forestall.policy.language.cel.syntax import InvalidExpression, conjunct_texts
 from forestall.policy.language.cel.times import Duration, Timestamp
-from forestall.policy.language.cel.translate import Path
-from forestall.policy.language.cel.values import CelType, Uint
+from forestall.policy.language.cel.translate import NAMESPACE, Inline, Path
+from forestall.policy.language.cel.values import WORK, CelType, Uint
 
 __all__ = [
+    "NAMESPACE",
+    "WORK",
     "CelType",
     "Comparison",
     "Duration",
     "Expression",
+    "Inline",
     "InvalidExpression",
     "Path",
     "Timestamp",
@@ -34,5 +38,6 @@ __all__ = [
     "compile_expression",
     "conjunct_texts",
     "conjuncts",
+    "inline_expression",
     "to_json",
 ]

@@ -12,7 +12,7 @@ from forestall.contracts.errors import ExpressionError
 from forestall.policy.language.cel import syntax
 from forestall.policy.language.cel.conversions import double_text
 from forestall.policy.language.cel.syntax import Call, InvalidExpression, Name, Node, chain
-from forestall.policy.language.cel.translate import NAMESPACE, Path, translate
+from forestall.policy.language.cel.translate import NAMESPACE, Inline, Path, inline, translate
 from forestall.policy.language.cel.values import CelType, Uint, Work, plain_key, spend
 
 Operator = Literal["==", "!=", "<", "<=", ">", ">=", "in"]
@@ -66,6 +66,12 @@ def compile_expression(source: str, variables: Sequence[str]) -> Expression:
         raise InvalidExpression("the condition is nested too deeply", 1, 1) from None
     places = {path: _position(source, at) for path, at in translation.places.items()}
     return Expression(source, tuple(variables), frozenset(places), places, namespace["evaluate"])
+
+
+def inline_expression(source: str, variables: Mapping[str, str], prefix: str) -> Inline | None:
+    """A condition as a Python expression over ``variables``, given with their Python names; none
+    where it has to stay a function. Raises ``InvalidExpression``."""
+    return inline(source, syntax.parse(source), variables, prefix)
 
 
 def _position(source: str, at: int) -> tuple[int, int]:

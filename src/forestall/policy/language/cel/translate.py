@@ -7,7 +7,7 @@ the fast one failed, where one operand can outweigh the error of another.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -117,9 +117,35 @@ class Translation(msgspec.Struct, frozen=True):
     places: dict[Path, int]
 
 
+class Inline(msgspec.Struct, frozen=True):
+    """A condition as one Python expression for other generated source, with ``NAMESPACE`` and
+    ``constants`` in reach. It gives the value, or raises one of ``macros.FAILURES``.
+
+    ``boolean`` says that the value is a bool. With ``works`` the expression needs ``w``, a new
+    ``[WORK]``. With ``logic`` a failure is not the last word: another operand may outweigh it.
+    """
+
+    code: str
+    boolean: bool
+    works: bool
+    logic: bool
+    constants: dict[str, Any]
+
+
+def inline(source: str, node: Node, variables: Mapping[str, str], prefix: str) -> Inline | None:
+    """The tree of ``source`` over ``variables``, given with their Python names; constants have the
+    ``prefix``. None where it loops: that needs a function of its own."""
+    translator = _Translator(source, variables, prefix)
+    code, kind = translator.emit(node)
+    if translator.loops:
+        return None
+    boolean = kind == "bool"
+    return Inline(code, boolean, translator.works, translator.logic, translator.constants)
+
+
 def translate(source: str, node: Node, variables: Sequence[str]) -> Translation:
     """The tree of ``source`` as Python. Raises ``InvalidExpression``."""
-    translator = _Translator(source, variables)
+    translator = _Translator(source, {name: f"p{i}" for i, name in enumerate(variables)})
     code = translator.function(node, settled=False)
     if translator.logic:
         code += translator.function(node, settled=True)
@@ -127,9 +153,10 @@ def translate(source: str, node: Node, variables: Sequence[str]) -> Translation:
 
 
 class _Translator:
-    def __init__(self, source: str, variables: Sequence[str]) -> None:
+    def __init__(self, source: str, variables: Mapping[str, str], prefix: str = "k") -> None:
         self.source = source
-        self.variables = {name: f"p{i}" for i, name in enumerate(variables)}
+        self.variables = variables
+        self.prefix = prefix
         self.constants: dict[str, Any] = {}
         self.places: dict[Path, int] = {}
         self.logic = self.loops = self.works = self.settled = False
@@ -164,7 +191,7 @@ class _Translator:
         return f"t{self.temporaries}"
 
     def constant(self, value: Any) -> str:
-        name = f"k{len(self.constants)}"
+        name = f"{self.prefix}{len(self.constants)}"
         self.constants[name] = value
         return name
 

@@ -1,0 +1,290 @@
+"""From a plan to one Python function that takes the events of its type, with nothing left to look
+up: it decodes data if something reads it, asks each condition where it stands, adds to each window
+and calls for a pattern only where the event can move it. Pure.
+
+The source holds only names made here and what the condition language gives for its expressions;
+everything that is a value comes in by name. Plans of one shape have the same source, compiled once.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from forestall.context.features import KINDS, NEWEST, NUMERIC, Keyed, new_window, trim
+from forestall.contracts.errors import ExpressionError
+from forestall.contracts.event import decode_data
+from forestall.decide.occasion import Occasion, binding, with_doubles
+from forestall.decide.patterns import PatternUse
+from forestall.decide.plan import ALWAYS, FeatureUse, Plan, Take, key_text, text_key
+from forestall.policy.language.cel import NAMESPACE, WORK, Inline, Timestamp, inline_expression
+
+_VARIABLES: Final = {"event.data": "data", "event": "event", "subject": "traits", "now": "clock"}
+_INDENT: Final = "    "
+
+
+def specialise(plan: Plan) -> Take:
+    """The function that takes the events of ``plan``'s type."""
+    writer = _Writer(plan)
+    body = writer.body()
+    body = [*writer.start("\n".join(body)), *body]
+    inner = ["def take(engine, subject, record, time, t):", *_indented(body)]
+    source = [f"def make({', '.join(writer.values)}):", *_indented([*inner, "return take"]), ""]
+    take: Take = _compiled("\n".join(source))(*writer.values.values())
+    return take
+
+
+@lru_cache(maxsize=1024)
+def _compiled(source: str) -> Callable[..., Any]:
+    namespace = dict(_NAMESPACE)
+    exec(compile(source, "<plan>", "exec"), namespace)  # noqa: S102
+    make: Callable[..., Any] = namespace["make"]
+    return make
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [_INDENT + line for line in lines]
+
+
+def _under(conditions: Iterable[str], lines: list[str]) -> list[str]:
+    """The lines where all the conditions hold."""
+    joined = " and ".join(condition for condition in conditions if condition != "True")
+    return [f"if {joined}:", *_indented(lines)] if joined else lines
+
+
+class _Writer:
+    """Writes the lines for one plan. ``values`` holds, by name, what they need of it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.values: dict[str, Any] = {}
+        self.event = "event" if plan.reads.event else '{"data": data}'
+        self.now = "clock" if plan.reads.now else "None"
+
+    def named(self, name: str, value: Any) -> str:
+        """``name``, under which the function finds ``value``."""
+        self.values[name] = value
+        return name
+
+    def start(self, body: str) -> list[str]:
+        """What the body needs before it, and only that."""
+        plan, lines = self.plan, []
+        if plan.effect is not None:
+            effect = self.named("effect", plan.effect)
+            lines.append(f"engine._obey(subject, record, time, {effect}, {self.doubles()})")
+        if "serial" in body:
+            lines.append("subject.serial = serial = subject.serial + 1")
+        if "traits" in body:
+            lines.append("ledger = subject.ledger")
+            lines.append("traits = nothing if ledger is None else ledger.traits")
+        if "data" in body or plan.reads.event:
+            lines += self.data()
+        if plan.reads.event:
+            lines.append("event = binding(record, time, data)")
+        if plan.reads.now:
+            lines.append("clock = Timestamp(t * 1000)")
+        if plan.features:
+            lines.append("features = subject.features")
+        if plan.patterns:
+            lines += ["patterns = subject.patterns", "candidates = now = None"]
+        return lines
+
+    def data(self) -> list[str]:
+        """Decode the data."""
+        if not (self.plan.reads.data or self.plan.reads.event):
+            return ["data = UNSET"]
+        lines = [
+            "try:",
+            "    data = decode(record.data)",
+            "except unreadable:",
+            "    data = decode_data(record.data)",
+            "if data is None:",
+            "    data = {}",
+        ]
+        if self.plan.doubles:
+            lines.append(f"data = with_doubles(data, {self.doubles()})")
+        return lines
+
+    def doubles(self) -> str:
+        """The name of the tree of doubles."""
+        return self.named("doubles", self.plan.doubles)
+
+    def body(self) -> list[str]:
+        """Conditions, keys and values, then features, then patterns."""
+        plan, lines = self.plan, list[str]()
+        for index, where in enumerate(plan.wheres, 1):
+            lines += self.where(f"is{index}", *where)
+        for index, key in enumerate(plan.keys, 1):
+            lines += [*self.expression(f"key{index}", *key)[0], f"key{index} = key_of(key{index})"]
+        for index, value in enumerate(plan.values, 1):
+            lines += self.expression(f"value{index}", *value)[0]
+        for feature in plan.features:
+            lines += self.feature(feature)
+        for number, pattern in enumerate(plan.patterns, 1):
+            lines += self.pattern(number, pattern)
+        return [*lines, "return candidates" if plan.patterns else "return None"]
+
+    def expression(self, name: str, source: str, function: Any) -> tuple[list[str], bool]:
+        """Set ``name`` to what an expression gives, none where it errors. Also whether that is sure
+        to be a bool where it does not."""
+        call = f"value_of({self.named(f'{name}_of', function)}, {self.event}, traits, {self.now})"
+        found = _inline(source, f"{name}_")
+        if found is None:
+            return [f"{name} = {call}"], False
+        self.values.update(found.constants)
+        if not found.logic:
+            del self.values[f"{name}_of"]
+            call = "None"
+        work = [f"    w = [{WORK}]"] if found.works else []
+        lines = ["try:", *work, f"    {name} = {found.code}", "except failures:"]
+        return [*lines, f"    {name} = {call}"], found.boolean and not found.logic
+
+    def where(self, name: str, source: str, function: Any) -> list[str]:
+        """Set ``name`` to what a condition says, none, counted, where it errors or is no bool."""
+        lines, sure = self.expression(name, source, function)
+        if sure:
+            return [*lines, "    engine._count_error()"]
+        test = f"if {name} is not True and {name} is not False:"
+        return [*lines, test, f"    {name} = engine._count_error()"]
+
+    def feature(self, use: FeatureUse) -> list[str]:
+        """Add to a feature's window."""
+        kind, by = use.feature.kind, use.feature.by
+        slot = self.named(f"f{use.slot}", use.slot)
+        over = self.named(f"over{use.slot}", use.feature.over)
+        value = f"value{use.value}" if use.value else "None"
+        conditions = [_truth(use.where), _usable(kind, value) if use.value else "True"]
+        lines = [f"window = features.get({slot})", "if window is None:"]
+        if by is not None:
+            key, add = f"key{use.key}", f"add_{kind}"
+            lines += [
+                f"    window = features[{slot}] = Keyed()",
+                f"dropped = window.add({add}, {over}, {key}, {value}, t, serial)",
+                "if dropped:",
+                "    engine._count_dropped(dropped)",
+            ]
+            return _under([*conditions, f"{key} is not None"], lines)
+        lines.append(f"    window = features[{slot}] = new_window()")
+        if kind == "count":
+            lines += ["times = window.times", "times.append(t)"]
+        else:
+            lines.append(f"add_{kind}(window, t, {value})")
+        if kind not in NEWEST:
+            times = "times" if kind == "count" else "window.times"
+            lines += [
+                f"if len({times}) >= window.room:",
+                f"    engine._count_dropped(trim(window, {over}, t))",
+            ]
+        return _under(conditions, lines)
+
+    def pattern(self, number: int, use: PatternUse) -> list[str]:
+        """Step a pattern if the event can move it: begin a match, or touch one under way."""
+        ordered = use.program.pattern.ordered
+        begin = [_truth(where) for step, where in use.positives if step == 0 or not ordered]
+        forbid = [where for _, where in use.gaps]
+        forbid += [] if use.trailing is None else [use.trailing]
+        touch = [_truth(where) for _, where in use.positives]
+        touch += [_truth(where) + " is not False" if where else "True" for where in forbid]
+        slot = self.named(f"p{use.slot}", use.slot)
+        moved = _any(begin)
+        if not set(touch) <= set(begin):
+            under_way = f"{slot} in patterns"
+            under_way += "" if "True" in touch else f" and ({_any(touch)})"
+            moved = f"({moved} or {under_way})" if begin else under_way
+        wheres = sorted({where for _, where in (*use.positives, *use.gaps)} | set(forbid))
+        name = self.named(f"use{number}", _with_places(use, wheres))
+        truths = "".join(f"{_truth(where)}, " for where in wheres)
+        doubles, asks = self.doubles(), self.named("asks", self.plan.asks)
+        lines = [
+            "if now is None:",
+            "    candidates = []",
+            f"    now = Occasion(record, time, t, {self.serial()}, traits, {doubles}, data, subject, {asks})",
+        ]
+        if not use.key:
+            return _under([moved], [*lines, f"engine._step({name}, ({truths}), now, candidates)"])
+        key = f"key{use.key}"
+        step = f"engine._step_of_key({name}, {key}, ({truths}), now, candidates)"
+        return _under([moved, f"{key} is not None"], [*lines, step])
+
+    def serial(self) -> str:
+        """The event's number among its subject's, where one is needed to tell an order."""
+        patterns = (use.program.pattern for use in self.plan.patterns)
+        return "0" if all(pattern.ordered for pattern in patterns) else "serial"
+
+
+def _truth(where: int) -> str:
+    return "True" if where == ALWAYS else f"is{where}"
+
+
+def _any(truths: Sequence[str]) -> str:
+    if "True" in truths:
+        return "True"
+    unique = list(dict.fromkeys(truths))
+    return unique[0] if len(unique) == 1 else f"({' or '.join(unique)})"
+
+
+def _with_places(use: PatternUse, wheres: list[int]) -> PatternUse:
+    """``use`` with its conditions' places among ``wheres`` instead of among the plan's."""
+    return msgspec.structs.replace(
+        use,
+        positives=tuple((step, wheres.index(where)) for step, where in use.positives),
+        gaps=tuple((gap, wheres.index(where)) for gap, where in use.gaps),
+        trailing=None if use.trailing is None else wheres.index(use.trailing),
+    )
+
+
+def _usable(kind: str, value: str) -> str:
+    """``features.usable`` as source."""
+    cls = f"{value}.__class__"
+    if kind in NUMERIC:
+        return f"({cls} is int or {cls} is float and {value} - {value} == 0)"
+    if kind == "distinct":
+        return f"{value} is not None and {cls} is not list and {cls} is not dict"
+    return f"{value} is not None"
+
+
+@lru_cache(maxsize=8192)
+def _inline(source: str, prefix: str) -> Inline | None:
+    return inline_expression(source, _VARIABLES, prefix)
+
+
+def _value_of(function: Any, event: Any, traits: Any, clock: Any) -> Any:
+    try:
+        return function(event, traits, clock)
+    except ExpressionError:
+        return None
+
+
+def _key_of(value: Any) -> str | None:
+    if value.__class__ is str:
+        return text_key(value)
+    try:
+        return key_text(value)
+    except (ExpressionError, RecursionError):
+        return None
+
+
+_NAMESPACE: Final[dict[str, Any]] = {
+    **NAMESPACE,
+    **{f"add_{name}": kind.add for name, kind in KINDS.items()},
+    "Keyed": Keyed,
+    "Occasion": Occasion,
+    "Timestamp": Timestamp,
+    "UNSET": msgspec.UNSET,
+    "binding": binding,
+    "decode": msgspec.json.Decoder().decode,
+    "decode_data": decode_data,
+    "dict": dict,
+    "float": float,
+    "int": int,
+    "key_of": _key_of,
+    "len": len,
+    "list": list,
+    "new_window": new_window,
+    "nothing": {},
+    "trim": trim,
+    "unreadable": (msgspec.DecodeError, UnicodeDecodeError, RecursionError),
+    "value_of": _value_of,
+    "with_doubles": with_doubles,
+}
