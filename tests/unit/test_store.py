@@ -224,3 +224,18 @@ def test_traits_are_kept_by_subject(tmp_path: Path) -> None:
     store.keep_traits("s1", {"plan": None})
     assert store.traits("s1") == {"plan": None}
     assert store.traits("s2") == {}
+
+
+def test_what_only_moves_cursors_waits_for_no_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path / "app.db")
+    waits = "PRAGMA synchronous"
+    with store.transaction(durable=False):
+        store.move("signals", 7)
+        assert store._one(waits) == (1,)
+    assert store._one(waits) == (2,)
+    with store.transaction():
+        assert store._one(waits) == (2,)
+    with pytest.raises(RuntimeError), store.transaction(durable=False):
+        raise RuntimeError
+    assert (store._one(waits), store.cursor("signals")) == ((2,), 7)
+    store.close()

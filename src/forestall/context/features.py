@@ -44,7 +44,7 @@ class Window(msgspec.Struct, array_like=True, tag=0, gc=False):
     values: Any = None
     serials: Any = None
     head: int = 0
-    total: int | None = None
+    total: Any = None
     room: int = _ROOM
 
     def __len__(self) -> int:

@@ -1,5 +1,5 @@
 """An engine's state as bytes and back: MessagePack, with CEL's own values and arrays of numbers as
-extensions. Pure."""
+extensions, and so integers beyond 64 bits. Pure."""
 
 from array import array
 from typing import Any
@@ -13,6 +13,7 @@ _KINDS = (Timestamp, Duration)
 _WIDTH = 16
 _ARRAY = 16
 _CODES = "qd"
+_LARGE = 32
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -21,7 +22,7 @@ class _Head(msgspec.Struct, array_like=True):
 
 def encode_state(state: State) -> bytes:
     """The bytes of ``state``."""
-    return _encoder.encode(state)
+    return _encode(state)
 
 
 def decode_state(data: bytes) -> State:
@@ -31,7 +32,7 @@ def decode_state(data: bytes) -> State:
 
 def pack(subject: Subject) -> bytes:
     """The bytes of one subject."""
-    return _encoder.encode(subject)
+    return _encode(subject)
 
 
 def unpack(data: bytes) -> Subject:
@@ -44,6 +45,29 @@ def deadline(data: bytes) -> int:
     return _heads.decode(data).deadline
 
 
+def _encode(value: State | Subject) -> bytes:
+    try:
+        return _encoder.encode(value)
+    except OverflowError:
+        return _encoder.encode(_extended(value))
+
+
+def _extended(value: Any) -> Any:
+    """``value`` with the integers in it that are beyond 64 bits as extensions."""
+    match value:
+        case int():
+            fits = -(2**63) <= value < 2**63
+            return value if fits else msgspec.msgpack.Ext(_LARGE, b"%d" % value)
+        case dict():
+            return {key: _extended(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_extended(one) for one in value]
+        case msgspec.Struct():
+            fields = value.__struct_fields__
+            return type(value)(**{name: _extended(getattr(value, name)) for name in fields})
+    return value
+
+
 def _to_extension(value: Any) -> msgspec.msgpack.Ext:
     if type(value) is array:
         return msgspec.msgpack.Ext(_ARRAY + _CODES.index(value.typecode), value.tobytes())
@@ -54,6 +78,8 @@ def _to_extension(value: Any) -> msgspec.msgpack.Ext:
 
 
 def _from_extension(code: int, data: memoryview) -> Any:
+    if code == _LARGE:
+        return int(bytes(data))
     if code >= _ARRAY:
         return array(_CODES[code - _ARRAY], bytes(data))
     return _KINDS[code](int.from_bytes(data, "big", signed=True))

@@ -8,7 +8,7 @@ nothing is said twice or lost.
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -143,7 +143,7 @@ class Stage:
         """Take in what there is, in one commit; false if there was nothing to do.
 
         Raises ``sqlite3.Error`` when the commit fails; nothing of it is kept then, and the next
-        call does it again.
+        call does it again. What only moves the cursors does not wait for the disk.
         """
         tick = self._signals.tick()
         last = self._signals.last(SIGNALS)
@@ -158,9 +158,11 @@ class Stage:
         if (upto, consumed) == (start, read) and not (decided or killed or due):
             self.log_time = max(self.log_time, tick if caught_up else 0)
             return False
+        batches = list(self._batches(start, upto))
+        durable = bool(decided or killed or due) or self._concerned(batches)
         try:
-            with self._store.transaction():
-                for item in merge(self._batches(start, upto), decided):
+            with self._store.transaction(durable=durable):
+                for item in merge(batches, decided):
                     if isinstance(item, Decided):
                         self._begin(item)
                     else:
@@ -180,6 +182,14 @@ class Stage:
         self._carrier.committed()
         self._forget_ended()
         return True
+
+    def _concerned(self, batches: Iterable[tuple[int, Sequence[Record]]]) -> bool:
+        """Whether any event is about an intervention or its customer, so that something may follow."""
+        return any(
+            record.subject in self._of_subject or record.type.startswith("forestall.")
+            for _, records in batches
+            for record in records
+        )
 
     def _decided(self, read: int, upto: int) -> tuple[list[Decided], int]:
         """Entries made at signals batches up to ``upto``, and the last batch wholly among them."""

@@ -127,15 +127,22 @@ class Store:
         self._db.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Everything written inside is committed together, or rolled back when it raises."""
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """Everything written inside is committed together, or rolled back when it raises.
+
+        What is not ``durable`` may be undone by a loss of power until the next durable commit.
+        """
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+        else:
+            self._db.execute("COMMIT")
+        finally:
+            self._db.execute("PRAGMA synchronous = FULL")
 
     def _one(self, sql: str, *values: Any) -> Any:
         return self._db.execute(sql, values).fetchone()

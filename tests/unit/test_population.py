@@ -1,0 +1,195 @@
+"""Subjects as objects and packed: what is kept, what is forgotten, and what a round holds."""
+
+import pytest
+
+from forestall.context.features import KINDS, Keyed, Window
+from forestall.contracts.control import DecideSettings
+from forestall.contracts.instants import DAY, HOUR, MINUTE
+from forestall.decide import population as module
+from forestall.decide.gates import Ledger, Standing
+from forestall.decide.patterns import Run, Steps, Together
+from forestall.decide.population import Population
+from forestall.decide.snapshot import deadline, pack, unpack
+from forestall.decide.state import NEVER, Needs, Subject, forget, idle, settled
+from forestall.policy.language.compile import compile_policy
+from forestall.policy.language.model import Feature, Match
+from scenario import on
+
+SETTINGS = DecideSettings()
+NOW = 100 * DAY
+PATTERN = compile_policy(on("{sequence: [{event: a, times: 3}], within: 10m}"), "v")
+
+
+def needs(received: int = NOW, features: dict[int, Feature] | None = None) -> Needs:
+    return Needs(received, SETTINGS, features or {}, {7: PATTERN}, settled(received, SETTINGS))
+
+
+def feature(over: int | None) -> Feature:
+    return Feature(kind="count", match=Match(types=("a",)), over=over)
+
+
+def window(*times: int) -> Window:
+    made = Window()
+    for t in times:
+        KINDS["count"].add(made, t, None)
+    return made
+
+
+def population(*names: str) -> Population:
+    made = Population()
+    for name in names:
+        made.enter(name).clock = NOW
+    return made
+
+
+def test_a_packed_subject_comes_back_as_it_was() -> None:
+    keyed = Keyed()
+    keyed.add(KINDS["sum"].add, HOUR, "k", 0.25, NOW, 3)
+    values = Window()
+    mixed = [1, 0.5, True, "x", [2, {"n": 2**70}]]
+    for t, value in enumerate(mixed):
+        KINDS["first"].add(values, t, value)
+    sums = Window()
+    for value in (1, 10**300, -(2**63)):
+        KINDS["sum"].add(sums, NOW, value)
+    subject = Subject(
+        deadline=NOW + 5,
+        clock=NOW,
+        serial=9,
+        seen={"s": {"e1": NOW}},
+        features={1: window(1, 2), 2: keyed, 3: values, 4: sums},
+        patterns={7: Run([NOW, "s", "e1"]), 8: {"k": Steps([(1, (("s", "e1"),)), None])}},
+        ledger=Ledger(traits={"plan": "pro"}, optout=Standing(5, True), tickets={"t"}),
+    )
+    subject.patterns[9] = Together([None, (NOW, 4, ("s", "e1"))])
+    again = unpack(pack(subject))
+    for name in subject.__struct_fields__:
+        assert getattr(again, name) == getattr(subject, name), name
+    found = again.features[3]
+    assert isinstance(found, Window)
+    assert [type(one) for one in found.values] == [type(one) for one in mixed]
+    assert deadline(pack(subject)) == NOW + 5
+    assert deadline(pack(Subject())) == NEVER
+
+
+def test_windows_that_ended_are_forgotten_and_others_kept() -> None:
+    subject = Subject(
+        clock=NOW - 3 * DAY,
+        features={1: window(NOW - 3 * DAY), 2: window(NOW - 3 * DAY), 3: window(NOW - 3 * DAY)},
+    )
+    kept = {1: feature(HOUR), 2: feature(30 * DAY)}
+    assert not forget(subject, needs(features=kept))
+    assert subject.features.keys() == {2}
+
+
+def test_a_window_without_an_end_is_kept_for_ever() -> None:
+    subject = Subject(clock=0, features={1: window(0)})
+    assert not forget(subject, needs(features={1: feature(None)}))
+    assert subject.features.keys() == {1}
+
+
+def test_a_recent_clock_keeps_what_counts_from_it() -> None:
+    subject = Subject(clock=NOW, features={1: window(NOW - HOUR + 1, NOW)})
+    forget(subject, needs(features={1: feature(HOUR)}))
+    assert len(subject.features[1]) == 2  # type: ignore[arg-type]
+
+
+def test_matches_that_cannot_be_completed_any_more_are_forgotten() -> None:
+    old = NOW - 2 * DAY
+    subject = Subject(clock=old, patterns={7: Run([old - HOUR, "s", "a", old, "s", "b"])})
+    assert forget(subject, needs())
+    subject = Subject(clock=NOW, patterns={7: Run([NOW - HOUR, "s", "a", NOW - MINUTE, "s", "b"])})
+    assert not forget(subject, needs())
+    assert subject.patterns == {7: Run([NOW - MINUTE, "s", "b"])}
+
+
+def test_ids_are_kept_for_seven_days() -> None:
+    subject = Subject(seen={"s": {"old": NOW - 7 * DAY - 1, "new": NOW - 7 * DAY}, "t": {"old": 1}})
+    assert idle(subject, needs())
+    assert not forget(subject, needs())
+    assert subject.seen == {"s": {"new": NOW - 7 * DAY}}
+
+
+def test_traits_consent_and_acts_are_never_forgotten() -> None:
+    for ledger in (
+        Ledger(traits={"plan": "pro"}),
+        Ledger(consents={"support": Standing(1, False)}),
+    ):
+        assert not forget(Subject(ledger=ledger), needs())
+    spent = Subject(ledger=Ledger(guidance_acts=[1, NOW - HOUR]))
+    assert not forget(spent, needs())
+    assert spent.ledger == Ledger(guidance_acts=[NOW - HOUR])
+
+
+def test_nothing_is_left_of_a_subject_long_silent() -> None:
+    assert forget(Subject(clock=NOW - 8 * DAY, serial=40, ledger=Ledger()), needs())
+    assert not forget(Subject(clock=NOW - HOUR), needs())
+
+
+def test_who_had_no_event_in_a_generation_is_packed() -> None:
+    one = population("a", "b")
+    one.end_generation(needs())
+    one.enter("a").serial = 5
+    assert [name for name, _ in one.pack_some(100)] == ["b"]
+    assert isinstance(one.of["a"], Subject)
+    assert isinstance(one.of["b"], bytes)
+    assert one.enter("b").clock == NOW
+
+
+def test_a_round_holds_everybody_as_they_were_when_it_began() -> None:
+    one = population("a", "b", "c")
+    one.save_in_buckets(2, lambda name: ord(name) % 2)
+    one.end_generation(needs())
+    one.enter("a").serial = 5
+    new = one.enter("d")
+    new.serial, new.clock = 1, NOW
+    saved = dict(one.pack_some(100))
+    assert saved.keys() == {"a", "b", "c"}
+    assert unpack(saved["a"]).serial == 0
+    assert not one.closing
+    one.end_generation(needs())
+    assert {name: unpack(content).serial for name, content in one.pack_some(100)} == {
+        "a": 5,
+        "d": 1,
+    }
+
+
+def test_whole_buckets_are_packed_a_few_at_a_time() -> None:
+    one = population(*(f"s{number}" for number in range(20)))
+    one.save_in_buckets(4, lambda name: int(name[1:]) % 4)
+    one.end_generation(needs())
+    sizes = []
+    while one.closing:
+        sizes.append(len(one.pack_some(6)))
+    assert sizes == [10, 10]
+
+
+def test_the_forgotten_are_told_of_with_nothing() -> None:
+    one = population("a")
+    one.enter("a").clock = 1
+    one.save_in_buckets(1, lambda _: 0)
+    one.end_generation(needs())
+    assert one.pack_some(10) == [("a", b"")]
+    assert not one.of
+
+
+def test_the_long_silent_are_looked_at_again_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EVENTS", 1)
+    monkeypatch.setattr(module, "EVENTS_PER_SUBJECT", 0)
+    one = population(*(f"s{number}" for number in range(50)))
+    for day in range(12):
+        for _ in range(40):
+            at = NOW + day * DAY
+            one.keep_house(4, lambda at=at: needs(at), at)  # type: ignore[misc]
+    assert not one.of
+
+
+def test_looking_changes_nothing() -> None:
+    one = population("a")
+    one.end_generation(needs())
+    one.pack_some(10)
+    seen = one.look("a")
+    assert seen is not None
+    assert seen.clock == NOW
+    assert isinstance(one.of["a"], bytes)
+    assert one.look("nobody") is None
