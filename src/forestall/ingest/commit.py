@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -209,16 +210,17 @@ class Committer:
         try:
             with self._log.translated():
                 self._desk.vault.begin()
-                sorter.ask(letter for submission in taken for letter in submission.letters)
+                every = iter(sorter.take([letter for one in taken for letter in one.letters]))
                 answers = []
                 for submission in taken:
-                    answer = sorter.take(submission.letters)
+                    answer = list(islice(every, len(submission.letters)))
                     answers.append(answer)
                     if submission.released:
                         pairs = zip(submission.released, answer, strict=False)
                         quarantine.release(connection, [n for n, a in pairs if a.code is None])
             if sorter.records:
-                self._log.commit([signals(sorter.records)], tick=sorter.records[-1].received)
+                append = signals(sorter.records, sorter.pairs)
+                self._log.commit([append], tick=append.received)
         except BaseException:
             self._log.abandon()
             raise

@@ -5,7 +5,7 @@ quarantine) is kept with the batch or not at all.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -27,6 +27,9 @@ REMEMBERED = 7 * DAY
 GATEWAY = "forestall:gateway"
 """The ``source`` of events that the gateway itself writes."""
 
+Pair = tuple[str, str]
+"""A subject, and what makes an event of theirs the same: its source and id."""
+
 
 class Desk(msgspec.Struct, frozen=True):
     """What sorting needs besides the letters. ``lateness`` is in microseconds."""
@@ -42,39 +45,78 @@ class Desk(msgspec.Struct, frozen=True):
 
 
 class Sorter:
-    """Sorts the letters of one transaction; ``records`` is what to append, ``joins`` how many of
-    them it wrote itself."""
+    """Sorts the letters of one transaction; ``records`` is what to append, ``pairs`` the subject and
+    key of each, ``joins`` how many of them it wrote itself."""
 
     def __init__(self, desk: Desk, now: int, last: int) -> None:
         """``now`` is the time by the clock, ``last`` the greatest ``received`` so far."""
         self._desk = desk
         self._now = max(now, last)
         self._last = last
-        self._taken: dict[tuple[str, str], int] = {}
-        self._asked: dict[tuple[str, str], int | None] = {}
+        self._taken: dict[Pair, int] = {}
+        self._asked: dict[Pair, int | None] = {}
+        self._moved = False
+        self._fresh: set[str] = set()
         self.records: list[Record] = []
+        self.pairs: list[Pair] = []
         self.joins = 0
 
-    def ask(self, letters: Iterable[Admitted | Refusal]) -> None:
-        """Ask the log at once about all that will probably be asked; what is still open when its
-        turn comes is asked then."""
+    def take(self, letters: Sequence[Admitted | Refusal]) -> list[Answer]:
+        """What to answer to each letter, in order."""
+        now, lateness, taken = self._now, self._desk.lateness, self._taken
+        answers = []
+        for letter, pair in zip(letters, self._plain(letters), strict=True):
+            if pair is None or self._moved or pair in taken or isinstance(letter, Refusal):
+                answers.append(self._one(letter))
+                continue
+            time = now if letter.time is None else letter.time
+            record = Record(
+                letter.id,
+                letter.source,
+                letter.type,
+                pair[0],
+                time,
+                now,
+                letter.origin,
+                letter.data,
+                letter.traceparent,
+            )
+            self._last = taken[pair] = now
+            self.pairs.append(pair)
+            self.records.append(record)
+            answers.append(Answer(letter.id, "late" if now - time > lateness else "accepted"))
+        return answers
+
+    def _plain(self, letters: Sequence[Admitted | Refusal]) -> Sequence[Pair | None]:
+        """For each letter that only needs to be written, under whom and which key: it is a new
+        event of somebody known, nobody joined them, and the clock is the wall's.
+
+        The log is asked at once about all that will probably be asked; what is still open when its
+        turn comes is asked then.
+        """
         vault = self._desk.vault
-        pairs = []
-        for event in letters:
-            if isinstance(event, Admitted) and not event.control:
-                owner = event.pseudonym or identity.owner(vault, event.user, event.anonymous)
+        pairs: list[Pair] = []
+        plain: list[Pair | None] = []
+        for letter in letters:
+            pair = None
+            if isinstance(letter, Admitted) and not letter.control:
+                owner = letter.pseudonym or identity.owner(vault, letter.user, letter.anonymous)
                 if owner is not None:
-                    pairs.append((owner, f"{event.source}\x00{event.id}"))
+                    pairs.append(pair := (owner, f"{letter.source}\x00{letter.id}"))
+                    if vault.formers(owner):
+                        pair = None
+            plain.append(pair)
         since = max(0, self._last - REMEMBERED)
         found = self._desk.log.newest_of(SIGNALS, pairs, since=since)
         self._asked = dict(zip(pairs, found, strict=True))
+        if self._desk.clock != "wall":
+            return [None] * len(plain)
+        if any(found):
+            return [None if pair is None or self._asked[pair] else pair for pair in plain]
+        return plain
 
-    def take(self, letters: Iterable[Admitted | Refusal]) -> list[Answer]:
-        """What to answer to each letter, in order."""
-        return [
-            self._refuse(letter) if isinstance(letter, Refusal) else self._accept(letter)
-            for letter in letters
-        ]
+    def _one(self, letter: Admitted | Refusal) -> Answer:
+        return self._refuse(letter) if isinstance(letter, Refusal) else self._accept(letter)
 
     def _refuse(self, refusal: Refusal) -> Answer:
         desk = self._desk
@@ -89,6 +131,7 @@ class Sorter:
             return Answer(event.id, "duplicate")
         subject = placed.subject
         if subject is None or placed.move != "keep":
+            self._moved = self._moved or event.signs_in
             subject = self._settle(event, placed, received)
         time = received if event.time is None else event.time
         self._append(
@@ -140,7 +183,7 @@ class Sorter:
     def _within(self, owner: str, key: str, received: int) -> bool:
         pair = (owner, key)
         kept = self._taken.get(pair)
-        if kept is None:
+        if kept is None and owner not in self._fresh:
             if pair not in self._asked:
                 self._asked[pair] = self._desk.log.newest_of(SIGNALS, [pair])[0]
             kept = self._asked[pair]
@@ -159,6 +202,8 @@ class Sorter:
         subject = identity.settle(
             desk.vault, placed, event.user, event.anonymous, signs_in=event.signs_in
         )
+        if placed.subject is None:
+            self._fresh.add(subject)
         if data is not None and placed.former:
             door.join(desk.connection, placed.former, subject)
             self.joins += 1
@@ -183,6 +228,7 @@ class Sorter:
         return past.signals_of(self._desk.log, subject) + waiting
 
     def _append(self, key: str, record: Record) -> None:
-        self._last = record.received
-        self._taken[record.subject, key] = record.received
+        pair = (record.subject, key)
+        self._last = self._taken[pair] = record.received
+        self.pairs.append(pair)
         self.records.append(record)

@@ -154,6 +154,7 @@ class SqliteLog:
                 self._durable = durable
             self._connection.execute("BEGIN IMMEDIATE")
             self._joined = True
+            self._hashed.clear()
             self._refresh()
             return self._connection
 
@@ -264,9 +265,10 @@ class SqliteLog:
         """See ``Log.newest_of``. Meant for the writer: it keeps filters in memory (see ``index``)."""
         keys = index.keys_of(pairs)
         with self._lock, self.translated():
-            self._hashed = dict(zip(pairs, keys, strict=True))
             if not self._joined:
+                self._hashed.clear()
                 self._refresh()
+            self._hashed.update(zip(pairs, keys, strict=True))
             if not self._exists(stream):
                 return [None] * len(pairs)
             positions = self._index(stream).newest(keys, since)
@@ -378,10 +380,10 @@ class SqliteLog:
 
     def _keys(self, pairs: Sequence[tuple[str, str]]) -> Sequence[bytes]:
         """The keys of ``pairs``, about which ``newest_of`` was probably asked just before."""
-        try:
-            return [self._hashed[pair] for pair in pairs]
-        except KeyError:
+        hashed = self._hashed
+        if not hashed:
             return index.keys_of(pairs)
+        return [hashed.get(pair) or index.keys_of([pair])[0] for pair in pairs]
 
     def _index(self, stream: str) -> index.SubjectIndex:
         if stream not in self._indexes:

@@ -25,14 +25,15 @@ _control = msgspec.json.Decoder(list[Control])
 encode = msgspec.json.Encoder().encode
 
 
-def signals(records: Sequence[Record]) -> Append:
-    """The batch of ``records``, which are in log order and not empty."""
+def signals(records: Sequence[Record], pairs: Sequence[tuple[str, str]] = ()) -> Append:
+    """The batch of ``records``, which are in log order and not empty; ``pairs`` are the subject and
+    identity of each, where the caller has them."""
     return Append(
         SIGNALS,
         records[-1].received,
         len(records),
         encode(records),
-        [(record.subject, f"{record.source}\x00{record.id}") for record in records],
+        pairs or [(record.subject, f"{record.source}\x00{record.id}") for record in records],
     )
 
 

@@ -7,7 +7,7 @@ sealed under that key with AES-256-GCM. Deleting a person's key forgets the pers
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -34,7 +34,7 @@ _CHECK = b"forestall/vault"
 _NOBODY = ""
 
 REMEMBERED = 100_000
-"""Ids whose pseudonym is remembered, at least."""
+"""Ids of each kind whose pseudonym is remembered, at least."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -62,10 +62,12 @@ class Recent:
     def get(self, key: Any) -> Any:
         """What was put under ``key``, or none."""
         found = self._new.get(key)
-        if found is None:
-            found = self._old.get(key)
-            if found is not None:
-                self.put(key, found)
+        return self._older(key) if found is None else found
+
+    def _older(self, key: Any) -> Any:
+        found = self._old.get(key)
+        if found is not None:
+            self.put(key, found)
         return found
 
     def put(self, key: Any, value: Any) -> None:
@@ -105,7 +107,7 @@ class Vault:
         self._db = connection
         self._keys = keys
         self._ids = ids
-        self._pseudonyms = Recent(REMEMBERED)
+        self._pseudonyms: dict[Kind, Recent] = {kind: Recent(REMEMBERED) for kind in get_args(Kind)}
         self._formers = Recent(REMEMBERED)
         self._gone: set[str] = set()
         self._version: int | None = None
@@ -126,7 +128,8 @@ class Vault:
 
     def forgo(self) -> None:
         """Forget all that is remembered, since what it came from may not have been kept."""
-        self._pseudonyms.clear()
+        for known in self._pseudonyms.values():
+            known.clear()
         self._formers.clear()
         self._gone.clear()
 
@@ -147,13 +150,13 @@ class Vault:
 
     def resolve(self, kind: Kind, value: str) -> str | None:
         """The pseudonym of an id, or none if it was never seen."""
-        known: str | None = self._pseudonyms.get((kind, value))
+        known: str | None = self._pseudonyms[kind].get(value)
         if known is None or known in self._gone:
             handle = self._keys.handle(kind, value)
             sql = "SELECT pseudonym FROM identities WHERE handle = ?"
             row = self._db.execute(sql, (handle,)).fetchone()
             known = str(row[0]) if row else _NOBODY
-            self._pseudonyms.put((kind, value), known)
+            self._pseudonyms[kind].put(value, known)
         return known or None
 
     def assign(self, kind: Kind, value: str, pseudonym: str | None = None) -> str:
@@ -166,7 +169,7 @@ class Vault:
             " ON CONFLICT DO UPDATE SET pseudonym = excluded.pseudonym",
             (handle, pseudonym, kind),
         )
-        self._pseudonyms.put((kind, value), pseudonym)
+        self._pseudonyms[kind].put(value, pseudonym)
         self._put(pseudonym, (kind, value, None), fresh=fresh)
         return pseudonym
 
