@@ -21,6 +21,10 @@ _COUNTED = {
         "forestall_feature_events_dropped",
         "Remembered events dropped because a feature had more than 10,000",
     ),
+    "ids_forgotten": (
+        "forestall_decide_ids_forgotten",
+        "Ids forgotten because a subject had more than 100,000 of one source in seven days",
+    ),
     "expression_errors": (
         "forestall_policy_expression_errors",
         "Conditions that errored or were not a bool",

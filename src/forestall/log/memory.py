@@ -40,7 +40,7 @@ class MemoryLog:
         snapshots: Mapping[str, bytes] | None = None,
         tick: int | None = None,
         pieces: Sequence[Piece] = (),
-        durable: bool = True,
+        durable: bool = True,  # noqa: ARG002 (memory knows no disk)
     ) -> Sequence[int]:
         """See ``Log.commit``. Raises the ``Crash`` or ``LogFull`` that the script asks for."""
         trouble = self._troubles.get(self._attempts)
