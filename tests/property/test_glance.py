@@ -52,6 +52,28 @@ PARTS: dict[str, dict[str, Any]] = {
             "branch": {"anyOf": [{}, {"type": "string"}]},
         },
     },
+    "fitting": {
+        "type": "object",
+        "required": ["session"],
+        "properties": {
+            "session": {"type": "string", "minLength": 1, "maxLength": 8, "title": "a visit"},
+            "amount": {"type": "number", "minimum": 0, "exclusiveMaximum": 1e6},
+            "count": {"type": "integer", "maximum": 7},
+            "maybe": {"type": ["number", "null"]},
+            "either": {"type": ["string", "integer"]},
+            "kind": {"enum": ["a", "b"]},
+            "cart": {
+                "type": ["object", "null"],
+                "properties": {"value": {"type": "number"}, "in": {"type": "boolean"}},
+            },
+            "lines": {
+                "type": "array",
+                "maxItems": 2,
+                "items": {"type": "object", "properties": {"price": {"type": "number"}}},
+            },
+            "tags": {"type": "array"},
+        },
+    },
     "tokens": {
         "type": "object",
         "properties": {"mail": {"x-privacy": "tokenise"}, "amount": {"type": "number"}},
@@ -169,6 +191,39 @@ def test_a_glance_agrees_with_the_checks(
             exact = admit(Letter(raw, sender, NOW, traceparent=trace), rules)
             assert isinstance(exact, Admitted), exact
             assert same(found, exact)
+
+
+fits = st.fixed_dictionaries(
+    {"session": st.text(min_size=1, max_size=3)},
+    optional={
+        "amount": leaves,
+        "count": leaves,
+        "maybe": leaves,
+        "either": leaves,
+        "kind": st.sampled_from(["a", "b", "c"]),
+        "cart": st.none() | st.dictionaries(st.sampled_from(["value", "in"]), leaves),
+        "lines": st.lists(st.dictionaries(st.just("price"), leaves), max_size=3),
+        "tags": st.lists(leaves, max_size=3),
+    },
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(fits)
+@example({"session": "s", "amount": -0.0, "maybe": 2**63, "either": 5.0, "count": -0.0})
+@example({"session": "s", "maybe": 2**63 - 1, "tags": [2**64, 10**30]})
+@example({"session": "s", "maybe": 2**63 - 600, "count": 7.0, "lines": [{"price": 5}]})
+def test_what_surely_fits_is_kept_as_the_checks_keep_it(data: dict[str, Any]) -> None:
+    event = {"id": "1", "source": "s", "type": "fitting", "subject": "u", "data": data}
+    raw = json.dumps(event).encode()
+    sights = glance.read(b"[" + raw + b"]", STRICT)
+    if sights is None:
+        return
+    (found,) = glance.Glance(STRICT).admit(sights, SENDERS[1], NOW, None)
+    if found is not None:
+        exact = admit(Letter(raw, SENDERS[1], NOW), STRICT)
+        assert isinstance(exact, Admitted), exact
+        assert same(found, exact)
 
 
 @pytest.mark.parametrize("kind", [*PARTS, "a.b"])

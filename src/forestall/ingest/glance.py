@@ -27,6 +27,7 @@ from forestall.ingest.admit import (
     known_type,
     named,
 )
+from forestall.ingest.fitting import reader_of as fitting_reader
 from forestall.ingest.letter import CONTROL, Admitted, Letter, Refused, Sender
 from forestall.kernel.telemetry import parse_traceparent
 
@@ -71,11 +72,13 @@ _encode = msgspec.json.Encoder().encode
 
 class Plan(msgspec.Struct, frozen=True):
     """What is left to look at for a type that the sender may send: whether its data fits
-    ``contract``, and what of it is kept, which ``kept`` reads where the contract is plain enough."""
+    ``contract``, and what of it is kept, which ``kept`` reads where the contract is plain enough.
+    ``fitting`` does both at once for a plainer one still."""
 
     contract: Contract | None
     fits: Callable[[Any], bool]
     kept: Callable[[bytes], Any] | None
+    fitting: Callable[[bytes], Any] | None = None
 
 
 def read(body: bytes, rules: Rules) -> list[Sight] | None:
@@ -162,7 +165,8 @@ class Glance:
         contract = arrival.contract
         if contract is None:
             return Plan(None, bool, None)
-        return Plan(contract, contract.fits, reader_of(contract.shape))
+        kept, fitting = reader_of(contract.shape), fitting_reader(contract.schema)
+        return Plan(contract, contract.fits, kept, fitting)
 
     def _kept(self, sight: Sight, plan: Plan) -> msgspec.Raw | None:
         """What may be kept of its data, none where that does not pass."""
@@ -171,6 +175,11 @@ class Glance:
             if sight.data_base64 is not msgspec.UNSET:
                 return None
             raw = EMPTY_DATA
+        if plan.fitting is not None:
+            try:
+                return msgspec.Raw(_encode(plan.fitting(raw)))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass
         try:
             data: Any = _data.decode(raw) or {}
             if contract is not None:
