@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -95,12 +96,24 @@ def millionths(value: float) -> int:
 
 def value_at(kind: str, over: int | None, window: Window | None, at: int) -> Any:
     """The feature at time ``at``: events in ``(at - over, at]``, or all remembered ones."""
+    return reader(kind, over)(window, at)
+
+
+@lru_cache(maxsize=1024)
+def reader(kind: str, over: int | None) -> Callable[[Window | None, int], Any]:
+    """``value_at`` of one kind and ``over``."""
     found = KINDS[kind]
-    if window is None:
-        return found.empty
-    if over is not None:
-        expire(window, at - over)
-    return found.read(window, at) if len(window.times) > window.head else found.empty
+    empty, read, long = found.empty, found.read, over or 0
+
+    def value(window: Window | None, at: int) -> Any:
+        if window is None:
+            return empty
+        times, head = window.times, window.head
+        if over is not None and head < len(times) and times[head] <= at - long:
+            expire(window, at - long)
+        return read(window, at) if len(window.times) > window.head else empty
+
+    return value
 
 
 def expire(window: Window, limit: int) -> None:
@@ -170,28 +183,30 @@ class Keyed(msgspec.Struct, array_like=True, tag=1, gc=False):
 
     def add(self, add: Add, over: int | None, key: str, value: Any, t: int, serial: int) -> int:
         """Add an event; how many remembered ones had to be dropped for it."""
-        windows = self.windows
+        windows, dropped = self.windows, 0
         window = windows.pop(key, None)
         if window is None:
-            window = Window(serials=array("q"))
+            if len(windows) >= KEYS:
+                dropped = self._drop_key(over, t)
+            window = Window(_NO_TIMES[:], None, _NO_TIMES[:])
         windows[key] = window
         add(window, t, value)
-        times = window.times
-        window.serials.append(serial)
-        if len(times) >= window.room:
+        times, serials = window.times, window.serials
+        serials.append(serial)
+        if len(serials) > len(times):
+            del serials[0]
+        elif len(times) >= window.room:
             _make_room(window, over, t)
-        elif len(times) == 1:
-            window.serials[:] = window.serials[-1:]
         self.upper += 1
-        dropped = 0
-        if len(windows) > KEYS:
-            oldest = windows.pop(next(iter(windows)))
-            if over is not None:
-                expire(oldest, t - over)
-            dropped = len(oldest)
         if self.upper > REMEMBERED:
             dropped += self._shrink(over, t)
         return dropped
+
+    def _drop_key(self, over: int | None, t: int) -> int:
+        oldest = self.windows.pop(next(iter(self.windows)))
+        if over is not None:
+            expire(oldest, t - over)
+        return len(oldest)
 
     def _shrink(self, over: int | None, t: int) -> int:
         if over is not None:
@@ -231,11 +246,10 @@ def _sum(window: Window, t: int, value: Any) -> None:
     micro = millionths(value)
     window.times.append(t)
     window.total = micro + (window.total or 0)
+    if window.values is None:
+        window.values = _NO_TIMES[:]
     try:
         window.values.append(micro)
-    except AttributeError:
-        window.values = array("q")
-        _keep(window, micro)
     except OverflowError:
         _keep(window, micro)
 
@@ -243,7 +257,9 @@ def _sum(window: Window, t: int, value: Any) -> None:
 def _value(window: Window, t: int, value: Any) -> None:
     window.times.append(t)
     values = window.values
-    if values.__class__ is array and values.typecode == _CODES.get(value.__class__):
+    if values.__class__ is list:
+        values.append(value)
+    elif values is not None and values.typecode == _CODES.get(value.__class__):
         try:
             values.append(value)
         except OverflowError:

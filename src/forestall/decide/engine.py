@@ -44,7 +44,6 @@ from forestall.decide.patterns import (
     told,
 )
 from forestall.decide.plan import (
-    Ask,
     FeatureRead,
     Reads,
     features_of,
@@ -216,6 +215,10 @@ class Engine:
     # -- one record ------------------------------------------------------------------------------
 
     # What ``specialise`` writes calls these.
+
+    def _judge_again(self, condition: Condition, *given: Any) -> bool:
+        """What an ``if`` says whose fast form has failed."""
+        return self._truth(condition, (*given, self._force.now.services)) is True
 
     def _obey(
         self, subject: Subject, record: Record, time: int, effect: Effect, doubles: Any
@@ -413,14 +416,18 @@ class Engine:
         if asked is None:
             asked = now.asked = {}
         held = asked.get(use.ask)
-        if held is None or (self.unmet is not None and not held):
-            held = asked[use.ask] = self._asked(now.asks[use.ask], program, now)
+        if self.unmet is not None:
+            held = asked[use.ask] = self._asked(use, now)
+        elif held is None:
+            held = asked[use.ask] = now.asks[use.ask](self, now)
         return held
 
-    def _asked(self, ask: Ask, program: Program, now: Occasion) -> bool:
-        given = _given(_ALL if self.unmet is not None else ask.reads, now)
+    def _asked(self, use: PatternUse, now: Occasion) -> bool:
+        """As the functions of ``asks``, with all for ``unmet`` to see."""
+        ask = self._force.plan(now.record.type).asks[use.ask]
+        given = _given(_ALL, now)
         features = _features_at(now.subject, ask.features, given, now.at)
-        return self._judged(program, (*given, features, self._force.now.services))
+        return self._judged(use.program, (*given, features, self._force.now.services))
 
     def _holds_then(
         self, subject: Subject, program: Program, last: Moment, at: int, view: View

@@ -29,8 +29,8 @@ class Occasion(msgspec.Struct, gc=False):
     """An event being decided: its time after the cut to ``received``, its effective time ``at``,
     its ``serial`` among its subject's events, and the subject's traits then.
 
-    ``doubles`` names the integers of its data that are doubles; ``asks`` are the ``if`` of its
-    type, and what is ``asked`` about it is answered once.
+    ``doubles`` names the integers of its data that are doubles; ``asks`` answer each ``if``
+    of its type, and what is ``asked`` about it is answered once.
     """
 
     record: Record

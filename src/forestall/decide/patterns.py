@@ -93,9 +93,10 @@ def evict(keys: dict[str, Any]) -> bool:
     return True
 
 
-def _one(
+def single(
     use: PatternUse, _: Progress | None, truths: Sequence[Truth], now: Occasion, holds: Holds
 ) -> Advanced:
+    """A pattern of one event: it is a match by itself."""
     if truths[use.positives[0][1]] is True and holds(use, now):
         return None, (now.ref(),)
     return None, None
@@ -206,7 +207,7 @@ def advance_of(pattern: PatternProgram) -> Advance:
         return _all
     if pattern.gaps or any(match != pattern.positives[0] for match in pattern.positives):
         return _sequence
-    return _one if len(pattern.positives) == 1 and pattern.trailing is None else _run
+    return single if len(pattern.positives) == 1 and pattern.trailing is None else _run
 
 
 class KeyState(msgspec.Struct, frozen=True):

@@ -57,6 +57,7 @@ class Ask(msgspec.Struct, frozen=True):
     """An ``if``, shared by the policies that ask the same of the same features; none always holds."""
 
     condition: Condition | None
+    source: str | None
     reads: Reads
     features: tuple[FeatureRead, ...]
 
@@ -184,7 +185,8 @@ def ask_of(program: Program, slots: Mapping[Feature, int]) -> Ask:
     """What a program asks before it becomes a candidate."""
     features = features_of(program, slots, program.reads)
     keys = [event_reads(one.feature.by) for one in features if one.feature.by is not None]
-    return Ask(program.condition, reads_of(program.paths.union(*keys)), features)
+    source = program.policy.condition
+    return Ask(program.condition, source, reads_of(program.paths.union(*keys)), features)
 
 
 def features_of(

@@ -12,16 +12,22 @@ from typing import Any, Final
 
 import msgspec
 
-from forestall.context.features import KINDS, NEWEST, NUMERIC, Keyed, new_window, trim
+from forestall.context.features import KINDS, NEWEST, NUMERIC, Keyed, new_window, reader, trim
 from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import decode_data
 from forestall.decide.occasion import Occasion, binding, with_doubles
-from forestall.decide.patterns import PatternUse
-from forestall.decide.plan import ALWAYS, FeatureUse, Plan, Take, key_text, text_key
+from forestall.decide.patterns import PatternUse, single
+from forestall.decide.plan import ALWAYS, Ask, FeatureUse, Plan, Take, key_text, text_key
 from forestall.policy.language.cel import NAMESPACE, WORK, Inline, Timestamp, inline_expression
+from forestall.policy.language.compile import event_expression
 
 _VARIABLES: Final = {"event.data": "data", "event": "event", "subject": "traits", "now": "clock"}
 _INDENT: Final = "    "
+_FAULT: Final = [
+    "if held is not True and held is not False:",
+    "    engine._count_error()",
+    "    return False",
+]
 
 
 def specialise(plan: Plan) -> Take:
@@ -30,6 +36,9 @@ def specialise(plan: Plan) -> Take:
     body = writer.body()
     body = [*writer.start("\n".join(body)), *body]
     inner = ["def take(engine, subject, record, time, t):", *_indented(body)]
+    asks = [line for index, ask in enumerate(plan.asks) for line in writer.ask(index, ask)]
+    answers = "".join(f"ask{index}, " for index, ask in enumerate(plan.asks))
+    inner = [*asks, f"asks = ({answers})", *inner]
     source = [f"def make({', '.join(writer.values)}):", *_indented([*inner, "return take"]), ""]
     take: Take = _compiled("\n".join(source))(*writer.values.values())
     return take
@@ -195,17 +204,62 @@ class _Writer:
         wheres = sorted({where for _, where in (*use.positives, *use.gaps)} | set(forbid))
         name = self.named(f"use{number}", _with_places(use, wheres))
         truths = "".join(f"{_truth(where)}, " for where in wheres)
-        doubles, asks = self.doubles(), self.named("asks", self.plan.asks)
+        doubles = self.doubles()
         lines = [
             "if now is None:",
             "    candidates = []",
-            f"    now = Occasion(record, time, t, {self.serial()}, traits, {doubles}, data, subject, {asks})",
+            f"    now = Occasion(record, time, t, {self.serial()}, traits, {doubles}, data, subject, asks)",
         ]
+        if use.advance is single and not use.key:
+            end = f"candidates.append(engine._candidate({name}, None, (now.ref(),), now))"
+            if use.program.condition is not None:
+                lines.append(f"if engine._holds({name}, now):")
+                end = f"    {end}"
+            return _under([moved], [*lines, end])
         if not use.key:
             return _under([moved], [*lines, f"engine._step({name}, ({truths}), now, candidates)"])
         key = f"key{use.key}"
         step = f"engine._step_of_key({name}, {key}, ({truths}), now, candidates)"
         return _under([moved, f"{key} is not None"], [*lines, step])
+
+    def ask(self, index: int, ask: Ask) -> list[str]:
+        """The function that says whether an ``if`` holds."""
+        if ask.source is None:
+            return [f"ask{index} = None"]
+        event = "event" if ask.reads.event else '{"data": data}'
+        clock = "clock" if ask.reads.now else "None"
+        lines = ["features, t, traits = now.subject.features, now.at, now.traits"]
+        lines.append(f"data = {'now.data()' if ask.reads.data or ask.reads.event else 'None'}")
+        lines += ["event = now.event()"] if ask.reads.event else []
+        lines += ["clock = Timestamp(t * 1000)"] if ask.reads.now else []
+        variables, values = dict(_VARIABLES), list[str]()
+        for number, read in enumerate(ask.features):
+            name = f"feature{number}"
+            window = f"features.get({self.named(f'f{read.slot}', read.slot)})"
+            if read.feature.by is not None:
+                by = self.named(f"by{read.slot}", event_expression(read.feature.by))
+                window = f"of_key({window}, value_of({by}, {event}, traits, {clock}))"
+            reading = self.named(f"read{read.slot}", reader(read.feature.kind, read.feature.over))
+            lines.append(f"{name} = {reading}({window}, t)")
+            variables[f"features.{read.name}"] = name
+            values.append(f"{read.name!r}: {name}")
+        variables |= {"features": "values", "service": "services"}
+        condition = self.named(f"condition{index}", ask.condition)
+        values_now = "{" + ", ".join(values) + "}"
+        again = f"engine._judge_again({condition}, {event}, traits, {clock}, {values_now})"
+        found = inline_expression(ask.source, variables, f"ask{index}_")
+        if found is None:
+            lines.append(f"return {again}")
+        else:
+            self.values.update(found.constants)
+            lines += [f"values = {values_now}"] if "values" in found.code else []
+            lines += ["services = engine._force.now.services"] if "services" in found.code else []
+            work = [f"    w = [{WORK}]"] if found.works else []
+            lines += ["try:", *work, f"    held = {found.code}", "except failures:"]
+            lines += [f"    return {again}"]
+            lines += [] if found.boolean else _FAULT
+            lines.append("return held")
+        return [f"def ask{index}(engine, now):", *_indented(lines)]
 
     def serial(self) -> str:
         """The event's number among its subject's, where one is needed to tell an order."""
@@ -265,6 +319,11 @@ def _key_of(value: Any) -> str | None:
         return None
 
 
+def _of_key(state: Any, value: Any) -> Any:
+    key = _key_of(value)
+    return None if state is None or key is None else state.windows.get(key)
+
+
 _NAMESPACE: Final[dict[str, Any]] = {
     **NAMESPACE,
     **{f"add_{name}": kind.add for name, kind in KINDS.items()},
@@ -283,6 +342,7 @@ _NAMESPACE: Final[dict[str, Any]] = {
     "list": list,
     "new_window": new_window,
     "nothing": {},
+    "of_key": _of_key,
     "trim": trim,
     "unreadable": (msgspec.DecodeError, UnicodeDecodeError, RecursionError),
     "value_of": _value_of,
