@@ -137,3 +137,33 @@ class Counters:
         found["received"] = METRICS.get_sample_value("forestall_ingest_received_total")
         found["late"] = METRICS.get_sample_value("forestall_ingest_late_total")
         return {name: value or 0.0 for name, value in found.items()}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition that another thread brings about."""
+    done = threading.Event()
+    for _ in range(2000):
+        if condition():
+            return
+        done.wait(0.01)
+    raise AssertionError("it never came about")
+
+
+class SlowLog(SqliteLog):
+    """A log whose commits wait for a gate, as on a disk that hangs."""
+
+    def __init__(self, path: Path) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        super().__init__(path)
+
+    def finish(self) -> None:
+        self.gate.wait(20)
+        super().finish()
+
+
+def gate(server: Running) -> threading.Event:
+    """What the commits of a ``SlowLog`` wait for."""
+    log = server.built.log
+    assert isinstance(log, SlowLog)
+    return log.gate

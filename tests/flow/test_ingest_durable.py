@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,20 @@ from typing import Any
 from forestall.contracts.instants import parse_time
 from forestall.log.port import Append
 from forestall.log.sqlite import SqliteLog
-from serving import BROWSER, Counters, Running, event, ingest, logged, running, settings, verdicts
+from serving import (
+    BROWSER,
+    Counters,
+    Running,
+    SlowLog,
+    event,
+    gate,
+    ingest,
+    logged,
+    running,
+    settings,
+    until,
+    verdicts,
+)
 from syncs import watched_syncs
 
 
@@ -55,35 +68,6 @@ def test_requests_that_wait_share_one_fsync(tmp_path: Path) -> None:
 def drain(semaphore: threading.Semaphore) -> None:
     while semaphore.acquire(blocking=False):
         pass
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition that another thread brings about."""
-    done = threading.Event()
-    for _ in range(2000):
-        if condition():
-            return
-        done.wait(0.01)
-    raise AssertionError("it never came about")
-
-
-class SlowLog(SqliteLog):
-    """A log whose commits wait for a gate, as on a disk that hangs."""
-
-    def __init__(self, path: Path) -> None:
-        self.gate = threading.Event()
-        self.gate.set()
-        super().__init__(path)
-
-    def finish(self) -> None:
-        self.gate.wait(20)
-        super().finish()
-
-
-def gate(server: Running) -> threading.Event:
-    log = server.built.log
-    assert isinstance(log, SlowLog)
-    return log.gate
 
 
 def test_overload_sheds_exactly_and_never_consent(tmp_path: Path) -> None:

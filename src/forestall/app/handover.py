@@ -16,6 +16,7 @@ from uvicorn.server import Server
 
 from forestall.app.wake import LARGEST, Bell, Tap
 from forestall.channels.inapp import PATH
+from forestall.ingest.lane import Lane
 
 AGAIN = 0.02
 """Seconds until a connection is offered again while the app process is busy taking others."""
@@ -25,8 +26,8 @@ TRIES = 100
 _STREAM = f"GET {PATH}".encode()
 
 
-class Passing(HttpToolsProtocol):
-    """Uvicorn's protocol, which gives away connections that ask for an event stream."""
+class Passing(Lane):
+    """The gateway's protocol, which gives away connections that ask for an event stream."""
 
     tap: Tap
 
@@ -75,7 +76,7 @@ class Passing(HttpToolsProtocol):
         super().data_received(data)
 
 
-def passing(tap: Tap) -> type[HttpToolsProtocol]:
+def passing(tap: Tap) -> type[Passing]:
     """The protocol that gives away by ``tap``."""
     return type("Passing", (Passing,), {"tap": tap})
 

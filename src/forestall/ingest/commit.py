@@ -48,12 +48,18 @@ class Closed(ForestallError):
     code = "shutting-down"
 
 
+Outcome = list[Answer] | LogFull | None
+"""What became of a submission: answers once it is durable, why nothing was kept, or none where the
+committer broke down, so that nobody knows."""
+
+
 class Submission(msgspec.Struct, frozen=True, eq=False):
-    """The letters of one request. ``released`` are quarantine entries that they came from."""
+    """The letters of one request. ``released`` are quarantine entries that they came from;
+    ``tell`` is called once with what became of them."""
 
     letters: Sequence[Admitted | Refusal]
     size: int
-    answers: "asyncio.Future[list[Answer]]"
+    tell: Callable[[Outcome], None]
     released: Sequence[str] = ()
 
 
@@ -104,14 +110,39 @@ class Committer:
         Raises ``LogFull`` when nothing was kept for want of room, ``Closed`` after ``close``. The
         caller has asked ``has_room``; what may not be shed is submitted without asking.
         """
+        answers: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+
+        def tell(outcome: Outcome) -> None:
+            if answers.done():
+                return
+            if outcome is None:
+                answers.cancel()
+            elif isinstance(outcome, LogFull):
+                answers.set_exception(outcome)
+            else:
+                answers.set_result(outcome)
+
+        self.put(letters, size, tell, released=released)
+        return await answers
+
+    def put(
+        self,
+        letters: Sequence[Admitted | Refusal],
+        size: int,
+        tell: Callable[[Outcome], None],
+        *,
+        released: Sequence[str] = (),
+    ) -> None:
+        """``submit`` without waiting: ``tell`` is called with what became of the letters.
+
+        Raises ``Closed`` after ``close``.
+        """
         if self._closing:
             raise Closed("the server is shutting down; send it again")
-        answers: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Submission(letters, size, answers, released))
+        self._waiting.append(Submission(letters, size, tell, released))
         self._events += len(letters)
         self._bytes += size
         self._wake.set()
-        return await answers
 
     async def ask(self, question: Callable[[], T]) -> T:
         """The answer of a function that uses the gateway's file, between two commits.
@@ -143,7 +174,7 @@ class Committer:
             self.healthy = False
             self._closing = True
             while self._waiting:
-                self._waiting.popleft().answers.cancel()
+                self._waiting.popleft().tell(None)
             self._thread.shutdown()
 
     def close(self) -> None:
@@ -174,18 +205,16 @@ class Committer:
                 _log.error("nothing can be written", reason=str(error))
             self.healthy = False
             for submission in taken:
-                if not submission.answers.done():
-                    submission.answers.set_exception(error)
+                submission.tell(error)
         except BaseException:
             for submission in taken:
-                submission.answers.cancel()
+                submission.tell(None)
             raise
         else:
             self.healthy = True
             COMMITS.inc()
             for submission, answer in zip(taken, answers, strict=True):
-                if not submission.answers.done():
-                    submission.answers.set_result(answer)
+                submission.tell(answer)
         finally:
             self._events -= events
             self._bytes -= sum(submission.size for submission in taken)

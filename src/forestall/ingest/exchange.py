@@ -71,6 +71,11 @@ def problem(refuse: Refuse) -> Response:
     return Response(refuse.status, _encode(body), "application/problem+json", refuse.headers)
 
 
+def media_type(headers: Mapping[str, str]) -> str:
+    """What the content type says, without its parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 class Request:
     """A request whose body is read only on demand and only within limits."""
 
@@ -84,7 +89,7 @@ class Request:
             for name, value in scope["headers"]
         }
         self.query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        self.media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self.media_type = media_type(self.headers)
 
     async def body(self, limit: int) -> bytes:
         """The body, unpacked. Raises ``Refuse``: 413 above ``limit`` bytes, packed or not, 408 when

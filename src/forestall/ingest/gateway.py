@@ -13,7 +13,7 @@ from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import format_time, parse_duration
 from forestall.ingest import counting, glance, quarantine, splitting
 from forestall.ingest.admit import Rules, admit
-from forestall.ingest.commit import Closed, Committer
+from forestall.ingest.commit import Closed, Committer, Outcome
 from forestall.ingest.exchange import (
     App,
     Gone,
@@ -24,6 +24,7 @@ from forestall.ingest.exchange import (
     Scope,
     Send,
     json,
+    media_type,
     problem,
     respond,
 )
@@ -41,6 +42,7 @@ from forestall.privacy.vault import Identity
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
+EVENTS = "/v1/events"
 RETRY_AFTER = {"retry-after": "1"}
 SHORTEST_ANONYMOUS_ID = 16
 MOST_EVENTS = 2_500
@@ -72,7 +74,7 @@ class Gateway:
             "/healthz": ("GET", self._health),
             "/readyz": ("GET", self._ready),
             "/metrics": ("GET", self._metrics),
-            "/v1/events": ("POST", self._events),
+            EVENTS: ("POST", self._events),
             "/v1/anonymous-tokens": ("POST", self._anonymous_token),
             "/v1/quarantine/retries": ("POST", self._retry),
             "/beacon/v1/batch": ("POST", self._calls(None)),
@@ -89,6 +91,67 @@ class Gateway:
         elif scope["type"] == "http":
             refuse = Refuse(404, "not-found", f"nothing is served at {scope['path']}")
             await respond(send, problem(refuse), {})
+
+    @property
+    def largest(self) -> int:
+        """Bytes that a request may have."""
+        return self._settings.ingest.max_batch_bytes
+
+    def at_once(
+        self,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        answer: Callable[[Response | None], None],
+    ) -> bool:
+        """Take a plain batch of ``/v1/events`` all of which passes at a glance, or shed it, and
+        call ``answer`` once there is one; or do nothing and say no, since it needs the whole way.
+        """
+        texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        if not _UNUSUAL.isdisjoint(texts) or len(body) > self.largest:
+            return False
+        if not splitting.is_batch(body, media_type(texts), texts):
+            return False
+        sender = self._writers.find(credential(texts, {}))
+        if sender is None:
+            return False
+        if not self._committer.has_room(1, len(body)):
+            return self._shed_at_once(body, answer)
+        sights = glance.read(body, self._rules)
+        if not sights or not self._room_for(len(sights), len(body)):
+            return False
+        seen = self._glance.admit(sights, sender, self._clock(), texts.get("traceparent"))
+        letters = [one for one in seen if one is not None]
+        if len(letters) < len(seen):
+            return False
+        try:
+            self._committer.put(
+                letters, len(body), lambda outcome: answer(self._told(outcome, seen))
+            )
+        except Closed:
+            return False
+        counting.RECEIVED.inc(len(seen))
+        return True
+
+    def _shed_at_once(self, body: bytes, answer: Callable[[Response | None], None]) -> bool:
+        if glance.may_be_control(body):
+            return False
+        try:
+            self._shed(splitting.count(body))
+        except Refuse as refuse:
+            counting.REFUSED.labels(refuse.code).inc()
+            answer(problem(refuse))
+        return True
+
+    def _told(self, outcome: Outcome, letters: Sequence[object]) -> Response | None:
+        """What to answer to a batch of which all came to ``outcome``."""
+        if isinstance(outcome, LogFull):
+            counting.SHED.inc(len(letters))
+            refuse = _full()
+            counting.REFUSED.labels(refuse.code).inc()
+            return problem(refuse)
+        if outcome is None:
+            return None
+        return json(202, {**counting.count(outcome), "verdicts": outcome})
 
     async def _answer(self, request: Request, send: Send) -> None:
         method, handler = self._routes[request.path]
@@ -253,9 +316,7 @@ class Gateway:
             return await self._committer.submit(checked, size, released=released)
         except LogFull:
             counting.SHED.inc(len(checked))
-            raise Refuse(
-                507, "log-full", "the disk is full and nothing was kept; send again", _LONGER
-            ) from None
+            raise _full() from None
         except Closed:
             counting.SHED.inc(len(checked))
             raise
@@ -345,6 +406,7 @@ class _Retry(msgspec.Struct):
     all: bool = False
 
 
+_UNUSUAL = frozenset({"content-encoding", "origin", "forestall-subject-token"})
 _LONGER = {"retry-after": "10"}
 _PREFLIGHT: Mapping[str, str] = {
     "access-control-allow-methods": "POST",
@@ -358,6 +420,10 @@ _PREFLIGHT: Mapping[str, str] = {
 
 def _too_many() -> Refuse:
     return Refuse(413, "too-many-events", f"a request has at most {MOST_EVENTS} events")
+
+
+def _full() -> Refuse:
+    return Refuse(507, "log-full", "the disk is full and nothing was kept; send again", _LONGER)
 
 
 def _overloaded() -> Refuse:

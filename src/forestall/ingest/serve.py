@@ -17,6 +17,7 @@ from forestall.ingest.admit import Rules
 from forestall.ingest.commit import Committer
 from forestall.ingest.exchange import App
 from forestall.ingest.gateway import Gateway
+from forestall.ingest.lane import Lane
 from forestall.ingest.placing import Desk
 from forestall.ingest.writers import Writers, internal_key
 from forestall.kernel.clock import Clock, Tokens, random_id, wall_clock
@@ -130,13 +131,14 @@ async def serve_gateway(
     stop: asyncio.Event,
     *,
     started: Callable[[], None] = lambda: None,
-    protocol: type[HttpToolsProtocol] = HttpToolsProtocol,
+    protocol: type[Lane] = Lane,
 ) -> None:
     """Serve on ``bound`` until ``stop``; then finish requests, write what waits, close the log.
 
-    ``started`` is called once requests are taken; connections speak ``protocol``. Installs no signal handlers. Raises whatever
-    ended the committer, since without it nothing can be accepted.
+    ``started`` is called once requests are taken; connections speak ``protocol``. Installs no
+    signal handlers. Raises whatever ended the committer, since without it nothing can be accepted.
     """
+    protocol = type(protocol.__name__, (protocol,), {"gateway": built.app})
     server = Server(built.app, GRACE_SECONDS, protocol)
     committing = asyncio.create_task(built.committer.run())
     serving = asyncio.create_task(server.serve(sockets=[bound]))
