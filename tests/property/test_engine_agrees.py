@@ -54,8 +54,9 @@ class Restless(Engine):
         out: list[tuple[Order, Decision]] = []
         for index, record in enumerate(records):
             out += [(2 * index + order, one) for order, one in super().process([record])]
-            self.end_generation()
-            self.population.pack_some(1_000)
+            for _ in range(2):
+                self.end_generation()
+                self.population.pack_some(1_000)
             assert not self.population.closing
         return out
 

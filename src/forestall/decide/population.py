@@ -1,10 +1,11 @@
 """The subjects of an engine: those with events lately as objects, the others packed. Pure.
 
 Time runs in generations. A subject is noted at its first event in a generation. When a generation
-ends, its subjects that have had no event since are packed, a few at a time, and those of which
-nothing is needed any more are forgotten. What is packed then, together with everything packed
-before, is the population as of the end of that generation, exactly: a subject that an event would
-change before its turn is packed first. So a snapshot is written while deciding goes on.
+ends, its subjects are gone through, a few at a time: they are saved, if somebody does that; and who
+had no event for a whole generation is packed, or forgotten where nothing is needed any more. What is
+saved then, together with everything saved before, is the population as of the end of that
+generation, exactly: a subject that an event would change before its turn is packed first. So a
+snapshot is written while deciding goes on.
 """
 
 from collections import deque
@@ -21,10 +22,12 @@ EVENTS = 250_000
 EVENTS_PER_SUBJECT = 8
 """Events of one that is not saved, at least, and for each subject noted: packing shall cost little."""
 
-MOST_SUBJECTS = 200_000
+MOST_SUBJECTS = 100_000
 """A generation ends when so many subjects were noted, so that they need little memory."""
 
 _CHUNK = 16
+_CLEAN = 0
+"""The generation of a subject that has had no event since it was saved."""
 
 
 class Population:
@@ -32,13 +35,14 @@ class Population:
 
     def __init__(self, packed: dict[str, bytes] | None = None, received: int = 0) -> None:
         self.of: dict[str, Subject | bytes] = dict(packed or {})
-        self.generation = 1
+        self.generation = _CLEAN + 2
         self._bucket: Callable[[str], int] | None = None
         self._buckets = 1
         self._noted: list[list[str]] = [[]]
         self._count = 0
         self._events = 0
         self._closing: list[list[str]] = []
+        self._clean: list[list[str]] = [[]]
         self._held: dict[str, bytes] = {}
         self._packed: list[str] = list(self.of)
         self._idle: deque[tuple[int, list[str]]] = deque()
@@ -81,7 +85,8 @@ class Population:
 
     def note(self, name: str, subject: Subject) -> None:
         """Its first event in this generation comes: keep what it was, if that is still to be saved."""
-        if self._closing and self._bucket is not None:
+        unsaved = subject.generation == self.generation - 1
+        if unsaved and self._closing and self._bucket is not None:
             self._held[name] = pack(subject)
         self._note(name, subject)
 
@@ -91,18 +96,25 @@ class Population:
         return unpack(found) if isinstance(found, bytes) else found
 
     def end_generation(self, needs: Needs) -> None:
-        """Begin the next generation; those of the last are to be packed."""
+        """Begin the next generation; those of the last are to be gone through."""
         self._needs = needs
-        self._closing = self._noted
+        self._closing = [names for names in self._clean if names] + self._noted
+        self._clean = [[]]
         self._noted = [[] for _ in range(self._buckets)]
         self._count = self._events = 0
         self.generation += 1
 
     def pack_some(self, limit: int) -> list[tuple[str, bytes]]:
-        """Pack about ``limit`` subjects that wait for it, whole buckets; empty bytes: forgotten."""
+        """Go through about ``limit`` subjects that wait for it, whole buckets; what is to be saved.
+
+        Empty bytes: forgotten.
+        """
         made: list[tuple[str, bytes]] = []
-        while self._closing and len(made) < limit:
-            for name in self._closing.pop():
+        seen = 0
+        while self._closing and seen < limit:
+            names = self._closing.pop()
+            seen += len(names)
+            for name in names:
                 content = self._held.pop(name, None)
                 if content is None:
                     content = self._pack(name)
@@ -146,25 +158,34 @@ class Population:
         self._count += 1
         if self._bucket is not None:
             self._noted[self._bucket(name)].append(name)
-        elif len(self._noted[-1]) < _CHUNK:
-            self._noted[-1].append(name)
         else:
-            self._noted.append([name])
+            _put(self._noted, name)
 
     def _pack(self, name: str) -> bytes | None:
-        """None where an event of this generation has come first and nobody saves."""
+        """What is to be saved of a subject that no event of this generation has met."""
         subject = self.of.get(name)
         if not isinstance(subject, Subject) or subject.generation == self.generation:
             return None
+        if subject.generation != _CLEAN:
+            subject.generation = _CLEAN
+            _put(self._clean, name)
+            return None if self._bucket is None else pack(subject)
         if self._needs is not None and idle(subject, self._needs) and forget(subject, self._needs):
             del self.of[name]
             return b""
-        content = pack(subject)
-        self.of[name] = content
+        self.of[name] = pack(subject)
         self._packed.append(name)
-        return content
+        return None
 
     def _rest_since(self, received: int) -> None:
         if self._packed:
             self._idle.append((received, self._packed))
             self._packed = []
+
+
+def _put(chunks: list[list[str]], name: str) -> None:
+    """Add a name to the last of ``chunks``, which have a size that takes no time."""
+    if len(chunks[-1]) < _CHUNK:
+        chunks[-1].append(name)
+    else:
+        chunks.append([name])
