@@ -292,7 +292,10 @@ def _held(window: Window) -> Any:
 
 
 def _distinct(window: Window, _at: int) -> int:
-    return len({(isinstance(value, bool), value) for value in _held(window)})
+    values = _held(window)
+    if values.__class__ is list and bool in map(type, values):
+        return len({(value.__class__ is bool, value) for value in values})
+    return len(set(values))
 
 
 def _percentile(percent: int) -> Read:

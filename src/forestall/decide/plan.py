@@ -67,13 +67,15 @@ class Plan(msgspec.Struct):
     ``values`` give is not theirs: it holds always, and is none.
 
     ``effect`` is what a control event does; ``doubles`` names the integers of the data that are
-    doubles; ``idle`` says that nothing is to do. ``take`` is made at the first event.
+    doubles; ``fields`` are all fields of the data that expressions look at, none where they look at
+    the whole; ``idle`` says that nothing is to do. ``take`` is made at the first event.
     """
 
     wheres: Sequence[Source]
     keys: Sequence[Source]
     values: Sequence[Source]
     reads: Reads
+    fields: tuple[str, ...] | None
     features: Sequence[FeatureUse]
     patterns: Sequence[PatternUse]
     asks: Sequence[Ask]
@@ -168,6 +170,7 @@ def make_plan(
         _sources(keys),
         _sources(values),
         reads_of(paths),
+        fields_of(paths),
         feature_uses,
         pattern_uses,
         asks,
@@ -208,6 +211,14 @@ def reads_of(paths: Collection[Path]) -> Reads:
         data=any(path[1:2] in ((), ("data",)) for path in event),
         now=any(path[0] == "now" for path in paths),
     )
+
+
+def fields_of(paths: Collection[Path]) -> tuple[str, ...] | None:
+    """The fields of the data that these paths begin with; none where one takes it as a whole."""
+    inside = [path for path in paths if path[0] == "event" and path[1:2] in ((), ("data",))]
+    if any(len(path) < 3 for path in inside):
+        return None
+    return tuple(sorted({path[2] for path in inside}))
 
 
 def key_text(value: Any) -> str | None:

@@ -8,7 +8,7 @@ everything that is a value comes in by name. Plans of one shape have the same so
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import msgspec
 
@@ -22,6 +22,9 @@ from forestall.policy.language.cel import NAMESPACE, WORK, Inline, Timestamp, in
 from forestall.policy.language.compile import event_expression
 
 _VARIABLES: Final = {"event.data": "data", "event": "event", "subject": "traits", "now": "clock"}
+_LONG: Final = 4_000
+"""Text as long as this may hold an integer with more digits than Python reads."""
+
 _INDENT: Final = "    "
 _FAULT: Final = [
     "if held is not True and held is not False:",
@@ -100,17 +103,22 @@ class _Writer:
         return lines
 
     def data(self) -> list[str]:
-        """Decode the data."""
+        """Decode the data; what nothing looks at is only skipped."""
         if not (self.plan.reads.data or self.plan.reads.event):
             return ["data = UNSET"]
+        unread = ["data = decode_data(record.data)"]
         lines = [
             "try:",
             "    data = decode(record.data)",
             "except unreadable:",
-            "    data = decode_data(record.data)",
-            "if data is None:",
-            "    data = {}",
+            *_indented(unread),
         ]
+        if self.plan.fields is None:
+            lines += ["if data is None:", "    data = {}"]
+        else:
+            self.values["decode"] = _decoder(self.plan.fields)
+            short = f"if len(record.data) < {_LONG}:"
+            lines = [short, *_indented(lines), "else:", *_indented(unread)]
         if self.plan.doubles:
             lines.append(f"data = with_doubles(data, {self.doubles()})")
         return lines
@@ -205,10 +213,11 @@ class _Writer:
         name = self.named(f"use{number}", _with_places(use, wheres))
         truths = "".join(f"{_truth(where)}, " for where in wheres)
         doubles = self.doubles()
+        whole = "UNSET" if self.plan.fields is not None else "data"
         lines = [
             "if now is None:",
             "    candidates = []",
-            f"    now = Occasion(record, time, t, {self.serial()}, traits, {doubles}, data, subject, asks)",
+            f"    now = Occasion(record, time, t, {self.serial()}, traits, {doubles}, {whole}, subject, asks)",
         ]
         if use.advance is single and not use.key:
             end = f"candidates.append(engine._candidate({name}, None, (now.ref(),), now))"
@@ -240,9 +249,12 @@ class _Writer:
                 by = self.named(f"by{read.slot}", event_expression(read.feature.by))
                 window = f"of_key({window}, value_of({by}, {event}, traits, {clock}))"
             reading = self.named(f"read{read.slot}", reader(read.feature.kind, read.feature.over))
-            lines.append(f"{name} = {reading}({window}, t)")
-            variables[f"features.{read.name}"] = name
-            values.append(f"{read.name!r}: {name}")
+            value = f"{reading}({window}, t)"
+            if ask.source.count(read.name) > 1:
+                lines.append(f"{name} = {value}")
+                value = name
+            variables[f"features.{read.name}"] = value
+            values.append(f"{read.name!r}: {value}")
         variables |= {"features": "values", "service": "services"}
         condition = self.named(f"condition{index}", ask.condition)
         values_now = "{" + ", ".join(values) + "}"
@@ -296,6 +308,14 @@ def _usable(kind: str, value: str) -> str:
     if kind == "distinct":
         return f"{value} is not None and {cls} is not list and {cls} is not dict"
     return f"{value} is not None"
+
+
+@lru_cache(maxsize=1024)
+def _decoder(fields: tuple[str, ...]) -> Callable[[Any], Any]:
+    """What decodes these fields of an object, and nothing where it is no object."""
+    named: Any = TypedDict("Data", dict.fromkeys(fields, Any), total=False)  # type: ignore[misc]
+    decode: Callable[[Any], Any] = msgspec.json.Decoder(named).decode
+    return decode
 
 
 @lru_cache(maxsize=8192)
