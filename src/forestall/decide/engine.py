@@ -416,14 +416,14 @@ class Engine:
         if asked is None:
             asked = now.asked = {}
         held = asked.get(use.ask)
-        if self.unmet is not None:
+        if self.unmet is not None or (held is None and not now.asks):
             held = asked[use.ask] = self._asked(use, now)
         elif held is None:
             held = asked[use.ask] = now.asks[use.ask](self, now)
         return held
 
     def _asked(self, use: PatternUse, now: Occasion) -> bool:
-        """As the functions of ``asks``, with all for ``unmet`` to see."""
+        """As the functions of ``asks``, where there are none or ``unmet`` wants to see all."""
         ask = self._force.plan(now.record.type).asks[use.ask]
         given = _given(_ALL, now)
         features = _features_at(now.subject, ask.features, given, now.at)

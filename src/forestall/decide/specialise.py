@@ -25,6 +25,9 @@ _VARIABLES: Final = {"event.data": "data", "event": "event", "subject": "traits"
 _LONG: Final = 4_000
 """Text as long as this may hold an integer with more digits than Python reads."""
 
+_ASKS: Final = 40
+"""With more ``if`` than this the engine asks them itself, so that the source stays short."""
+
 _INDENT: Final = "    "
 _FAULT: Final = [
     "if held is not True and held is not False:",
@@ -39,8 +42,9 @@ def specialise(plan: Plan) -> Take:
     body = writer.body()
     body = [*writer.start("\n".join(body)), *body]
     inner = ["def take(engine, subject, record, time, t):", *_indented(body)]
-    asks = [line for index, ask in enumerate(plan.asks) for line in writer.ask(index, ask)]
-    answers = "".join(f"ask{index}, " for index, ask in enumerate(plan.asks))
+    written = plan.asks if len(plan.asks) <= _ASKS else ()
+    asks = [line for index, ask in enumerate(written) for line in writer.ask(index, ask)]
+    answers = "".join(f"ask{index}, " for index, _ in enumerate(written))
     inner = [*asks, f"asks = ({answers})", *inner]
     source = [f"def make({', '.join(writer.values)}):", *_indented([*inner, "return take"]), ""]
     take: Take = _compiled("\n".join(source))(*writer.values.values())
@@ -73,6 +77,8 @@ class _Writer:
         self.values: dict[str, Any] = {}
         self.event = "event" if plan.reads.event else '{"data": data}'
         self.now = "clock" if plan.reads.now else "None"
+        ordered = all(use.program.pattern.ordered for use in plan.patterns)
+        self.serial = "0" if ordered else "serial"
 
     def named(self, name: str, value: Any) -> str:
         """``name``, under which the function finds ``value``."""
@@ -106,10 +112,10 @@ class _Writer:
         """Decode the data; what nothing looks at is only skipped."""
         if not (self.plan.reads.data or self.plan.reads.event):
             return ["data = UNSET"]
-        unread = ["data = decode_data(record.data)"]
+        unread = ["data = decode_data(raw)"]
         lines = [
             "try:",
-            "    data = decode(record.data)",
+            "    data = decode(raw)",
             "except unreadable:",
             *_indented(unread),
         ]
@@ -117,8 +123,9 @@ class _Writer:
             lines += ["if data is None:", "    data = {}"]
         else:
             self.values["decode"] = _decoder(self.plan.fields)
-            short = f"if len(record.data) < {_LONG}:"
+            short = f"if len(raw) < {_LONG}:"
             lines = [short, *_indented(lines), "else:", *_indented(unread)]
+        lines.insert(0, "raw = record.data")
         if self.plan.doubles:
             lines.append(f"data = with_doubles(data, {self.doubles()})")
         return lines
@@ -217,7 +224,7 @@ class _Writer:
         lines = [
             "if now is None:",
             "    candidates = []",
-            f"    now = Occasion(record, time, t, {self.serial()}, traits, {doubles}, {whole}, subject, asks)",
+            f"    now = Occasion(record, time, t, {self.serial}, traits, {doubles}, {whole}, subject, asks)",
         ]
         if use.advance is single and not use.key:
             end = f"candidates.append(engine._candidate({name}, None, (now.ref(),), now))"
@@ -272,11 +279,6 @@ class _Writer:
             lines += [] if found.boolean else _FAULT
             lines.append("return held")
         return [f"def ask{index}(engine, now):", *_indented(lines)]
-
-    def serial(self) -> str:
-        """The event's number among its subject's, where one is needed to tell an order."""
-        patterns = (use.program.pattern for use in self.plan.patterns)
-        return "0" if all(pattern.ordered for pattern in patterns) else "serial"
 
 
 def _truth(where: int) -> str:
