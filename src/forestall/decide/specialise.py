@@ -25,7 +25,7 @@ _VARIABLES: Final = {"event.data": "data", "event": "event", "subject": "traits"
 _LONG: Final = 4_000
 """Text as long as this may hold an integer with more digits than Python reads."""
 
-_ASKS: Final = 40
+_ASKS: Final = 256
 """With more ``if`` than this the engine asks them itself, so that the source stays short."""
 
 _INDENT: Final = "    "
@@ -75,6 +75,7 @@ class _Writer:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.values: dict[str, Any] = {}
+        self.numbers: dict[int, int] = {}
         self.event = "event" if plan.reads.event else '{"data": data}'
         self.now = "clock" if plan.reads.now else "None"
         ordered = all(use.program.pattern.ordered for use in plan.patterns)
@@ -84,6 +85,10 @@ class _Writer:
         """``name``, under which the function finds ``value``."""
         self.values[name] = value
         return name
+
+    def number(self, slot: int) -> int:
+        """A number for a slot that is the same in every plan of this shape."""
+        return self.numbers.setdefault(slot, len(self.numbers) + 1)
 
     def start(self, body: str) -> list[str]:
         """What the body needs before it, and only that."""
@@ -175,8 +180,9 @@ class _Writer:
     def feature(self, use: FeatureUse) -> list[str]:
         """Add to a feature's window."""
         kind, by = use.feature.kind, use.feature.by
-        slot = self.named(f"f{use.slot}", use.slot)
-        over = self.named(f"over{use.slot}", use.feature.over)
+        number = self.number(use.slot)
+        slot = self.named(f"slot{number}", use.slot)
+        over = self.named(f"over{number}", use.feature.over)
         value = f"value{use.value}" if use.value else "None"
         conditions = [_truth(use.where), _usable(kind, value) if use.value else "True"]
         lines = [f"window = features.get({slot})", "if window is None:"]
@@ -210,7 +216,7 @@ class _Writer:
         forbid += [] if use.trailing is None else [use.trailing]
         touch = [_truth(where) for _, where in use.positives]
         touch += [_truth(where) + " is not False" if where else "True" for where in forbid]
-        slot = self.named(f"p{use.slot}", use.slot)
+        slot = self.named(f"slot{self.number(use.slot)}", use.slot)
         moved = _any(begin)
         if not set(touch) <= set(begin):
             under_way = f"{slot} in patterns"
@@ -249,13 +255,13 @@ class _Writer:
         lines += ["event = now.event()"] if ask.reads.event else []
         lines += ["clock = Timestamp(t * 1000)"] if ask.reads.now else []
         variables, values = dict(_VARIABLES), list[str]()
-        for number, read in enumerate(ask.features):
-            name = f"feature{number}"
-            window = f"features.get({self.named(f'f{read.slot}', read.slot)})"
+        for place, read in enumerate(ask.features):
+            name, number = f"feature{place}", self.number(read.slot)
+            window = f"features.get({self.named(f'slot{number}', read.slot)})"
             if read.feature.by is not None:
-                by = self.named(f"by{read.slot}", event_expression(read.feature.by))
+                by = self.named(f"by{number}", event_expression(read.feature.by))
                 window = f"of_key({window}, value_of({by}, {event}, traits, {clock}))"
-            reading = self.named(f"read{read.slot}", reader(read.feature.kind, read.feature.over))
+            reading = self.named(f"read{number}", reader(read.feature.kind, read.feature.over))
             value = f"{reading}({window}, t)"
             if ask.source.count(read.name) > 1:
                 lines.append(f"{name} = {value}")
