@@ -11,6 +11,8 @@ from forestall.decide.patterns import Run, Steps, Together
 from forestall.decide.population import Population
 from forestall.decide.snapshot import deadline, pack, unpack
 from forestall.decide.state import NEVER, Needs, Subject, forget, idle, settled
+from forestall.policy.language.cel import CelType, Uint
+from forestall.policy.language.cel.values import FALSE_KEY, TRUE_KEY
 from forestall.policy.language.compile import compile_policy
 from forestall.policy.language.model import Feature, Match
 from scenario import on
@@ -46,7 +48,16 @@ def test_a_packed_subject_comes_back_as_it_was() -> None:
     keyed = Keyed()
     keyed.add(KINDS["sum"].add, HOUR, "k", 0.25, NOW, 3)
     values = Window()
-    mixed = [1, 0.5, True, "x", [2, {"n": 2**70}]]
+    mixed = [
+        1,
+        0.5,
+        True,
+        "x",
+        [2, {"n": 2**70}],
+        Uint(2**64 - 1),
+        CelType("int"),
+        {TRUE_KEY: [{Uint(3): FALSE_KEY.value}]},
+    ]
     for t, value in enumerate(mixed):
         KINDS["first"].add(values, t, value)
     sums = Window()

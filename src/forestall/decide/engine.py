@@ -99,17 +99,24 @@ class Engine:
         ``past`` kept them over the very records that this engine has taken.
         """
         self.keep(features)
+        slots = {past._force.features[one]: self._force.features[one] for one in features}
         for name in past.population.names():
             theirs = past.population.look(name)
-            own = self.population.enter(name)
-            for feature in features:
-                state = theirs.features.get(past._force.features[feature]) if theirs else None
-                if state is not None:
-                    own.features[self._force.features[feature]] = state
+            known = theirs.features.keys() & slots.keys() if theirs else ()
+            if theirs and known:
+                own = self.population.enter(name)
+                own.serial = max(own.serial, theirs.serial)
+                for slot in known:
+                    own.features[slots[slot]] = theirs.features[slot]
 
     def keep(self, features: Iterable[Feature]) -> None:
         """Maintain these features from here on although no policy in force needs them yet."""
         self._force.keep(features)
+
+    def release(self) -> None:
+        """Keep from here on only what policies in force, or still to come, need."""
+        if not self._pending:
+            self._force.release()
 
     def control(self, record: Control) -> None:
         """Take a control record; it takes effect before the first signal not before it."""

@@ -19,7 +19,7 @@ from forestall.contracts.control import (
 )
 from forestall.decide.gates import Switches
 from forestall.decide.plan import Plan, make_plan
-from forestall.decide.state import Needs, State, ViewAtRest, settled
+from forestall.decide.state import NEVER_SETTLED, Needs, State, ViewAtRest, settled
 from forestall.policy.bundle import policy_of
 from forestall.policy.language.compile import Program, compile_policy
 from forestall.policy.language.model import Feature
@@ -87,6 +87,10 @@ class InForce:
         self._kept |= frozenset(features)
         self._put(list(self.now.programs.values()))
 
+    def release(self) -> None:
+        """Maintain no longer, from the next set of policies on, what only ``keep`` asked for."""
+        self._kept = frozenset()
+
     def plan(self, event_type: str) -> Plan:
         """What events of that type concern."""
         plan = self.plans.get(event_type)
@@ -101,8 +105,15 @@ class InForce:
     def needs(self, received: int) -> Needs:
         """What can still be asked for, as of ``received``."""
         features = {slot: feature for feature, slot in self.features.items()}
-        before = settled(received, self.now.settings)
-        return Needs(received, self.now.settings, features, self.now.programs, before)
+        programs = self.now.programs
+        matches = [feature.match for feature in features.values()]
+        for program in programs.values():
+            pattern = program.pattern
+            matches += [*pattern.positives, *pattern.gaps.values()]
+            matches += [pattern.trailing] if pattern.trailing is not None else []
+        controls = any(name.startswith("forestall.") for one in matches for name in one.types)
+        before = NEVER_SETTLED if controls else settled(received, self.now.settings)
+        return Needs(received, self.now.settings, features, programs, before)
 
     def program_of(self, policy: str) -> tuple[int, Program] | None:
         """Slot and program of the policy of that name."""

@@ -29,12 +29,14 @@ _cloud_event = msgspec.json.Decoder(CloudEvent)
 class Share(msgspec.Struct, frozen=True):
     """The subjects of part number ``part`` of ``parts``; at first everybody.
 
-    A stable hash parts them, but for those whose part is in ``dealt``.
+    A stable hash parts them, but for those whose part is in ``dealt``. ``end`` is where a server's
+    log ends for all parts: its tick and its last batch.
     """
 
     part: int = 0
     parts: int = 1
     dealt: dict[str, int] = {}
+    end: tuple[int, int] | None = None
 
     def owns(self, subject: str) -> bool:
         """Whether ``subject`` is one of them."""
@@ -198,16 +200,18 @@ class History:
             raise UnreadableInput(f"{self.path}: not a server's data folder: no gateway.db in it")
         log = SqliteLog(path, read_only=True)
         try:
-            last = log.last(streams.SIGNALS) or 1
+            tick, last = self._share.end or (log.tick(), log.last(streams.SIGNALS))
             chunk = _Growing()
             for batch in log.follow(streams.SIGNALS):
+                if batch.position > last:
+                    break
                 for record in streams.read_signals(batch):
                     if self._share.owns(record.subject):
                         chunk.places.append(len(chunk.received))
                         chunk.records.append(record)
                     chunk.received.append(record.received)
                 self.done = batch.position / last
-                self.tick = max(batch.received, log.tick())
+                self.tick = max(batch.received, tick)
                 if len(chunk.received) >= CHUNK:
                     yield chunk.whole()
                     chunk = _Growing()
@@ -215,6 +219,19 @@ class History:
                 yield chunk.whole()
         finally:
             log.close()
+
+
+def log_end(path: Path) -> tuple[int, int] | None:
+    """The tick and the last batch of a data folder's log now, which may be growing; none of a file."""
+    file = path / "gateway.db"
+    if not file.is_file():
+        return None
+    log = SqliteLog(file, read_only=True)
+    try:
+        tick = log.tick()
+        return tick, log.last(streams.SIGNALS)
+    finally:
+        log.close()
 
 
 class _Growing:

@@ -23,7 +23,7 @@ from forestall.contracts.errors import ForestallError
 from forestall.decide.backtest import backtest, in_log_order
 from forestall.decide.engine import Engine, Order
 from forestall.decide.evidence import Evidence, Tally, follow
-from forestall.decide.history import Chunk, History, Share
+from forestall.decide.history import Chunk, History, Share, log_end
 from forestall.measure.outcomes import Followed
 
 WORTH: Final = 250_000
@@ -149,7 +149,8 @@ def shares(path: Path, parts: int) -> list[Share]:
         part = loads.index(min(loads))
         loads[part] += events
         dealt[subject] = part
-    return [Share(part, parts, dealt) for part in range(parts)]
+    end = log_end(path)
+    return [Share(part, parts, dealt, end) for part in range(parts)]
 
 
 def decide_share(work: Work, history: History) -> Generator[Part, None, Found]:
@@ -244,6 +245,8 @@ def _in_step(workers: Sequence[_Worker]) -> Iterator[list[Part | Found | _Failed
                 for worker in workers
                 if not worker.ended and len(worker.answers) < _AHEAD
             }
+            if not free:
+                raise WorkerLost("the processes of the backtest disagree; run with --jobs 1")
             for connection in wait(list(free)):
                 free[connection].receive()  # type: ignore[index]
         yield [worker.answers.popleft() for worker in workers]

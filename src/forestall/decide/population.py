@@ -8,7 +8,6 @@ generation, exactly: a subject that an event would change before its turn is pac
 snapshot is written while deciding goes on.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from forestall.contracts.instants import DAY
@@ -44,10 +43,9 @@ class Population:
         self._closing: list[list[str]] = []
         self._clean: list[list[str]] = [[]]
         self._held: dict[str, bytes] = {}
-        self._packed: list[str] = list(self.of)
-        self._idle: deque[tuple[int, list[str]]] = deque()
         self._needs: Needs | None = None
-        self._rest_since(received)
+        self._round: list[str] = []
+        self._rounded = received
 
     def save_in_buckets(self, buckets: int, bucket: Callable[[str], int]) -> None:
         """From now on somebody saves what ``pack_some`` gives, and wants it bucket by bucket."""
@@ -120,27 +118,23 @@ class Population:
                     content = self._pack(name)
                 if content is not None:
                     made.append((name, content))
-        if not self._closing and self._needs is not None:
-            self._rest_since(self._needs.received)
-            self._needs = None
         return made
 
     def keep_house(self, events: int, needs: Callable[[], Needs], received: int) -> None:
-        """After ``events`` more: pack and look at idle ones, in proportion to them."""
+        """After ``events`` more: pack some, and once a day look at everybody, in proportion."""
         self._events += events
         if self._bucket is None:
             if self._closing:
                 self.pack_some(events)
             elif self.full:
                 self.end_generation(needs())
-        if self._idle and self._idle[0][0] + DAY < received:
-            names = self._idle[0][1]
-            for _ in range(min(len(names), events // 4 + 1)):
-                name = names.pop()
+        if self._round:
+            for _ in range(min(len(self._round), events // 4 + 1)):
+                name = self._round.pop()
                 if isinstance(self.of.get(name), bytes):
                     self.enter(name)
-            if not names:
-                self._idle.popleft()
+        elif self._rounded + DAY < received:
+            self._round, self._rounded = list(self.of), received
 
     def packed(self) -> dict[str, bytes]:
         """Everybody, packed."""
@@ -174,13 +168,7 @@ class Population:
             del self.of[name]
             return b""
         self.of[name] = pack(subject)
-        self._packed.append(name)
         return None
-
-    def _rest_since(self, received: int) -> None:
-        if self._packed:
-            self._idle.append((received, self._packed))
-            self._packed = []
 
 
 def _put(chunks: list[list[str]], name: str) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 
 from forestall.decide.state import State, Subject
-from forestall.policy.language.cel import Duration, Timestamp
+from forestall.policy.language.cel import CelType, Duration, Timestamp, Uint
+from forestall.policy.language.cel.values import FALSE_KEY, TRUE_KEY, BoolKey
 
 _KINDS = (Timestamp, Duration)
 _WIDTH = 16
 _ARRAY = 16
 _CODES = "qd"
-_LARGE = 32
+_LARGE, _UINT, _TYPE, _BOOL_KEY, _PAIRS = range(32, 37)
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -48,18 +49,23 @@ def deadline(data: bytes) -> int:
 def _encode(value: State | Subject) -> bytes:
     try:
         return _encoder.encode(value)
-    except OverflowError:
+    except (OverflowError, TypeError):
         return _encoder.encode(_extended(value))
 
 
 def _extended(value: Any) -> Any:
-    """``value`` with the integers in it that are beyond 64 bits as extensions."""
+    """``value`` with what MessagePack lacks as extensions: integers beyond 64 bits, odd keys."""
     match value:
+        case Uint():
+            return value
         case int():
             fits = -(2**63) <= value < 2**63
             return value if fits else msgspec.msgpack.Ext(_LARGE, b"%d" % value)
-        case dict():
+        case dict() if all(key.__class__ in (str, int) for key in value):
             return {key: _extended(one) for key, one in value.items()}
+        case dict():
+            pairs = [[_extended(key), _extended(one)] for key, one in value.items()]
+            return msgspec.msgpack.Ext(_PAIRS, _encoder.encode(pairs))
         case list() | tuple():
             return [_extended(one) for one in value]
         case msgspec.Struct():
@@ -71,6 +77,12 @@ def _extended(value: Any) -> Any:
 def _to_extension(value: Any) -> msgspec.msgpack.Ext:
     if type(value) is array:
         return msgspec.msgpack.Ext(_ARRAY + _CODES.index(value.typecode), value.tobytes())
+    if isinstance(value, Uint):
+        return msgspec.msgpack.Ext(_UINT, b"%d" % value)
+    if isinstance(value, CelType):
+        return msgspec.msgpack.Ext(_TYPE, value.name.encode())
+    if isinstance(value, BoolKey):
+        return msgspec.msgpack.Ext(_BOOL_KEY, b"%d" % value.value)
     if not isinstance(value, _KINDS):
         raise NotImplementedError(f"a {type(value).__name__} cannot be remembered")
     nanos = value.nanos.to_bytes(_WIDTH, "big", signed=True)
@@ -78,13 +90,21 @@ def _to_extension(value: Any) -> msgspec.msgpack.Ext:
 
 
 def _from_extension(code: int, data: memoryview) -> Any:
-    if code == _LARGE:
-        return int(bytes(data))
+    content = bytes(data)
+    if code in (_LARGE, _UINT):
+        return Uint(content) if code == _UINT else int(content)
+    if code == _TYPE:
+        return CelType(content.decode())
+    if code == _BOOL_KEY:
+        return TRUE_KEY if content == b"1" else FALSE_KEY
+    if code == _PAIRS:
+        return dict(_pairs.decode(content))
     if code >= _ARRAY:
-        return array(_CODES[code - _ARRAY], bytes(data))
-    return _KINDS[code](int.from_bytes(data, "big", signed=True))
+        return array(_CODES[code - _ARRAY], content)
+    return _KINDS[code](int.from_bytes(content, "big", signed=True))
 
 
+_pairs = msgspec.msgpack.Decoder(list[tuple[Any, Any]], ext_hook=_from_extension)
 _encoder = msgspec.msgpack.Encoder(enc_hook=_to_extension)
 _decoder = msgspec.msgpack.Decoder(State, ext_hook=_from_extension)
 _subjects = msgspec.msgpack.Decoder(Subject, ext_hook=_from_extension)

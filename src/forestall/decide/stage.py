@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import structlog
 
-from forestall.contracts.control import Control, PoliciesApplied
+from forestall.contracts.control import Control
 from forestall.contracts.decision import Decided
 from forestall.decide.backtest import features_of
 from forestall.decide.engine import Engine
@@ -74,10 +74,8 @@ class Stage:
 
     def apply(self, records: Sequence[Control]) -> None:
         """Append control records, stamped just after everything decided so far, and obey them."""
-        stamped = [
-            msgspec.structs.replace(record, received=self._engine.received + 1)
-            for record in records
-        ]
+        now = max(self._engine.received + 1, self._own.received(streams.CONTROL))
+        stamped = [msgspec.structs.replace(record, received=now) for record in records]
         self._own.commit([streams.control(stamped)])
         self._govern(stamped)
 
@@ -149,6 +147,7 @@ class Stage:
 
     def _begin_round(self) -> None:
         """From here on write what the engine knows now, as it is now."""
+        self._engine.release()
         self._round += 1
         state = encode_state(self._engine.header())
         rest = Rest(self._position, self._count, state, self._round, FORMAT)
@@ -196,7 +195,9 @@ class Stage:
 
     def _govern(self, records: Iterable[Control]) -> None:
         for record in records:
-            new = features_of([record]) - self._engine.features
+            wanted = features_of([record])
+            new = wanted - self._engine.features
+            self._engine.keep(wanted - new)
             if new:
                 self._fill(new)
             self._history.append(record)
@@ -207,13 +208,10 @@ class Stage:
         past = Engine()
         past.keep(features)
         for record in self._history:
-            past.control(
-                msgspec.structs.replace(record, policies=())
-                if isinstance(record, PoliciesApplied)
-                else record
-            )
+            past.control(record)
         for batch in self._signals.follow(streams.SIGNALS):
             if batch.position > self._position:
                 break
             past.process(streams.read_signals(batch))
+        past.tick(self._engine.received)
         self._engine.adopt(past, features)

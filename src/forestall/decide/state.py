@@ -76,14 +76,18 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """What policies in force can still ask for, as of the log time ``received``. No event can have
-    an effective time before ``settled`` any more."""
+    """What policies in force can still ask for, as of the log time ``received``. No event that
+    counts for them can have an effective time before ``settled`` any more."""
 
     received: int
     settings: DecideSettings
     features: Mapping[int, Feature]
     programs: Mapping[int, Program]
     settled: int
+
+
+NEVER_SETTLED: Final = -(2**62)
+"""Where control events count, which are never late and so may have any time."""
 
 
 def settled(received: int, settings: DecideSettings) -> int:
@@ -147,11 +151,9 @@ def _in_window(state: Window | Keyed, over: int | None, floor: int) -> bool:
     if isinstance(state, Window):
         expire(state, floor - over)
         return len(state) > 0
-    for key, window in list(state.windows.items()):
+    for window in state.windows.values():
         expire(window, floor - over)
-        if not len(window):
-            del state.windows[key]
-    return bool(state.windows)
+    return any(len(window) for window in state.windows.values())
 
 
 def _may_match(progress: Progress | dict[str, Progress], within: int | None, floor: int) -> bool:
@@ -159,10 +161,8 @@ def _may_match(progress: Progress | dict[str, Progress], within: int | None, flo
         return True
     if not isinstance(progress, dict):
         return _may(progress, floor - within)
-    for key, one in list(progress.items()):
-        if not _may(one, floor - within):
-            del progress[key]
-    return bool(progress)
+    left = [_may(one, floor - within) for one in progress.values()]
+    return any(left)
 
 
 def _may(progress: Progress, earliest: int) -> bool:
