@@ -3,9 +3,9 @@ its snapshots held up deciding before.
 
 A process of its own decides over a log that holds an event of each subject and more of some, and is
 killed with ``kill -9`` while it writes a round. Another is started in its place; what counts is the
-time from its start to its first decision on an event that came meanwhile. A stall is what rounds
-add to a step: beginning one, or packing some subjects and committing for longer than steps outside
-of rounds do in the median.
+time from its start to its first decision on an event that came meanwhile. A stall is the longest
+piece of work that a round adds between two batches: beginning it, packing some subjects, or
+committing for longer than steps outside of rounds do in the median.
 """
 
 import subprocess
@@ -77,7 +77,7 @@ def run(subjects: int = SUBJECTS) -> list[Figure]:
                 child.kill()
     usual = median(step.commit for step in steps if not step.writing)
     stalls = sorted(
-        step.begin + step.pack + max(step.commit - usual, 0.0) for step in steps if step.writing
+        max(step.begin, step.pack, step.commit - usual) for step in steps if step.writing
     )
     what = f"{subjects:,} subjects"
     return [
@@ -129,7 +129,7 @@ def _worker(folder: Path) -> "subprocess.Popen[bytes]":
 
 
 class _Timed:
-    """Milliseconds that some function took since it was last asked."""
+    """Milliseconds of the longest call of a function since it was last asked."""
 
     def __init__(self, function: object) -> None:
         self.function, self.spent = function, 0.0
@@ -140,12 +140,12 @@ class _Timed:
             try:
                 return self.function(one, *arguments, **named)  # type: ignore[operator]
             finally:
-                self.spent += (time.perf_counter() - started) * 1_000
+                self.spent = max(self.spent, (time.perf_counter() - started) * 1_000)
 
         return call
 
     def taken(self) -> float:
-        """The milliseconds; counting begins anew."""
+        """The milliseconds; it begins anew."""
         spent, self.spent = self.spent, 0.0
         return spent
 

@@ -136,8 +136,8 @@ def test_rounds_written_while_deciding_goes_on_change_nothing(
     signals, own = signals_of([[line] for line in LINES]), MemoryLog()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("forestall.decide.population.SAVED_EVENTS", longest)
-        patch.setattr("forestall.decide.stage.FEWEST", slices)
-        patch.setattr("forestall.decide.stage.MOST", slices)
+        patch.setattr("forestall.decide.stage.AT_ONCE", slices)
+        patch.setattr("forestall.decide.population.MANY", data.draw(st.sampled_from([0, 99])))
         stage = Stage(signals, own)
         stage.apply(in_force(TWICE, on("{event: c}", "q")))
         while stage.step(1):

@@ -21,8 +21,11 @@ EVENTS = 250_000
 EVENTS_PER_SUBJECT = 8
 """Events of one that is not saved, at least, and for each subject noted: packing shall cost little."""
 
-MOST_SUBJECTS = 100_000
+MOST_SUBJECTS = 60_000
 """A generation ends when so many subjects were noted, so that they need little memory."""
+
+MANY = 50_000
+"""With so many subjects noted, those saved are packed at once: few of them come back soon."""
 
 _CHUNK = 16
 _CLEAN = 0
@@ -42,6 +45,7 @@ class Population:
         self._events = 0
         self._closing: list[list[str]] = []
         self._clean: list[list[str]] = [[]]
+        self._many = False
         self._held: dict[str, bytes] = {}
         self._needs: Needs | None = None
         self._round: list[str] = []
@@ -98,6 +102,7 @@ class Population:
         self._needs = needs
         self._closing = [names for names in self._clean if names] + self._noted
         self._clean = [[]]
+        self._many = self._count >= MANY
         self._noted = [[] for _ in range(self._buckets)]
         self._count = self._events = 0
         self.generation += 1
@@ -162,8 +167,12 @@ class Population:
             return None
         if subject.generation != _CLEAN:
             subject.generation = _CLEAN
-            _put(self._clean, name)
-            return None if self._bucket is None else pack(subject)
+            content = None if self._bucket is None else pack(subject)
+            if self._many and content is not None:
+                self.of[name] = content
+            else:
+                _put(self._clean, name)
+            return content
         if self._needs is not None and idle(subject, self._needs) and forget(subject, self._needs):
             del self.of[name]
             return b""

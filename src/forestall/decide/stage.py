@@ -31,8 +31,8 @@ SNAPSHOT = "engine"
 COUNTERS = "counters"
 """The names of what is kept beside the streams: a round's header, and the counters."""
 
-FEWEST, MOST = 500, 1_000
-"""Subjects written with a step: as many as it decided records, within these bounds."""
+AT_ONCE = 500
+"""Subjects packed after a batch of signals: as many as it has, but at most so many."""
 
 FORMAT = 2
 """Of snapshots; raised when what they hold changes its meaning."""
@@ -60,6 +60,7 @@ class Stage:
         self._engine = Engine()
         self._round = 0
         self._header: bytes | None = None
+        self._packed: list[tuple[str, bytes]] = []
         self._restore()
 
     @property
@@ -86,11 +87,14 @@ class Stage:
         decided: list[Decided] = []
         for batch in batches:
             decided += self._decide(batch)
+            self._pack(batch.count)
+        if not batches:
+            self._pack(AT_ONCE)
         if len(batches) < limit:
             decided += self._tick(tick)
-        worked = bool(batches or decided or self._engine.population.closing)
+        worked = bool(batches or decided or self._header is not None)
         if worked:
-            self._commit(decided, sum(batch.count for batch in batches))
+            self._commit(decided)
         if self._engine.population.full and self._header is None:
             self._begin_round()
         return worked
@@ -106,11 +110,14 @@ class Stage:
 
     def rest(self) -> None:
         """Write a whole round, so that the next start is quick."""
-        while self._header is not None:
-            self._commit([], MOST)
+        self._finish_round()
         self._begin_round()
+        self._finish_round()
+
+    def _finish_round(self) -> None:
         while self._header is not None:
-            self._commit([], MOST)
+            self._pack(AT_ONCE)
+            self._commit([])
 
     def _decide(self, batch: Batch) -> list[Decided]:
         records = streams.read_signals(batch)
@@ -132,9 +139,13 @@ class Stage:
             self._ticked = tick
         return decided
 
-    def _commit(self, decided: Sequence[Decided], records: int) -> None:
+    def _pack(self, limit: int) -> None:
+        """Get ready some of what the round writes, between batches, so that none waits long."""
+        self._packed += self._engine.population.pack_some(min(limit, AT_ONCE))
+
+    def _commit(self, decided: Sequence[Decided]) -> None:
         snapshots = {COUNTERS: msgspec.json.encode(self._engine.counters)}
-        packed = self._engine.population.pack_some(min(max(records, FEWEST), MOST))
+        packed, self._packed = self._packed, []
         if self._header is not None and not self._engine.population.closing:
             snapshots[SNAPSHOT], self._header = self._header, None
         self._own.commit(
