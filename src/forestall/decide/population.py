@@ -25,7 +25,7 @@ MOST_SUBJECTS = 60_000
 """A generation ends when so many subjects were noted, so that they need little memory."""
 
 MANY = 50_000
-"""With so many subjects noted, those saved are packed at once: few of them come back soon."""
+"""With so many subjects noted they are packed at once: few of them come back soon."""
 
 _CHUNK = 16
 _CLEAN = 0
@@ -130,7 +130,7 @@ class Population:
         self._events += events
         if self._bucket is None:
             if self._closing:
-                self.pack_some(events)
+                self.pack_some(2 * events)
             elif self.full:
                 self.end_generation(needs())
         if self._round:
@@ -165,19 +165,16 @@ class Population:
         subject = self.of.get(name)
         if not isinstance(subject, Subject) or subject.generation == self.generation:
             return None
-        if subject.generation != _CLEAN:
+        if subject.generation != _CLEAN and not self._many:
             subject.generation = _CLEAN
-            content = None if self._bucket is None else pack(subject)
-            if self._many and content is not None:
-                self.of[name] = content
-            else:
-                _put(self._clean, name)
-            return content
+            _put(self._clean, name)
+            return None if self._bucket is None else pack(subject)
         if self._needs is not None and idle(subject, self._needs) and forget(subject, self._needs):
             del self.of[name]
             return b""
-        self.of[name] = pack(subject)
-        return None
+        saved = subject.generation == _CLEAN
+        self.of[name] = content = pack(subject)
+        return None if saved else content
 
 
 def _put(chunks: list[list[str]], name: str) -> None:
