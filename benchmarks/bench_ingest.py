@@ -26,7 +26,7 @@ import uvloop
 
 from benchmarks import workload
 from benchmarks.figures import Figure
-from benchmarks.measure import in_turns, middle_share, quantile
+from benchmarks.measure import fsyncs_of, in_turns, middle_share, quantile
 from benchmarks.sending import BATCH, MARK, Load, Tally, requests
 from benchmarks.served import KEY, Served, served
 from forestall.contracts.event import CloudEvent
@@ -148,7 +148,7 @@ async def _flat_out(
 
 async def _steady(server: Served, load: Load, seconds: float) -> list[Figure]:
     """20,000 events a second at fixed times."""
-    with _fsyncs(server.folder) as fsyncs:
+    with fsyncs_of(server.folder) as fsyncs:
         tally = await load.open(STEADY / BATCH, 4 * CONNECTIONS, seconds)
     fsync = 1000 * quantile(sorted(fsyncs), 0.5)
     took = sorted(1000 * one for one in tally.latencies)
@@ -247,29 +247,6 @@ async def _settled(watch: Watch, patience: float = 60.0) -> None:
     deadline = time.perf_counter() + patience
     while watch.waiting and time.perf_counter() < deadline:
         await asyncio.sleep(0.05)
-
-
-@contextmanager
-def _fsyncs(folder: Path) -> Iterator[list[float]]:
-    """Seconds of one fsync after another in ``folder`` while it lasts, twenty a second."""
-    found: list[float] = []
-    over = threading.Event()
-
-    def sync() -> None:
-        with (folder / "fsyncs").open("wb", buffering=0) as file:
-            while not over.wait(0.05):
-                file.write(bytes(4096))
-                started = time.perf_counter()
-                os.fsync(file.fileno())
-                found.append(time.perf_counter() - started)
-
-    thread = threading.Thread(target=sync)
-    thread.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        thread.join()
 
 
 class _Id(msgspec.Struct):

@@ -7,13 +7,9 @@ folder: p50 under 10 ms + 4 fsyncs, p99 under 50 ms + 10 fsyncs.
 """
 
 import asyncio
-import os
 import resource
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -22,6 +18,7 @@ import msgspec
 import uvloop
 
 from benchmarks.figures import Figure
+from benchmarks.measure import fsyncs_of
 from benchmarks.served import KEY, SECRET, Served, served
 
 EVENTS_PER_SECOND = 1_000
@@ -73,7 +70,7 @@ async def _measured(server: Served, seconds: float, idle: int) -> list[Figure]:
         )
     await asyncio.sleep(2)
     before = server.cpu_seconds()
-    with _fsyncs(server.folder) as fsyncs:
+    with fsyncs_of(server.folder) as fsyncs:
         await _steady(load, customers, watching, seconds)
     used = {role: spent - before[role] for role, spent in server.cpu_seconds().items()}
     return _figures(idle, watching, fsyncs, used, server, seconds)
@@ -225,29 +222,6 @@ async def _open(port: int, subject: str, stream: Idle) -> None:
     )
     transport.write(f"GET /v1/stream?token={token} HTTP/1.1\r\nhost: bench\r\n\r\n".encode())
     await stream.opened
-
-
-@contextmanager
-def _fsyncs(folder: Path) -> Iterator[list[float]]:
-    """Seconds of one fsync after another in ``folder`` while it lasts, twenty a second."""
-    found: list[float] = []
-    over = threading.Event()
-
-    def sync() -> None:
-        with (folder / "fsyncs").open("wb", buffering=0) as file:
-            while not over.wait(0.05):
-                file.write(bytes(4096))
-                started = time.perf_counter()
-                os.fsync(file.fileno())
-                found.append(time.perf_counter() - started)
-
-    thread = threading.Thread(target=sync)
-    thread.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        thread.join()
 
 
 def _figures(

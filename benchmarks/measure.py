@@ -2,6 +2,7 @@
 
 import gc
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -77,3 +78,26 @@ def fsync_seconds(folder: Path, times: int = 50) -> list[float]:
     finally:
         path.unlink(missing_ok=True)
     return sorted(took)
+
+
+@contextmanager
+def fsyncs_of(folder: Path) -> Iterator[list[float]]:
+    """Seconds of one fsync after another in ``folder`` while it lasts, twenty a second."""
+    found: list[float] = []
+    over = threading.Event()
+
+    def sync() -> None:
+        with (folder / "fsyncs").open("wb", buffering=0) as file:
+            while not over.wait(0.05):
+                file.write(bytes(4096))
+                started = time.perf_counter()
+                os.fsync(file.fileno())
+                found.append(time.perf_counter() - started)
+
+    thread = threading.Thread(target=sync)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()

@@ -3,8 +3,9 @@
 Each step reads signals after the cursor, decides, and appends the decisions together with the new
 cursor. Snapshots are written in rounds while deciding goes on: a header, and the subjects that had
 events since the last round, a few with each step. A restart loads the newest finished round,
-decides again what lies between it and the cursor without writing it twice, and goes on. Only decisions and finished rounds wait for the disk: a
-cursor that a loss of power sets back is made good the same way.
+decides again what lies between it and the cursor without writing it twice, and goes on. Only
+decisions and finished rounds wait for the disk: a cursor that a loss of power sets back is made
+good the same way.
 """
 
 from collections.abc import Iterable, Sequence
