@@ -11,7 +11,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``id`` is unique and never reused (a client ignores one it has seen), ``intervention`` the id of
     the decision behind it, ``subject`` a pseudonym, ``why`` the sentence that tells the customer
     why they see this. ``created`` and ``expires`` are log times in microseconds; from ``expires``
-    on it may no longer be shown. ``locale`` is a BCP 47 tag such as ``de-CH``, ``traceparent``
+    on it may no longer be shown. ``choices`` are the answers to a question, labels by value. ``locale`` is a BCP 47 tag such as ``de-CH``, ``traceparent``
     that of the decision.
     """
 
@@ -24,6 +24,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     why: str
     created: int
     expires: int
+    choices: dict[str, str] | None = None
     locale: str | None = None
     traceparent: str | None = None
 
@@ -36,7 +37,22 @@ guidance could not be delivered in time, or the wait ran out. ``cancelled``: opt
 withdrawn, a ticket opened meanwhile, or the policy was switched off."""
 
 Told = Literal[
-    "started", "shown", "dismissed", "helped", "resolved", "expired", "escalated", "failed"
+    "started",
+    "shown",
+    "dismissed",
+    "helped",
+    "answered",
+    "filled",
+    "approved",
+    "declined",
+    "remediated",
+    "undone",
+    "commanded",
+    "resolved",
+    "expired",
+    "escalated",
+    "taken",
+    "failed",
 ]
 """The last word of the type of an event that reports on an intervention."""
 
@@ -46,13 +62,28 @@ REPORTS: dict[str, Told] = {f"forestall.intervention.{told}": told for told in g
 
 class Tell(msgspec.Struct, frozen=True, omit_defaults=True):
     """``data`` of an event that reports on an intervention. ``step`` counts from 1 and is left
-    out where the whole is meant; ``reason`` says why it expired or failed."""
+    out where the whole is meant; ``reason`` says why it expired, failed or was declined.
+
+    ``choice`` is what the customer answered, ``fields`` what a step filled, ``by`` the person who
+    approved, declined, took or commanded, ``command`` what an operator commanded, and ``undo``
+    whether what was done is to be undone first.
+    """
 
     intervention: str
     policy: str
     version: str
     step: int | None = None
     reason: str | None = None
+    choice: str | None = None
+    fields: dict[str, Any] | None = None
+    by: str | None = None
+    command: "Command | None" = None
+    undo: bool | None = None
+
+
+Command = Literal["stop", "force", "repeat", "take_over"]
+"""What an operator may do with a running intervention: end it, go on as if the current wait were
+over, carry the current step out again, or take the case over in person."""
 
 
 class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
