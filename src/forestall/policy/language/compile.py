@@ -13,6 +13,7 @@ from forestall.policy.language.model import Feature, Match, Policy, Step, When
 
 EVENT_VARIABLES = ("event", "subject", "now")
 CONDITION_VARIABLES = ("event", "subject", "now", "features", "service")
+STEP_VARIABLES = ("event", "subject", "now", "features", "fields")
 
 Condition = Callable[..., Any]
 
@@ -57,6 +58,12 @@ def event_expression(source: str) -> Condition:
 def event_reads(source: str) -> frozenset[Path]:
     """The field paths that such an expression reads."""
     return _of_event(source).reads
+
+
+@lru_cache(maxsize=65_536)
+def step_expression(source: str) -> Condition:
+    """An expression of a playbook as a function of event, subject, now, features and fields."""
+    return compile_expression(source, STEP_VARIABLES).evaluate
 
 
 @lru_cache(maxsize=65_536)

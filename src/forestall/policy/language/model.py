@@ -121,7 +121,7 @@ class Infer(msgspec.Struct, frozen=True, kw_only=True, tag="infer", tag_field="s
     undo: Call | None = None
 
 
-Receipt = Literal["shown", "dismissed", "helped", "answered"]
+Receipt = Literal["shown", "dismissed", "helped"]
 """What an earlier step of the same intervention may report."""
 
 
