@@ -1,4 +1,4 @@
-"""Run the benchmarks named, or all of them, several times each; write and show what they found."""
+"""Run the benchmarks named, or all but the long ones, several times each; write and show results."""
 
 import argparse
 import os
@@ -30,6 +30,9 @@ RUNS, QUICK_RUNS = 5, 3
 LIMIT = 3600.0
 """Seconds that one run may take."""
 
+LONG = "_long"
+"""How the name of a benchmark ends that is run only when it is named."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when all ran, 1 when one failed. Targets that are missed are told, not punished."""
@@ -50,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     runs = options.runs or (QUICK_RUNS if options.quick else RUNS)
     path = CACHE / "quick.json" if options.quick else RESULTS
-    report = load(path, describe())
+    machine = describe()
     done: list[Bench] = []
-    wanted = options.names or names
+    wanted = options.names or [name for name in names if not name.endswith(LONG)]
     failed = []
     for name in wanted:
         bench = _measured(name, runs, options.quick)
@@ -60,11 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             failed.append(name)
             continue
         done.append(bench)
-        report = report.including(bench)
-        save(path, report)
+        save(path, load(path, machine).including(bench))
     if not options.quick and done:
-        PAGE.write_text(between_markers(PAGE.read_text(), markdown(report)))
-    _show(Report(report.machine, done), as_json=options.json)
+        PAGE.write_text(between_markers(PAGE.read_text(), markdown(load(path, machine))))
+    _show(Report(machine, done), as_json=options.json)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
