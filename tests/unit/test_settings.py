@@ -9,6 +9,7 @@ from forestall.kernel.settings import InvalidSettings, load_settings
 
 HOOK = '[webhooks.hook]\nurl = "https://example.org/"\nsecret = "whsec_"\n'
 KEY = '[[keys]]\nname = "shop"\nkey = "k"\norigin = "server"\n'
+ANN = '[people.ann]\ntoken = "0123456789abcdefghij"\nroles = ["approver"]\n'
 
 
 def written(folder: Path, text: str) -> Path:
@@ -60,6 +61,10 @@ def test_everything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ('[tokens]\nsecret = "file:nowhere"', "file:nowhere"),
         (HOOK + '[queues.q]\nwebhook = "hok"', "[webhooks.hok]"),
         (KEY + KEY, "'shop'"),
+        ('[people.ann]\ntoken = "short"\nroles = ["approver"]', "people.ann.token"),
+        (ANN + ANN.replace("ann", "bob"), "people.bob.token: ann has the same"),
+        (ANN.replace('"approver"', ""), "$.people[...].roles"),
+        (ANN + "age = 5", "age"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
@@ -68,6 +73,16 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, told: str) 
     assert told in str(caught.value)
     assert "forestall.toml" in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_people_have_tokens_and_roles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANN_TOKEN", "0123456789abcdefghij")
+    text = ANN.replace("0123456789abcdefghij", "env:ANN_TOKEN") + 'title = "Head of payments"\n'
+    ann = load_settings(written(tmp_path, text)).people["ann"]
+    assert ann.token == "0123456789abcdefghij"
+    assert (ann.roles, ann.title) == (("approver",), "Head of payments")
+    unread = load_settings(written(tmp_path, text), secrets=False).people["ann"]
+    assert unread.token == "env:ANN_TOKEN"
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:

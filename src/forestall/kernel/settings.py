@@ -5,6 +5,7 @@ Paths are relative to the settings file.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -97,6 +98,21 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     everything_off: bool = False
 
 
+class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``[people.NAME]``: somebody who approves, commands or reviews, and in which roles.
+
+    ``token`` is what the person's commands show, ``title`` what receipts call the person.
+    """
+
+    token: str
+    roles: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    title: str = ""
+
+
+SHORTEST_TOKEN = 20
+"""Characters that a person's token has at least."""
+
+
 class _Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lateness: str = "5m"
     grace: str = "2s"
@@ -122,6 +138,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     switches: Switches = Switches()
     webhooks: dict[str, Webhook] = {}
     queues: dict[str, Queue] = {}
+    people: dict[str, Person] = {}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +160,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     switches: Switches = Switches()
     webhooks: dict[str, Webhook] = {}
     queues: dict[str, Queue] = {}
+    people: dict[str, Person] = {}
 
 
 def load_settings(path: Path, *, secrets: bool = True) -> Settings:
@@ -189,7 +207,26 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
             for name, hook in file.webhooks.items()
         },
         queues=file.queues,
+        people=_people(file, secret, path) if secrets else file.people,
     )
+
+
+def _people(file: _File, secret: Callable[[str], str], path: Path) -> dict[str, Person]:
+    """With their tokens, each long enough and nobody else's. Raises ``InvalidSettings``."""
+    owners: dict[str, str] = {}
+    people = {}
+    for name, person in file.people.items():
+        token = secret(person.token)
+        if len(token) < SHORTEST_TOKEN:
+            raise InvalidSettings(
+                f"{path}: people.{name}.token: fewer than {SHORTEST_TOKEN} characters;"
+                " make one with `openssl rand -hex 32`"
+            )
+        other = owners.setdefault(token, name)
+        if other != name:
+            raise InvalidSettings(f"{path}: people.{name}.token: {other} has the same")
+        people[name] = msgspec.structs.replace(person, token=token)
+    return people
 
 
 def _agree(file: _File, path: Path) -> None:
