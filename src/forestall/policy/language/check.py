@@ -16,6 +16,7 @@ from forestall.policy.language.clauses import EVENT_TYPE
 from forestall.policy.language.document import Mapping, Place, Scalar
 from forestall.policy.language.meaning import World, mistakes, type_problems
 from forestall.policy.language.model import Escalate, Guide
+from forestall.policy.language.offers import Offers
 from forestall.policy.language.parse import Located
 from forestall.policy.language.reader import did_you_mean
 from forestall.policy.language.sites import Examined, NodePath, Reading, examine
@@ -32,6 +33,9 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     runbooks: frozenset[str] | None = None
     queues: frozenset[str] | None = None
     channels: frozenset[str] | None = None
+    lookups: Offers | None = None
+    agents: Offers | None = None
+    actions: Offers | None = None
 
 
 ANYTHING = Surroundings()
