@@ -13,14 +13,16 @@ from forestall.contracts.event import Record
 from forestall.contracts.instants import MINUTE, SECOND, format_time
 from forestall.contracts.intervention import REPORTS
 from forestall.intervene import playbook
-from forestall.intervene.playbook import (
+from forestall.intervene.running import (
     Arrival,
     Command,
     HandOver,
     Report,
     Running,
     Say,
+    Turn,
     Withdraw,
+    effect_key,
 )
 from forestall.policy.language.model import (
     Await,
@@ -66,7 +68,7 @@ DECISION = Decision(
 )
 
 
-def begin(*steps: PlaybookStep, valid_for: int = 2 * MINUTE) -> playbook.Turn:
+def begin(*steps: PlaybookStep, valid_for: int = 2 * MINUTE) -> Turn:
     return playbook.start(
         DECISION, policy(*steps, valid_for=valid_for), lateness=5 * MINUTE, grace=2 * SECOND
     )
@@ -98,7 +100,7 @@ def told(kind: str, after: int, **data: Any) -> Arrival:
     return arrival(f"forestall.intervention.{kind}", after, intervention="d1", **data)
 
 
-def play(turn: playbook.Turn, *arrivals: Arrival) -> playbook.Turn:
+def play(turn: Turn, *arrivals: Arrival) -> Turn:
     state, commands = turn
     for item in arrivals:
         state, more = playbook.on_event(state, item)
@@ -118,7 +120,7 @@ def test_guidance_is_said_at_once_and_the_wait_begins_with_the_decision() -> Non
     state, commands = begin(GUIDE, PAID, ESCALATE)
     assert commands == [
         Report("started", START),
-        Say(1, GUIDE, START, START + 2 * MINUTE),
+        Say(1, GUIDE, START, START + 2 * MINUTE, effect_key("d1", 1)),
     ]
     assert (state.step, state.deadline, state.ending) == (2, START + 10 * MINUTE, None)
 
@@ -146,7 +148,7 @@ def test_the_wait_runs_out_in_log_time_and_people_take_over() -> None:
         told("shown", SECOND, step=1),
         arrival("page.viewed", 11 * MINUTE),
     )
-    assert commands[-1] == HandOver(3, "payments", START + 10 * MINUTE)
+    assert commands[-1] == HandOver(3, "payments", START + 10 * MINUTE, effect_key("d1", 3))
     assert state.ending is None
     state, commands = play((state, []), told("escalated", 12 * MINUTE, step=3))
     assert (state.ending, commands) == ("escalated", [])
@@ -167,7 +169,7 @@ def test_a_tick_gives_the_grace_an_event_needs_to_arrive() -> None:
     assert playbook.due(state) == limit
     assert playbook.on_time(state, limit) == (state, [])
     _, commands = playbook.on_time(state, limit + 1)
-    assert commands == [HandOver(2, "payments", START + 10 * MINUTE)]
+    assert commands == [HandOver(2, "payments", START + 10 * MINUTE, effect_key("d1", 2))]
 
 
 def test_a_late_event_answers_no_wait_and_moves_no_clock() -> None:
@@ -180,7 +182,7 @@ def test_a_late_event_answers_no_wait_and_moves_no_clock() -> None:
 def test_a_late_event_still_tells_the_log_time() -> None:
     late = arrival("page.viewed", MINUTE, received=11 * MINUTE)
     _, commands = play(begin(PAID, ESCALATE), late)
-    assert commands[-1] == HandOver(2, "payments", START + 10 * MINUTE)
+    assert commands[-1] == HandOver(2, "payments", START + 10 * MINUTE, effect_key("d1", 2))
 
 
 def test_an_event_from_the_future_counts_at_its_reception() -> None:
@@ -236,7 +238,9 @@ def test_guidance_that_expires_leaves_the_wait_alone() -> None:
 
 def test_guidance_after_a_wait_is_valid_from_when_it_is_due() -> None:
     _, commands = play(begin(PAID, GUIDE), arrival("page.viewed", 10 * MINUTE + 1))
-    assert commands[-1] == Say(2, GUIDE, START + 10 * MINUTE, START + 12 * MINUTE)
+    assert commands[-1] == Say(
+        2, GUIDE, START + 10 * MINUTE, START + 12 * MINUTE, effect_key("d1", 2)
+    )
 
 
 def test_a_wait_with_nothing_after_it_ends_unanswered() -> None:
@@ -346,7 +350,7 @@ def test_a_joined_subject_keeps_its_former_pseudonyms() -> None:
 
 def test_steps_whose_time_has_passed_are_caught_up_in_order() -> None:
     _, commands = play(begin(PAID, PAID, ESCALATE), arrival("page.viewed", 60 * MINUTE))
-    assert commands[-1] == HandOver(3, "payments", START + 20 * MINUTE)
+    assert commands[-1] == HandOver(3, "payments", START + 20 * MINUTE, effect_key("d1", 3))
 
 
 STEPS = st.one_of(

@@ -30,11 +30,22 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 Ending = Literal[
-    "shown", "resolved", "helped", "dismissed", "expired", "escalated", "failed", "cancelled"
+    "shown",
+    "resolved",
+    "helped",
+    "remediated",
+    "dismissed",
+    "expired",
+    "escalated",
+    "failed",
+    "cancelled",
+    "ended",
 ]
-"""How an intervention ended. ``shown``: it was all said, and nothing was awaited. ``expired``:
-guidance could not be delivered in time, or the wait ran out. ``cancelled``: opt-out, consent
-withdrawn, a ticket opened meanwhile, or the policy was switched off."""
+"""How an intervention ended. ``shown``: it was all said, and nothing was awaited. ``remediated``:
+the cause was mended, and that was verified. ``expired``: guidance could not be delivered in time,
+or the wait ran out. ``failed``: a step failed, and what was done before was undone. ``cancelled``:
+opt-out, consent withdrawn, a ticket opened meanwhile, a newer policy, an operator, or the policy
+was switched off. ``ended``: its steps were done, and none of them reached anybody."""
 
 Told = Literal[
     "started",

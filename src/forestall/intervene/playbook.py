@@ -2,130 +2,101 @@
 
 ``start`` opens an intervention for a decision, ``on_event`` gives it the next record of its
 subject, ``on_time`` tells it how far the log has come, ``stop`` ends it from outside. Each returns
-the new state and the commands to carry out. Waiting is in log time, by the rules of the policy
-language (section 2): a deadline ``D`` is over before a record with effective time ``t`` when
-``D < t`` or ``D + grace < received``, and before a tick when ``D + grace < tick``. So a replay, and
-any cutting of the log into batches and ticks, gives the same steps.
+the new state and the commands to carry out. Waiting for the customer is in log time, by the rules
+of the policy language (section 2): a deadline ``D`` is over before a record with effective time
+``t`` when ``D < t`` or ``D + grace < received``, and before a tick when ``D + grace < tick``. So a
+replay, and any cutting of the log into batches and ticks, gives the same steps.
 
-Guidance does not hold the playbook up: the next step is entered at once, and ``shown``, ``failed``
-or the passing of ``valid_for`` settles the guidance later. An escalation does hold it up until its
-result comes back as an event.
+Guidance does not hold the playbook up unless it says what follows its failure: ``shown``,
+``failed`` or the passing of its time settles it later. Everything else is waited for, and what
+leaves the process comes back as an event. A step that fails goes where its ``on_failure`` says;
+``stop`` undoes what was done, last first, hands the case to the step's queue, and ends.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
-import msgspec
+from msgspec.structs import replace
 
 from forestall.contracts.decision import Decision
-from forestall.contracts.errors import ExpressionError
-from forestall.contracts.event import Record
 from forestall.contracts.instants import parse_time
 from forestall.contracts.intervention import REPORTS, Ending, Told
 from forestall.decide.ledger import EFFECTS
-from forestall.decide.plan import concerns
-from forestall.policy.language.cel import Timestamp
-from forestall.policy.language.compile import event_expression
-from forestall.policy.language.model import Await, Escalate, Guide, PlaybookStep, Policy
+from forestall.intervene.evaluate import (
+    arguments_of,
+    arm,
+    awaited,
+    expressions,
+    job_of,
+    undo_of,
+)
+from forestall.intervene.running import (
+    Arrival,
+    Command,
+    Did,
+    Do,
+    HandOver,
+    Matched,
+    Report,
+    Request,
+    Running,
+    Say,
+    Turn,
+    Withdraw,
+    Words,
+    effect_key,
+)
+from forestall.policy.language.flow import END, STOP, Node, covered, flow, holds
+from forestall.policy.language.model import (
+    Approve,
+    Ask,
+    Await,
+    Branch,
+    Enrich,
+    Escalate,
+    Guide,
+    Infer,
+    Policy,
+    Remediate,
+    Resolve,
+)
 
 
-class Words(msgspec.Struct, frozen=True, array_like=True):
-    """How one piece of guidance stands: of which step, and until when it may be delivered."""
-
-    step: int
-    expires: int
-    status: Literal["waiting", "shown", "expired", "failed"] = "waiting"
-
-
-class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """One intervention. ``former`` are pseudonyms that the subject had when it began. ``step``
-    counts from 1; one more than there are steps: only the fate of guidance is awaited. ``clock`` is the subject's effective time, ``deadline`` that of the current
-    ``await``. Ended when ``ending`` is set, at log time ``ended``."""
-
-    id: str
-    subject: str
-    former: tuple[str, ...] = ()
-    policy: str
-    version: str
-    purpose: str
-    playbook: tuple[PlaybookStep, ...]
-    at: int
-    valid_for: int
-    lateness: int
-    grace: int
-    clock: int
-    step: int = 1
-    deadline: int | None = None
-    words: tuple[Words, ...] = ()
-    handed_over: bool = False
-    ending: Ending | None = None
-    reason: str | None = None
-    ended: int | None = None
-
-
-class Arrival(msgspec.Struct, frozen=True):
-    """A record of the subject, with its ``data`` decoded and the subject's traits at that moment
-    (the record's own included)."""
-
-    record: Record
-    data: dict[str, Any]
-    traits: dict[str, Any]
-
-
-class Report(msgspec.Struct, frozen=True):
-    """Tell the log what happened at log time ``at``; ``step`` is none for the whole."""
-
-    told: Told
-    at: int
-    step: int | None = None
-    reason: str | None = None
-
-
-class Say(msgspec.Struct, frozen=True):
-    """Deliver the guidance of ``step`` before log time ``expires``."""
-
-    step: int
-    guide: Guide
-    at: int
-    expires: int
-
-
-class HandOver(msgspec.Struct, frozen=True):
-    """Hand a prepared case to the people behind ``queue``."""
-
-    step: int
-    queue: str
-    at: int
-
-
-class Withdraw(msgspec.Struct, frozen=True):
-    """Whatever of this intervention has not left yet must not leave any more."""
-
-    at: int
-    reason: str
-
-
-Command = Report | Say | HandOver | Withdraw
-Turn = tuple[Running, list[Command]]
-
-
-def start(decision: Decision, policy: Policy, *, lateness: int, grace: int) -> Turn:
-    """Open the intervention of ``decision``, whose id becomes its own."""
-    at = parse_time(decision.at)
+def start(
+    decision: Decision,
+    policy: Policy,
+    *,
+    lateness: int,
+    grace: int,
+    event: Matched | None = None,
+    traits: dict[str, Any] | None = None,
+) -> Turn:
+    """Open the intervention of ``decision``, whose id becomes its own. ``event``, the last that it
+    matched, and the subject's ``traits`` are needed where the ``policy`` ``computes``."""
+    at, computing = parse_time(decision.at), computes(policy)
     state = Running(
         id=decision.id,
         subject=decision.subject,
         policy=decision.policy,
         version=decision.version,
         purpose=policy.purpose,
-        playbook=policy.playbook,
+        program=flow(policy),
         at=at,
         valid_for=policy.valid_for,
         lateness=lateness,
         grace=grace,
         clock=at,
+        event=event if computing else None,
+        features=decision.features if computing else {},
+        traits=(traits or {}) if computing else {},
     )
     commands: list[Command] = [Report("started", at)]
     return _enter(state, commands), commands
+
+
+def computes(policy: Policy) -> bool:
+    """Whether the policy's playbook has expressions of its own."""
+    return any(expressions(node) for node in flow(policy))
 
 
 def on_event(state: Running, arrival: Arrival) -> Turn:
@@ -139,21 +110,15 @@ def on_event(state: Running, arrival: Arrival) -> Turn:
     if state.ending is not None or (late and told is None):
         return state, commands
     at = state.clock if late else max(happened, state.clock)
-    state = msgspec.structs.replace(state, clock=at)
-    stop_reason = _stopped_by(state, arrival)
-    if stop_reason is not None:
-        return _end(state, commands, "cancelled", stop_reason, at), commands
-    if told is not None and _concerns(state, arrival.data):
-        state = _settle(state, told, arrival)
-    awaited = _awaited(state, arrival, at) if not late else None
-    if awaited is not None:
-        commands.append(Report(awaited.then, at, state.step))
-        return _end(state, commands, awaited.then, None, at), commands
-    if told is not None and _concerns(state, arrival.data):
-        return _feedback(state, commands, told, arrival, at), commands
-    if record.type == "forestall.ticket.opened" and not isinstance(_current(state), Escalate):
-        return _end(state, commands, "cancelled", "ticket_opened", at), commands
-    return state, commands
+    traits = arrival.traits if state.event is not None else state.traits
+    state = replace(state, clock=at, traits=traits)
+    if told is not None and not _concerns(state, arrival.data):
+        told = None
+    if told == "commanded":
+        return _obey(state, commands, arrival), commands
+    if state.phase != "going":
+        return _closed(state, commands, told, arrival), commands
+    return _went(state, commands, told, arrival, late=late), commands
 
 
 def on_time(state: Running, log_time: int) -> Turn:
@@ -172,7 +137,7 @@ def stop(state: Running, reason: str, at: int) -> Turn:
 
 def join(state: Running, subject: str) -> Running:
     """The subject turned out to be ``subject``, whose events count from here on."""
-    return msgspec.structs.replace(state, subject=subject, former=(*state.former, state.subject))
+    return replace(state, subject=subject, former=(*state.former, state.subject))
 
 
 def due(state: Running) -> int | None:
@@ -182,30 +147,210 @@ def due(state: Running) -> int | None:
     return min((when + state.grace for when, _ in _timers(state)), default=None)
 
 
-def _current(state: Running) -> PlaybookStep | None:
-    return state.playbook[state.step - 1] if state.step <= len(state.playbook) else None
+def current(state: Running) -> Node | None:
+    """The step that it is at; none when only the fate of guidance is awaited, or it is undone."""
+    return state.program[state.step - 1] if state.step > END else None
+
+
+def _went(
+    state: Running, commands: list[Command], told: Told | None, arrival: Arrival, *, late: bool
+) -> Running:
+    """What a record means for a playbook on its way."""
+    at = state.clock
+    stopped = _stopped_by(state, arrival)
+    if stopped is not None:
+        return _end(state, commands, "cancelled", stopped, at)
+    if told is not None:
+        state = _settle(state, told, arrival)
+    node = current(state)
+    if node is not None and isinstance(node.step, Await):
+        came = told is not None and node.step.receipt == told
+        if came or (not late and awaited(node.step, arrival, at)):
+            return _came(state, commands, node, node.step)
+    if told is not None:
+        return _feedback(state, commands, told, arrival)
+    escalating = node is not None and isinstance(node.step, Escalate)
+    if arrival.record.type == "forestall.ticket.opened" and not escalating:
+        return _end(state, commands, "cancelled", "ticket_opened", at)
+    return state
+
+
+def _feedback(state: Running, commands: list[Command], told: Told, arrival: Arrival) -> Running:
+    """What a report of this intervention means for how it goes on."""
+    if told in ("dismissed", "helped"):
+        return _end(state, commands, told, None, state.clock)
+    node = current(state)
+    if node is None:
+        return _finish(state, commands, state.clock)
+    step, data = node.step, arrival.data
+    if isinstance(step, Guide):
+        return _heard(state, commands, node)
+    if isinstance(step, Ask) and told == "answered":
+        choice = data.get("choice")
+        if data.get("step") != node.number or choice not in step.choices:
+            return state
+        return _succeed(state, commands, node, {step.into: choice})
+    if arrival.record.origin != "server" or data.get("step") != node.number:
+        return state
+    if told in ("failed", "declined"):
+        return _fail(state, commands, node, _text(data, "reason"))
+    if told != _DONE.get(type(step)):
+        return state
+    if isinstance(step, Escalate):
+        state = replace(state, handed_over=True)
+    if isinstance(step, Enrich | Infer | Remediate):
+        given = data.get("fields")
+        known = given if isinstance(given, dict) else {}
+        return _succeed(state, commands, node, {name: known.get(name) for name in step.fields})
+    return _succeed(state, commands, node, {})
+
+
+_DONE: dict[type, Told] = {
+    Enrich: "filled",
+    Infer: "filled",
+    Remediate: "remediated",
+    Approve: "approved",
+    Escalate: "escalated",
+}
+
+
+def _succeed(
+    state: Running, commands: list[Command], node: Node, filled: dict[str, Any]
+) -> Running:
+    """The current step went well."""
+    if filled:
+        state = replace(state, fields={**state.fields, **filled})
+    step = node.step
+    key = effect_key(state.id, node.number, repeat=state.repeat)
+    if isinstance(step, Remediate):
+        state = replace(state, remediated=True)
+        if step.undo is not False:
+            state = _remember(state, Did(node.number, key, step.action, state.sent))
+    elif not isinstance(step, Resolve | Branch) and step.undo is not None:
+        state = _remember(state, Did(node.number, key))
+    return _go(state, commands, node.next)
+
+
+def _remember(state: Running, did: Did) -> Running:
+    return replace(state, did=(*state.did, did))
+
+
+def _fail(state: Running, commands: list[Command], node: Node, reason: str | None) -> Running:
+    """The current step failed, or ran out of time."""
+    step = node.step
+    empty: dict[str, Any] = {}
+    if isinstance(step, Enrich | Infer | Remediate):
+        empty = dict.fromkeys(step.fields)
+    elif isinstance(step, Ask):
+        empty = {step.into: None}
+    waited = isinstance(step, Await | Ask)
+    state = replace(state, fields={**state.fields, **empty}, reason=reason, missed=waited)
+    if node.failed == STOP and isinstance(step, Remediate) and step.queue is not None:
+        state = replace(state, takeover=node.number)
+    return _go(state, commands, node.failed)
+
+
+def _go(state: Running, commands: list[Command], target: int) -> Running:
+    missed = state.missed and target in (END, STOP)
+    state = replace(state, step=target, deadline=None, repeat=0, missed=missed)
+    return _enter(state, commands)
 
 
 def _enter(state: Running, commands: list[Command]) -> Running:
     """Carry out steps from the current one on, until one has to be waited for or all are done."""
     while True:
-        step, at = _current(state), state.clock
-        if step is None:
-            return _finish(state, commands, at)
-        if isinstance(step, Await):
-            return msgspec.structs.replace(state, deadline=at + step.timeout)
-        if isinstance(step, Escalate):
-            commands.append(HandOver(state.step, step.queue, at))
+        node, at = current(state), state.clock
+        if node is None:
+            close = _undo if state.step == STOP else _finish
+            return close(state, commands, at)
+        if isinstance(node.step, Branch):
+            state = replace(state, step=arm(state, node))
+            continue
+        state = replace(state, last=node.number)
+        if isinstance(node.step, Resolve):
+            commands.append(Report(node.step.then, at, node.number))
+            return _end(state, commands, node.step.then, None, at)
+        if isinstance(node.step, Guide) and not holds(node):
+            state = replace(_say(state, commands, node, node.step), step=node.next)
+            continue
+        return _begin(state, commands, node)
+
+
+def _begin(state: Running, commands: list[Command], node: Node) -> Running:
+    """Begin a step that is waited for."""
+    step, at = node.step, state.clock
+    key = effect_key(state.id, node.number, repeat=state.repeat)
+    match step:
+        case Guide() | Ask():
+            return _say(state, commands, node, step)
+        case Await():
+            if step.receipt == "shown" and any(w.status == "shown" for w in state.words):
+                return _came(state, commands, node, step)
+            return replace(state, deadline=at + step.timeout)
+        case Escalate():
+            commands.append(HandOver(node.number, step.queue, at, key))
+            deadline = None if step.timeout is None else at + step.timeout
+            return replace(state, deadline=deadline)
+        case Approve():
+            about = covered(state.program, node)
+            action = about.step if about is not None else None
+            remedy = action if isinstance(action, Remediate) else None
+            arguments = arguments_of(state, {} if remedy is None else remedy.arguments)
+            if arguments is None:
+                return _unusable(state, commands, node)
+            covers = None if about is None else about.number
+            name = None if remedy is None else remedy.action
+            commands.append(Request(node.number, step, covers, name, arguments, at, key))
             return state
-        expires = at + state.valid_for
-        commands.append(Say(state.step, step, at, expires))
-        state = msgspec.structs.replace(
-            state, step=state.step + 1, words=(*state.words, Words(state.step, expires))
-        )
+        case Enrich() | Infer() | Remediate():
+            job = job_of(state, node, step)
+            if job is None:
+                return _unusable(state, commands, node)
+            commands.append(Do(node.number, job, at, at + max(state.valid_for, job.timeout), key))
+            return replace(state, sent=job.arguments)
+        case Branch() | Resolve():
+            raise AssertionError(step)
 
 
-def _next(state: Running, commands: list[Command]) -> Running:
-    return _enter(msgspec.structs.replace(state, step=state.step + 1, deadline=None), commands)
+def _say(state: Running, commands: list[Command], node: Node, step: Guide | Ask) -> Running:
+    at = state.clock
+    asked = isinstance(step, Ask)
+    expires = at + (step.timeout or state.valid_for)
+    key = effect_key(state.id, node.number, repeat=state.repeat)
+    commands.append(Say(node.number, step, at, expires, key))
+    state = replace(
+        state,
+        words=(*state.words, Words(node.number, expires)),
+        deadline=expires if asked else None,
+    )
+    if step.undo is not None and not asked and not holds(node):
+        state = _remember(state, Did(node.number, key))
+    return state
+
+
+def _unusable(state: Running, commands: list[Command], node: Node) -> Running:
+    commands.append(Report("failed", state.clock, node.number, "bad-arguments"))
+    return _fail(state, commands, node, "bad-arguments")
+
+
+def _came(state: Running, commands: list[Command], node: Node, step: Await) -> Running:
+    """What was awaited came."""
+    if step.then == "next":
+        return _succeed(state, commands, node, {})
+    commands.append(Report(step.then, state.clock, node.number))
+    return _end(state, commands, step.then, None, state.clock)
+
+
+def _heard(state: Running, commands: list[Command], node: Node) -> Running:
+    """Guidance that the playbook waits for may have been settled."""
+    status = next(w.status for w in reversed(state.words) if w.step == node.number)
+    if status == "shown":
+        return _succeed(state, commands, node, {})
+    if status == "failed":
+        return _fail(state, commands, node, state.reason)
+    if status == "expired":
+        return _fail(state, commands, node, "undelivered")
+    return state
 
 
 def _finish(state: Running, commands: list[Command], at: int) -> Running:
@@ -214,12 +359,16 @@ def _finish(state: Running, commands: list[Command], at: int) -> Running:
         return _end(state, commands, "escalated", None, at)
     if any(words.status == "waiting" for words in state.words):
         return state
-    last = state.playbook[-1]
-    if isinstance(last, Await):
+    last = state.program[state.last - 1].step if state.last else None
+    if state.missed:
         commands.append(Report("expired", at, None, "unanswered"))
         return _end(state, commands, "expired", "unanswered", at)
     if isinstance(last, Escalate):
         return _end(state, commands, "failed", state.reason, at)
+    if state.remediated:
+        return _end(state, commands, "remediated", None, at)
+    if not state.words:
+        return _end(state, commands, "ended", None, at)
     status = state.words[-1].status
     if status == "shown":
         return _end(state, commands, "shown", None, at)
@@ -228,24 +377,94 @@ def _finish(state: Running, commands: list[Command], at: int) -> Running:
     return _end(state, commands, "expired", "undelivered", at)
 
 
+def _undo(state: Running, commands: list[Command], at: int) -> Running:
+    """Undo what was done, last first, one after the other; then hand over, then end."""
+    if state.phase == "going":
+        commands.append(Withdraw(at, state.reason or "stopped"))
+    state = replace(state, phase="undoing", step=STOP, deadline=None)
+    while state.did:
+        did = state.did[-1]
+        job = undo_of(state, did)
+        if job is not None:
+            key = effect_key(state.id, did.step, "undo", state.repeat)
+            commands.append(Do(did.step, job, at, None, key))
+            return state
+        commands.append(Report("failed", at, did.step, "undo"))
+        state = replace(state, did=state.did[:-1])
+    if state.takeover is not None:
+        step = state.program[state.takeover - 1].step
+        queue = step.queue if isinstance(step, Remediate) else None
+        key = effect_key(state.id, state.takeover, "handover", state.repeat)
+        commands.append(HandOver(state.takeover, queue or "", at, key, state.reason))
+        return replace(state, phase="handing")
+    if state.closing == "failed":
+        commands.append(Report("failed", at, None, state.reason))
+    return _end(state, commands, state.closing, state.reason, at)
+
+
+def _closed(
+    state: Running, commands: list[Command], told: Told | None, arrival: Arrival
+) -> Running:
+    """A record while it is undone or handed over: only the result of that counts."""
+    if told is None or arrival.record.origin != "server":
+        return state
+    step = arrival.data.get("step")
+    undoing = state.phase == "undoing"
+    if undoing and told in ("undone", "failed") and state.did and step == state.did[-1].step:
+        return _undo(replace(state, did=state.did[:-1], repeat=0), commands, state.clock)
+    if not undoing and told in ("escalated", "failed") and step == state.takeover:
+        ending: Ending = "escalated" if told == "escalated" else "failed"
+        return _end(state, commands, ending, state.reason, state.clock)
+    return state
+
+
+def _obey(state: Running, commands: list[Command], arrival: Arrival) -> Running:
+    """What an operator commands; only our own processes may tell."""
+    at, data, node = state.clock, arrival.data, current(state)
+    if arrival.record.origin != "server":
+        return state
+    match data.get("command"):
+        case "stop" if data.get("undo") is True and state.did and state.phase == "going":
+            state = replace(state, closing="cancelled", reason="stopped")
+            return _undo(state, commands, at)
+        case "stop":
+            return _end(state, commands, "cancelled", "stopped", at)
+        case "take_over":
+            commands.append(Withdraw(at, "taken_over"))
+            return _end(state, commands, "escalated", "taken_over", at)
+        case "force" if node is not None:
+            commands.append(Withdraw(at, "forced"))
+            return _go(state, commands, node.next)
+        case "force" if state.phase == "undoing" and state.did:
+            return _undo(replace(state, did=state.did[:-1]), commands, at)
+        case "repeat" if node is not None:
+            return _enter(replace(state, repeat=state.repeat + 1, deadline=None), commands)
+        case "repeat" if state.phase != "going":
+            return _undo(replace(state, repeat=state.repeat + 1), commands, at)
+    return state
+
+
 def _end(
     state: Running, commands: list[Command], ending: Ending, reason: str | None, at: int
 ) -> Running:
     if ending == "cancelled":
         commands.append(Report("expired", at, None, reason))
-    if ending not in ("shown", "escalated"):
+    if ending not in ("shown", "escalated", "remediated", "ended"):
         commands.append(Withdraw(at, reason or ending))
-    return msgspec.structs.replace(
+    return replace(
         state, ending=ending, reason=reason, ended=at, deadline=None, clock=max(at, state.clock)
     )
 
 
-def _timers(state: Running) -> list[tuple[int, int]]:
-    """Deadlines that are open: ``(log time, step)``, where step 0 is the current ``await``."""
-    timers = [(words.expires, words.step) for words in state.words if words.status == "waiting"]
+def _timers(state: Running) -> Iterator[tuple[int, int]]:
+    """Deadlines that are open: ``(log time, step)``, where step 0 is the current wait."""
+    if state.phase != "going":
+        return
+    for words in state.words:
+        if words.status == "waiting":
+            yield words.expires, words.step
     if state.deadline is not None:
-        timers.append((state.deadline, 0))
-    return timers
+        yield state.deadline, 0
 
 
 def _fire(state: Running, commands: list[Command], t: int | None, log_time: int) -> Running:
@@ -262,14 +481,34 @@ def _fire(state: Running, commands: list[Command], t: int | None, log_time: int)
         if not ready:
             break
         when, step = min(ready)
-        if step == 0:
-            state = msgspec.structs.replace(state, clock=max(state.clock, when))
-            state = _next(state, commands)
-        else:
-            commands.append(Report("expired", when, step, "undelivered"))
-            state = _mark(state, step, "expired")
-            if _current(state) is None:
-                state = _finish(state, commands, when)
+        state = (
+            _ran_out(state, commands, when) if step == 0 else _let_go(state, commands, when, step)
+        )
+    return state
+
+
+def _ran_out(state: Running, commands: list[Command], when: int) -> Running:
+    """The current wait is over. To wait for nothing but time is no miss."""
+    state = replace(state, clock=max(state.clock, when))
+    node = current(state)
+    if node is None:
+        return replace(state, deadline=None)
+    step = node.step
+    if isinstance(step, Await) and step.match is None and step.receipt is None:
+        return _succeed(state, commands, node, {})
+    reason = "timeout" if isinstance(step, Escalate) else "unanswered"
+    return _fail(state, commands, node, reason)
+
+
+def _let_go(state: Running, commands: list[Command], when: int, step: int) -> Running:
+    """Guidance was not delivered in time."""
+    commands.append(Report("expired", when, step, "undelivered"))
+    state = _mark(state, step, "expired")
+    node = current(state)
+    if node is None:
+        return _finish(state, commands, when)
+    if isinstance(node.step, Guide) and node.number == step:
+        return _heard(state, commands, node)
     return state
 
 
@@ -277,7 +516,7 @@ def _mark(
     state: Running, step: int | None, status: Literal["shown", "expired", "failed"]
 ) -> Running:
     """Settle the guidance of ``step``, or all of it; what was shown stays shown."""
-    return msgspec.structs.replace(
+    return replace(
         state,
         words=tuple(
             Words(words.step, words.expires, status)
@@ -309,6 +548,11 @@ def _at(data: Any, *path: str) -> Any:
     return data
 
 
+def _text(data: dict[str, Any], key: str) -> str | None:
+    value = data.get(key)
+    return value if isinstance(value, str) else None
+
+
 def _concerns(state: Running, data: dict[str, Any]) -> bool:
     if "intervention" in data:
         return bool(data["intervention"] == state.id)
@@ -318,49 +562,9 @@ def _concerns(state: Running, data: dict[str, Any]) -> bool:
 def _settle(state: Running, told: Told, arrival: Arrival) -> Running:
     """What a report says about guidance already given."""
     step = arrival.data.get("step")
-    if told == "shown":
+    if told in ("shown", "answered"):
         return _mark(state, step, "shown")
-    if told == "failed" and arrival.record.origin == "server" and step is not None:
-        why = arrival.data.get("reason")
-        reason = why if isinstance(why, str) else None
-        return msgspec.structs.replace(_mark(state, step, "failed"), reason=reason)
+    told_by_us = told == "failed" and arrival.record.origin == "server"
+    if told_by_us and any(words.step == step for words in state.words):
+        return replace(_mark(state, step, "failed"), reason=_text(arrival.data, "reason"))
     return state
-
-
-def _feedback(
-    state: Running, commands: list[Command], told: Told, arrival: Arrival, at: int
-) -> Running:
-    """What a report of this intervention means for how it goes on."""
-    if told in ("dismissed", "helped"):
-        return _end(state, commands, told, None, at)
-    if isinstance(_current(state), Escalate):
-        ours = arrival.record.origin == "server" and arrival.data.get("step") == state.step
-        if ours and told in ("escalated", "failed"):
-            done = msgspec.structs.replace(state, handed_over=told == "escalated")
-            return _next(done, commands)
-        return state
-    if _current(state) is None:
-        return _finish(state, commands, at)
-    return state
-
-
-def _awaited(state: Running, arrival: Arrival, at: int) -> Await | None:
-    """The current ``await``, if this record is what it waits for."""
-    step, record = _current(state), arrival.record
-    if not isinstance(step, Await) or not concerns(step.match, record.type):
-        return None
-    if step.match.where is None:
-        return step
-    event = {
-        "id": record.id,
-        "type": record.type,
-        "source": record.source,
-        "time": Timestamp(min(record.time, record.received)),
-        "origin": record.origin,
-        "data": arrival.data,
-    }
-    try:
-        held = event_expression(step.match.where)(event, arrival.traits, Timestamp(at))
-    except ExpressionError:
-        return None
-    return step if held is True else None
