@@ -1,0 +1,507 @@
+"""The playbook that acts: questions, look-ups, remedies, approvals, branches, undoing, operators."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forestall.contracts.decision import Decision
+from forestall.contracts.event import Record
+from forestall.contracts.instants import MINUTE, SECOND, format_time
+from forestall.intervene import playbook
+from forestall.intervene.jobs import Job
+from forestall.intervene.running import (
+    Arrival,
+    Command,
+    Do,
+    HandOver,
+    Matched,
+    Report,
+    Request,
+    Running,
+    Say,
+    Turn,
+    Withdraw,
+    effect_key,
+)
+from forestall.policy.language.model import (
+    Approve,
+    Arm,
+    Ask,
+    Await,
+    Branch,
+    Call,
+    Enrich,
+    Escalate,
+    Guide,
+    Infer,
+    Match,
+    PlaybookStep,
+    Policy,
+    Remediate,
+    Resolve,
+    Step,
+    When,
+)
+
+START = 1_700_000_000 * SECOND
+GUIDE = Guide(channel="inapp", text="Hello.")
+ASK = Ask(text="Again?", choices={"retry": "Yes", "no": "No"}, into="answer", timeout=10 * MINUTE)
+LOOK = Enrich(source="billing", fields=("retryable", "brand"), arguments={"c": "subject.customer"})
+CHARGE = Remediate(
+    action="retry-charge",
+    arguments={"payment": "event.data.payment"},
+    fields=("receipt",),
+    queue="payments",
+)
+REFUND = Remediate(action="refund", queue="payments", on_failure="stop")
+APPROVE = Approve(timeout=30 * MINUTE)
+ESCALATE = Escalate(queue="payments")
+
+DECISION = Decision(
+    id="d1",
+    policy="card-declined",
+    version="v1",
+    mode="live",
+    subject="s1",
+    key=None,
+    at=format_time(START),
+    outcome="intervene",
+    reason=None,
+    matched=("e1",),
+    features={"declines": 2},
+    explanation="Because.",
+)
+EVENT = Matched("e1", "payment.declined", "shop", START, "server", {"payment": "p7", "amount": 12})
+
+
+def begin(*steps: PlaybookStep, risk: Literal["low", "high"] = "low") -> Turn:
+    policy = Policy(
+        name="card-declined",
+        title="Card declined",
+        owner="payments",
+        when=When(kind="event", steps=(Step(match=Match(types=("payment.declined",))),)),
+        risk=risk,
+        playbook=steps,
+    )
+    traits = {"customer": "c9"}
+    return playbook.start(
+        DECISION, policy, lateness=5 * MINUTE, grace=2 * SECOND, event=EVENT, traits=traits
+    )
+
+
+def arrival(event_type: str, after: int, origin: Any = "server", **data: Any) -> Arrival:
+    at = START + after
+    record = Record(
+        id=f"{event_type}-{after}",
+        source="test",
+        type=event_type,
+        subject="s1",
+        time=at,
+        received=at,
+        origin=origin,
+    )
+    return Arrival(record, data, {"customer": "c9"})
+
+
+def told(kind: str, after: int, origin: Any = "server", **data: Any) -> Arrival:
+    return arrival(f"forestall.intervention.{kind}", after, origin, intervention="d1", **data)
+
+
+def play(turn: Turn, *arrivals: Arrival) -> Turn:
+    state, commands = turn
+    for item in arrivals:
+        state, more = playbook.on_event(state, item)
+        commands = [*commands, *more]
+    return state, commands
+
+
+def words(commands: Sequence[Command]) -> list[tuple[str, int | None]]:
+    """Commands as a word and a step, reports as what they tell."""
+    return [
+        (one.told if isinstance(one, Report) else type(one).__name__, getattr(one, "step", None))
+        for one in commands
+    ]
+
+
+def test_an_answer_fills_its_field_and_the_playbook_goes_on() -> None:
+    state, commands = begin(ASK, ESCALATE)
+    assert commands[1] == Say(1, ASK, START, START + 10 * MINUTE, effect_key("d1", 1))
+    assert state.step == 1
+    state, commands = play((state, []), told("answered", SECOND, "browser", step=1, choice="retry"))
+    assert state.fields == {"answer": "retry"}
+    assert words(commands) == [("HandOver", 2)]
+    assert state.words[0].status == "shown", "who answers has seen it"
+
+
+@pytest.mark.parametrize(
+    "data", [{"step": 1, "choice": "maybe"}, {"step": 2, "choice": "retry"}, {"step": 1}]
+)
+def test_an_answer_that_was_not_offered_is_none(data: dict[str, Any]) -> None:
+    state, commands = play(begin(ASK, ESCALATE), told("answered", SECOND, "browser", **data))
+    assert (state.step, state.fields) == (1, {})
+    assert words(commands) == [("started", None), ("Say", 1)]
+
+
+def test_no_answer_in_time_is_null() -> None:
+    branch = Branch(arms=(Arm(condition="fields.answer == null", steps=(ESCALATE,)),))
+    state, commands = play(begin(ASK, branch), arrival("page.viewed", 11 * MINUTE))
+    assert state.fields == {"answer": None}
+    assert words(commands)[2:] == [("HandOver", 3), ("expired", 1)]
+
+
+def test_an_unanswered_question_at_the_end_is_unanswered() -> None:
+    state, commands = play(
+        begin(ASK), told("shown", SECOND, step=1), arrival("page.viewed", 11 * MINUTE)
+    )
+    assert (state.ending, state.reason) == ("expired", "unanswered")
+    assert ("expired", None) in words(commands)
+
+
+def test_a_lookup_gets_computed_arguments_and_fills_only_what_was_asked_for() -> None:
+    state, commands = begin(LOOK, ESCALATE)
+    job = Job(
+        kind="enrich",
+        name="billing",
+        arguments={"c": "c9"},
+        fields=("retryable", "brand"),
+        timeout=5 * SECOND,
+    )
+    assert commands[1] == Do(1, job, START, START + 2 * MINUTE, effect_key("d1", 1))
+    found = {"retryable": True, "secret": 1}
+    state, commands = play((state, []), told("filled", SECOND, step=1, fields=found))
+    assert state.fields == {"retryable": True, "brand": None}
+    assert words(commands) == [("HandOver", 2)]
+
+
+def test_a_lookup_that_failed_leaves_nulls_and_the_playbook_goes_on() -> None:
+    state, commands = play(begin(LOOK, ESCALATE), told("failed", SECOND, step=1, reason="timeout"))
+    assert state.fields == {"retryable": None, "brand": None}
+    assert words(commands)[-1] == ("HandOver", 2)
+
+
+def test_an_agent_fills_fields_like_a_lookup() -> None:
+    infer = Infer(agent="triage", fields=("severity",), arguments={"n": "features.declines"})
+    state, commands = begin(infer, ESCALATE)
+    assert isinstance(commands[1], Do)
+    assert (commands[1].job.kind, commands[1].job.arguments) == ("infer", {"n": 2})
+    state, _ = play((state, []), told("filled", SECOND, step=1, fields={"severity": "high"}))
+    assert state.fields == {"severity": "high"}
+
+
+def test_only_our_own_processes_can_tell_a_result() -> None:
+    forged = told("filled", SECOND, "browser", step=1, fields={"retryable": True})
+    state, _ = play(begin(LOOK, ESCALATE), forged)
+    assert (state.step, state.fields) == (1, {})
+
+
+def test_a_result_of_another_step_or_kind_changes_nothing() -> None:
+    begun = begin(LOOK, ESCALATE)
+    for item in (
+        told("filled", SECOND, step=2, fields={"brand": "x"}),
+        told("remediated", SECOND, step=1, fields={"brand": "x"}),
+    ):
+        state, commands = play((begun[0], []), item)
+        assert (state.step, state.fields, commands) == (1, {}, [])
+
+
+def test_arguments_that_cannot_be_computed_fail_the_step_at_once() -> None:
+    broken = Enrich(source="billing", fields=("brand",), arguments={"c": "subject.nobody"})
+    state, commands = begin(broken, ESCALATE)
+    assert commands[1] == Report("failed", START, 1, "bad-arguments")
+    assert words(commands)[-1] == ("HandOver", 2)
+    assert state.fields == {"brand": None}
+
+
+def test_the_first_arm_that_holds_is_taken_and_an_error_holds_not() -> None:
+    def branch(condition: str) -> PlaybookStep:
+        return Branch(
+            arms=(
+                Arm(condition=condition, steps=(ESCALATE,)),
+                Arm(condition="event.data.amount > 10", steps=(GUIDE, Resolve())),
+                Arm(steps=(APPROVE,)),
+            )
+        )
+
+    assert words(begin(branch("event.data.amount == 12"))[1])[-1] == ("HandOver", 2)
+    state, commands = begin(branch("event.data.missing == 1"))
+    assert words(commands)[1:3] == [("Say", 3), ("resolved", 4)]
+    assert state.ending == "resolved"
+
+
+def test_a_remedy_verified_ends_as_remediated() -> None:
+    state, commands = begin(CHARGE)
+    assert isinstance(commands[1], Do)
+    assert commands[1].job.arguments == {"payment": "p7"}
+    state, commands = play((state, []), told("remediated", SECOND, step=1, fields={"receipt": "r"}))
+    assert (state.ending, state.fields) == ("remediated", {"receipt": "r"})
+    assert commands == [], "nothing is taken back"
+
+
+def test_a_remedy_that_failed_goes_to_its_people() -> None:
+    state, commands = play(begin(CHARGE), told("failed", SECOND, step=1, reason="verification"))
+    assert words(commands)[2:] == [("Withdraw", None), ("HandOver", 1)]
+    hand_over = commands[-1]
+    assert isinstance(hand_over, HandOver)
+    assert hand_over.reason == "verification"
+    assert hand_over.key != effect_key("d1", 1), "it is another effect than the remedy"
+    state, _ = play((state, []), told("escalated", 2 * SECOND, step=1))
+    assert (state.ending, state.reason) == ("escalated", "verification")
+
+
+def test_what_was_done_is_undone_last_first() -> None:
+    credit = Remediate(action="credit", arguments={"n": "3"}, queue="q")
+    unlock = Remediate(action="unlock", queue="q", undo=Call(action="lock", arguments={"n": "4"}))
+    state, commands = play(
+        begin(credit, unlock, CHARGE),
+        told("remediated", SECOND, step=1),
+        told("remediated", 2 * SECOND, step=2),
+        told("failed", 3 * SECOND, step=3, reason="refused"),
+    )
+    lock = commands[-1]
+    assert isinstance(lock, Do)
+    assert lock.job == Job(kind="undo", name="lock", arguments={"n": 4})
+    assert lock.key == effect_key("d1", 2, "undo")
+    state, commands = play((state, []), told("undone", 4 * SECOND, step=2))
+    back = commands[-1]
+    assert isinstance(back, Do)
+    expected = Job(kind="undo", name="credit", arguments={"n": 3}, undoes=effect_key("d1", 1))
+    assert (back.job, back.expires) == (expected, None)
+    state, commands = play((state, []), told("undone", 5 * SECOND, step=1))
+    assert words(commands) == [("HandOver", 3)]
+    assert state.ending is None
+
+
+def test_an_undo_that_fails_does_not_hold_up_the_others() -> None:
+    state, commands = play(
+        begin(REFUND, REFUND, CHARGE),
+        told("remediated", SECOND, step=1),
+        told("remediated", 2 * SECOND, step=2),
+        told("failed", 3 * SECOND, step=3),
+        told("failed", 4 * SECOND, step=2, reason="undo"),
+    )
+    assert [word for word in words(commands) if word[0] == "Do"][-1] == ("Do", 1)
+    assert state.phase == "undoing"
+
+
+def test_what_needs_no_undo_is_left() -> None:
+    kept = Remediate(action="log", queue="q", undo=False)
+    _, commands = play(
+        begin(kept, CHARGE), told("remediated", SECOND, step=1), told("failed", MINUTE, step=2)
+    )
+    assert words(commands)[-1] == ("HandOver", 2)
+
+
+def test_an_opt_out_stops_the_way_but_no_undoing() -> None:
+    optout = arrival("forestall.optout", MINUTE)
+    going, commands = play(begin(REFUND, CHARGE), told("remediated", SECOND, step=1), optout)
+    assert (going.ending, going.reason) == ("cancelled", "opted_out")
+    failing, _ = play(
+        begin(REFUND, CHARGE), told("remediated", SECOND, step=1), told("failed", SECOND, step=2)
+    )
+    undoing, commands = play((failing, []), optout)
+    assert (undoing.phase, undoing.ending, commands) == ("undoing", None, [])
+
+
+def test_steps_after_a_failure_are_another_way_to_the_end() -> None:
+    charge = msgspec.structs.replace(CHARGE, on_failure=(GUIDE, ESCALATE), queue=None)
+    state, commands = play(begin(charge, GUIDE), told("failed", SECOND, step=1))
+    assert words(commands)[2:] == [("Say", 2), ("HandOver", 3)]
+    state, _ = play((state, []), told("escalated", MINUTE, step=3))
+    assert state.ending == "escalated"
+
+
+def test_an_approval_is_about_exactly_the_remedy_that_follows() -> None:
+    state, commands = begin(APPROVE, CHARGE)
+    request = commands[1]
+    assert request == Request(
+        1, APPROVE, 2, "retry-charge", {"payment": "p7"}, START, effect_key("d1", 1)
+    )
+    state, commands = play((state, []), told("approved", MINUTE, step=1, by="anna"))
+    act = commands[0]
+    assert isinstance(act, Do)
+    assert act.job.approval == effect_key("d1", 1)
+
+
+def test_an_approval_declined_or_expired_takes_the_way_declared_for_it() -> None:
+    careful = msgspec.structs.replace(APPROVE, on_failure=(ESCALATE,))
+    _, commands = play(begin(careful, CHARGE), told("declined", MINUTE, step=1, reason="expired"))
+    assert words(commands)[-1] == ("HandOver", 2)
+    state, commands = play(begin(APPROVE, CHARGE), told("declined", MINUTE, step=1, reason="no"))
+    assert (state.ending, state.reason) == ("failed", "no")
+    assert not any(isinstance(one, Do) for one in commands)
+
+
+def test_a_policy_of_high_risk_says_nothing_before_a_person_agreed() -> None:
+    state, commands = begin(GUIDE, risk="high")
+    assert words(commands) == [("started", None), ("Request", 1)]
+    state, commands = play((state, []), told("approved", MINUTE, step=1))
+    assert words(commands) == [("Say", 2)]
+
+
+def test_guidance_whose_failure_matters_is_waited_for() -> None:
+    strict = Guide(channel="sms", text="x", on_failure=(ESCALATE,))
+    begun = begin(strict, Resolve())
+    assert words(begun[1]) == [("started", None), ("Say", 1)]
+    seen, _ = play(begun, told("shown", SECOND, step=1))
+    assert seen.ending == "resolved"
+    _, failed = play(begun, told("failed", SECOND, step=1, reason="refused"))
+    assert words(failed)[-1] == ("HandOver", 2)
+    _, late = play(begun, arrival("page.viewed", 3 * MINUTE))
+    assert words(late)[-2:] == [("expired", 1), ("HandOver", 2)]
+
+
+def test_a_receipt_may_be_awaited() -> None:
+    seen = Await(receipt="shown", timeout=MINUTE, then="next")
+    begun = begin(GUIDE, seen, ESCALATE)
+    _, commands = play(begun, told("shown", SECOND, "browser", step=1))
+    assert words(commands)[-1] == ("HandOver", 3)
+    thanks = Await(receipt="helped", timeout=MINUTE, then="next")
+    _, commands = play(begin(GUIDE, thanks, ESCALATE), told("helped", SECOND, "browser", step=1))
+    assert words(commands)[-1] == ("HandOver", 3)
+
+
+def test_a_wait_for_time_alone_is_no_miss() -> None:
+    pause = Await(timeout=MINUTE)
+    state, commands = play(begin(pause, CHARGE), arrival("page.viewed", 2 * MINUTE))
+    assert words(commands)[-1] == ("Do", 2)
+    state, _ = play(begin(pause), arrival("page.viewed", 2 * MINUTE))
+    assert state.ending == "ended"
+
+
+def test_nobody_was_reached() -> None:
+    branch = Branch(arms=(Arm(condition="false", steps=(GUIDE,)),))
+    assert begin(branch)[0].ending == "ended"
+
+
+def command(word: str, after: int, **data: Any) -> Arrival:
+    return told("commanded", after, command=word, by="anna", **data)
+
+
+def test_an_operator_may_stop_it_with_or_without_undoing() -> None:
+    done = play(begin(REFUND, CHARGE), told("remediated", SECOND, step=1))
+    state, commands = play((done[0], []), command("stop", MINUTE))
+    assert (state.ending, state.reason) == ("cancelled", "stopped")
+    assert not any(isinstance(one, Do) for one in commands)
+    state, commands = play((done[0], []), command("stop", MINUTE, undo=True))
+    assert words(commands) == [("Withdraw", None), ("Do", 1)]
+    state, commands = play((state, []), told("undone", 2 * MINUTE, step=1))
+    assert (state.ending, state.reason) == ("cancelled", "stopped")
+
+
+def test_an_operator_may_go_on_without_waiting() -> None:
+    state, commands = play(begin(APPROVE, CHARGE), command("force", MINUTE))
+    assert words(commands)[-1] == ("Do", 2)
+    assert state.step == 2
+
+
+def test_an_operator_may_have_a_step_done_again_under_another_key() -> None:
+    state, commands = play(begin(CHARGE), command("repeat", MINUTE))
+    first, second = (one for one in commands if isinstance(one, Do))
+    assert (first.job, first.key) != (first.job, second.key)
+    assert second.key == effect_key("d1", 1, repeat=1)
+    state, _ = play((state, []), told("remediated", 2 * MINUTE, step=1))
+    assert state.ending == "remediated"
+
+
+def test_an_operator_may_take_the_case_over() -> None:
+    state, commands = play(begin(GUIDE, ASK), command("take_over", MINUTE))
+    assert (state.ending, state.reason) == ("escalated", "taken_over")
+    assert commands[-1] == Withdraw(START + MINUTE, "taken_over")
+
+
+@pytest.mark.parametrize("word", ["stop", "force", "repeat", "take_over", "dance"])
+def test_customers_command_nothing(word: str) -> None:
+    begun = begin(ASK, ESCALATE)
+    forged = told("commanded", SECOND, "browser", command=word, by="anna")
+    state, commands = play((begun[0], []), forged)
+    assert (state.ending, state.step, commands) == (None, 1, [])
+
+
+STEPS = st.sampled_from(
+    [
+        GUIDE,
+        ASK,
+        LOOK,
+        CHARGE,
+        REFUND,
+        APPROVE,
+        ESCALATE,
+        Resolve(),
+        Await(timeout=20 * SECOND),
+        Guide(channel="sms", text="x", on_failure="stop", undo=Call(action="unsay")),
+        Branch(
+            arms=(
+                Arm(condition="event.data.amount > 20", steps=(REFUND, GUIDE)),
+                Arm(condition="has(fields.answer) && fields.answer == 'retry'", steps=(CHARGE,)),
+            )
+        ),
+        msgspec.structs.replace(CHARGE, on_failure=(GUIDE, ESCALATE)),
+    ]
+)
+HAPPENINGS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["shown", "answered", "filled", "remediated", "undone", "approved", "declined"]
+            + ["failed", "escalated", "page.viewed", "force", "repeat", "stop"]
+        ),
+        st.integers(0, 90),
+        st.integers(1, 7),
+    ),
+    max_size=25,
+)
+
+
+def happened(raw: Sequence[tuple[str, int, int]]) -> list[Arrival]:
+    after, out = 0, []
+    for word, gap, step in raw:
+        after += gap * SECOND
+        if word == "page.viewed":
+            out.append(arrival(word, after))
+        elif word in ("force", "repeat", "stop"):
+            out.append(command(word, after, undo=bool(step % 2)))
+        else:
+            out.append(told(word, after, step=step, choice="retry", fields={"brand": "x"}))
+    return out
+
+
+@given(st.lists(STEPS, min_size=1, max_size=5), HAPPENINGS, st.data())
+def test_a_recorded_intervention_takes_the_same_steps_again(
+    steps: list[PlaybookStep], raw: list[tuple[str, int, int]], data: st.DataObject
+) -> None:
+    plain, expected = begin(*steps)
+    restarted, got = plain, list(expected)
+    for item in happened(raw):
+        plain, more = playbook.on_event(plain, item)
+        expected += more
+        if data.draw(st.booleans()):
+            restarted, more = playbook.on_time(restarted, item.record.received)
+            got += more
+        if data.draw(st.booleans()):
+            restarted = msgspec.json.decode(msgspec.json.encode(restarted), type=Running)
+        restarted, more = playbook.on_event(restarted, item)
+        got += more
+    assert got == expected
+    assert restarted == plain
+
+
+@given(st.lists(STEPS, min_size=1, max_size=5), HAPPENINGS)
+def test_no_effect_is_commanded_twice_and_undoing_runs_backwards(
+    steps: list[PlaybookStep], raw: list[tuple[str, int, int]]
+) -> None:
+    state, commands = begin(*steps)
+    for item in happened(raw):
+        before = state
+        state, more = playbook.on_event(state, item)
+        assert before.ending is None or (state, more) == (before, [])
+        commands = [*commands, *more]
+    keys = [one.key for one in commands if isinstance(one, Say | Do | Request | HandOver)]
+    assert len(set(keys)) == len(keys)
+    undone = [one.step for one in commands if isinstance(one, Do) and one.job.kind == "undo"]
+    assert undone == sorted(undone, reverse=True)
+    waiting = playbook.current(state)
+    outside = waiting is not None and playbook.due(state) is None
+    assert state.ending is not None or state.phase != "going" or outside or playbook.due(state)
