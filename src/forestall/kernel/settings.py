@@ -85,8 +85,52 @@ class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhook: str
 
 
+class Outbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[outbound]``: limits of every request that leaves.
+
+    ``allow`` names hosts (``crm.internal``, ``127.0.0.1:8081``) that may be private or loopback;
+    ``max_bytes`` is the largest answer that is read.
+    """
+
+    allow: tuple[str, ...] = ()
+    timeout: str = "30s"
+    max_bytes: _Least1 = 1_000_000
+
+
+class Credential(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``[credentials.NAME]``: a secret, the hosts that it may be sent to (``host`` or
+    ``host:port``, ``mcp:NAME`` for a server that is started) and the declarations that may use it."""
+
+    value: str
+    hosts: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Credential(hosts={self.hosts!r}, actions={self.actions!r})"
+
+
+class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``[apis.NAME]``: the address of an API here, in place of the one in its document."""
+
+    url: str
+
+
+class McpServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``[mcp.NAME]``: an MCP server to start (``command``) or to call (``url``).
+
+    ``credential`` is sent as a bearer token, or given to a started server in the environment
+    variable ``variable``. ``log`` is the file that a started server's own log goes to.
+    """
+
+    command: tuple[str, ...] = ()
+    url: str | None = None
+    credential: str | None = None
+    variable: str | None = None
+    log: str | None = None
+
+
 class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[contracts]``, ``[policies]``, ``[runbooks]``: where the files are."""
+    """``[contracts]``, ``[policies]``, ``[runbooks]``, ``[actions]``: where the files are."""
 
     folder: str | None = None
 
@@ -134,10 +178,15 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contracts: Folder = Folder()
     policies: Folder = Folder()
     runbooks: Folder = Folder()
+    actions: Folder = Folder()
     decide: _Decide = _Decide()
     switches: Switches = Switches()
     webhooks: dict[str, Webhook] = {}
     queues: dict[str, Queue] = {}
+    outbound: Outbound = Outbound()
+    credentials: dict[str, Credential] = {}
+    apis: dict[str, Api] = {}
+    mcp: dict[str, McpServer] = {}
     people: dict[str, Person] = {}
 
 
@@ -156,10 +205,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     contracts: Path | None = None
     policies: Path | None = None
     runbooks: Path | None = None
+    actions: Path | None = None
     decide: DecideSettings = DecideSettings()
     switches: Switches = Switches()
     webhooks: dict[str, Webhook] = {}
     queues: dict[str, Queue] = {}
+    outbound: Outbound = Outbound()
+    credentials: dict[str, Credential] = {}
+    apis: dict[str, Api] = {}
+    mcp: dict[str, McpServer] = {}
     people: dict[str, Person] = {}
 
 
@@ -200,6 +254,7 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         contracts=folder(file.contracts.folder),
         policies=folder(file.policies.folder),
         runbooks=folder(file.runbooks.folder),
+        actions=folder(file.actions.folder),
         decide=_decide(file.decide, path),
         switches=file.switches,
         webhooks={
@@ -239,10 +294,27 @@ def _agree(file: _File, path: Path) -> None:
             raise InvalidSettings(
                 f"{path}: queues.{name}.webhook: there is no [webhooks.{queue.webhook}]"
             )
-    try:
-        parse_duration(file.tokens.anonymous_lifetime)
-    except ValueError as error:
-        raise InvalidSettings(f"{path}: tokens.anonymous_lifetime: {error}") from None
+    for name, server in file.mcp.items():
+        if bool(server.command) == bool(server.url):
+            raise InvalidSettings(f"{path}: mcp.{name}: give either `command` or `url`")
+        if server.credential is not None and server.credential not in file.credentials:
+            raise InvalidSettings(
+                f"{path}: mcp.{name}.credential: there is no [credentials.{server.credential}]"
+            )
+        if bool(server.command and server.credential) != bool(server.variable):
+            raise InvalidSettings(
+                f"{path}: mcp.{name}: a credential of a started server goes with `variable`,"
+                " the environment variable that gets it"
+            )
+    durations = {
+        "tokens.anonymous_lifetime": file.tokens.anonymous_lifetime,
+        "outbound.timeout": file.outbound.timeout,
+    }
+    for key, text in durations.items():
+        try:
+            parse_duration(text)
+        except ValueError as error:
+            raise InvalidSettings(f"{path}: {key}: {error}") from None
     try:
         ZoneInfo(file.decide.timezone or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
