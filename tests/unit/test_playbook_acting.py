@@ -445,8 +445,21 @@ STEPS = st.sampled_from(
 HAPPENINGS = st.lists(
     st.tuples(
         st.sampled_from(
-            "shown answered filled remediated undone approved declined failed escalated"
-            " page.viewed force repeat stop".split()
+            [
+                "shown",
+                "answered",
+                "filled",
+                "remediated",
+                "undone",
+                "approved",
+                "declined",
+                "failed",
+                "escalated",
+                "page.viewed",
+                "force",
+                "repeat",
+                "stop",
+            ]
         ),
         st.integers(0, 90),
         st.integers(1, 7),
