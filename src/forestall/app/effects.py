@@ -71,7 +71,11 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
                 decisions=decisions,
                 runbooks=_runbooks(settings),
                 channels=Channels(webhooks.values()),
-                queues={name: webhooks[queue.webhook] for name, queue in settings.queues.items()},
+                queues={
+                    name: webhooks[queue.webhook]
+                    for name, queue in settings.queues.items()
+                    if queue.webhook
+                },
                 door=door,
                 gateway=f"http://{settings.server.host}:{settings.server.port}",
                 key=internal_key(data, random_id),

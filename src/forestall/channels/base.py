@@ -29,7 +29,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     ``uncertain`` means that the vendor may have it: the connection broke after the request went
     out. ``again`` says that a later attempt may do better, not before ``retry_after`` (a duration
-    in microseconds) where that is given. ``status`` is the last HTTP status, ``detail`` for people.
+    in microseconds) where that is given. ``status`` is the last HTTP status, ``detail`` for people,
+    ``ticket`` the id that a helpdesk gave a case.
     """
 
     outcome: Literal["delivered", "failed", "uncertain"]
@@ -39,6 +40,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     again: bool = False
     retry_after: int | None = None
+    ticket: str | None = None
 
 
 class Channel(Protocol):

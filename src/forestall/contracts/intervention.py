@@ -4,6 +4,8 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from forestall.contracts.case import Advice, Hypothesis, Moment, Seen, Standing, Tried
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Guidance for one customer, as a channel carries it.
@@ -107,11 +109,17 @@ class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """What people are handed when an intervention escalates: who, why, what was seen and tried.
+    """What people are handed when an intervention escalates: enough to take over at once.
 
-    ``id`` is the key of the effect, the same in every repetition; ``customer`` a pseudonym;
-    ``advice`` what runbooks say to the agent; ``trace`` the id under which requests are traced.
-    ``possibly_doubled`` is set when an earlier attempt may have arrived.
+    ``id`` is the key of the effect, the same in every repetition; ``customer`` a pseudonym; ``why``
+    the decision's explanation; ``taken`` the course of the playbook. ``timeline``, ``seen``,
+    ``tried`` and ``hypotheses`` are oldest first. ``traits`` and ``fields`` are what is known of the
+    customer and what the playbook's steps filled. ``advice`` is the runbooks' words to the agent as
+    one text, ``runbooks`` the same with ids and versions, ``reply`` what could be answered to the
+    customer. ``trace`` is the id under which requests are traced, ``links`` lead to the customer's
+    page for people, by name. ``tier`` counts the queues that had the case, ``passed_from`` the last
+    of them. ``possibly_doubled`` is set when an earlier attempt may have arrived, and ``withheld``
+    names what the queue's role may not see.
     """
 
     id: str
@@ -128,3 +136,17 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     advice: str | None
     trace: str | None
     possibly_doubled: bool = False
+    version: str = ""
+    timeline: tuple[Moment, ...] = ()
+    seen: tuple[Seen, ...] = ()
+    hypotheses: tuple[Hypothesis, ...] = ()
+    tried: tuple[Tried, ...] = ()
+    consent: Standing | None = None
+    traits: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    runbooks: tuple[Advice, ...] = ()
+    reply: str | None = None
+    links: dict[str, str] = {}
+    tier: int = 1
+    passed_from: str | None = None
+    withheld: tuple[str, ...] = ()

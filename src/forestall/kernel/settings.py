@@ -79,10 +79,72 @@ class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attempts: int = 6
 
 
-class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of ``[queues.NAME]``: which webhook takes the escalations of a queue."""
+class RequestTracker(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="request-tracker"
+):
+    """One of ``[helpdesks.NAME]`` with ``kind = "request-tracker"``: a queue of Request Tracker 5.
 
-    webhook: str
+    ``token`` is an authentication token of the user whose rights Forestall has there. ``solved``
+    are the statuses that count as solved; ``satisfaction`` and ``customer`` name custom fields with
+    the customer's satisfaction and the customer's own id.
+    """
+
+    url: str
+    token: str
+    queue: str
+    solved: tuple[str, ...] = ("resolved", "rejected")
+    satisfaction: str | None = None
+    customer: str | None = None
+    timeout: str = "10s"
+    poll: str = "15s"
+
+
+class Mail(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="email",
+    rename={"sender": "from"},
+):
+    """One of ``[helpdesks.NAME]`` with ``kind = "email"``: a team that works by e-mail.
+
+    ``smtp`` and ``imap`` are addresses such as ``smtps://mail.example.com``; ``smtp://`` and
+    ``imap://`` demand STARTTLS, ``smtp+plain://`` and ``imap+plain://`` do without. Mail goes from
+    ``sender`` (written ``from``), whose mailbox ``folder`` is read, to ``to``. ``agents`` are the
+    addresses, or ``@domains``, that may answer; without them, the domain of ``to``. With
+    ``authserv`` only answers count that this server's ``Authentication-Results`` call genuine.
+    """
+
+    smtp: str
+    imap: str
+    user: str
+    password: str
+    sender: str
+    to: str
+    agents: tuple[str, ...] = ()
+    authserv: str | None = None
+    folder: str = "INBOX"
+    timeout: str = "20s"
+    poll: str = "30s"
+
+
+Helpdesk = RequestTracker | Mail
+
+
+class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``[queues.NAME]``: which webhook or helpdesk takes the escalations of a queue.
+
+    A case that nobody took within ``ack`` goes to the queue ``next``. ``role`` says what its people
+    may see; ``solved`` is what the customer is told once the case is solved, nothing if empty.
+    """
+
+    webhook: str | None = None
+    helpdesk: str | None = None
+    role: Literal["agent", "partner"] = "agent"
+    ack: str | None = None
+    next: str | None = None
+    solved: str = "We have solved this for you."
 
 
 class Outbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -182,6 +244,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decide: _Decide = _Decide()
     switches: Switches = Switches()
     webhooks: dict[str, Webhook] = {}
+    helpdesks: dict[str, Helpdesk] = {}
     queues: dict[str, Queue] = {}
     outbound: Outbound = Outbound()
     credentials: dict[str, Credential] = {}
@@ -209,6 +272,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     decide: DecideSettings = DecideSettings()
     switches: Switches = Switches()
     webhooks: dict[str, Webhook] = {}
+    helpdesks: dict[str, Helpdesk] = {}
     queues: dict[str, Queue] = {}
     outbound: Outbound = Outbound()
     credentials: dict[str, Credential] = {}
@@ -261,6 +325,7 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
             name: msgspec.structs.replace(hook, secret=secret(hook.secret))
             for name, hook in file.webhooks.items()
         },
+        helpdesks={name: _helpdesk(desk, secret) for name, desk in file.helpdesks.items()},
         queues=file.queues,
         people=_people(file, secret, path) if secrets else file.people,
     )
@@ -290,10 +355,9 @@ def _agree(file: _File, path: Path) -> None:
     for name in {name for name in names if names.count(name) > 1}:
         raise InvalidSettings(f"{path}: two of [[keys]] are named {name!r}")
     for name, queue in file.queues.items():
-        if queue.webhook not in file.webhooks:
-            raise InvalidSettings(
-                f"{path}: queues.{name}.webhook: there is no [webhooks.{queue.webhook}]"
-            )
+        wrong = _queue(name, queue, file)
+        if wrong is not None:
+            raise InvalidSettings(f"{path}: queues.{name}{wrong}")
     for name, server in file.mcp.items():
         if bool(server.command) == bool(server.url):
             raise InvalidSettings(f"{path}: mcp.{name}: give either `command` or `url`")
@@ -309,6 +373,9 @@ def _agree(file: _File, path: Path) -> None:
     durations = {
         "tokens.anonymous_lifetime": file.tokens.anonymous_lifetime,
         "outbound.timeout": file.outbound.timeout,
+        **{f"queues.{name}.ack": one.ack for name, one in file.queues.items() if one.ack},
+        **{f"helpdesks.{name}.timeout": one.timeout for name, one in file.helpdesks.items()},
+        **{f"helpdesks.{name}.poll": one.poll for name, one in file.helpdesks.items()},
     }
     for key, text in durations.items():
         try:
@@ -321,6 +388,33 @@ def _agree(file: _File, path: Path) -> None:
         raise InvalidSettings(
             f"{path}: decide.timezone: no time zone is named {file.decide.timezone!r}"
         ) from None
+
+
+def _queue(name: str, queue: Queue, file: _File) -> str | None:
+    """What is wrong with ``[queues.name]``, beginning with where."""
+    if bool(queue.webhook) == bool(queue.helpdesk):
+        return ": give either `webhook` or `helpdesk`"
+    if queue.webhook and queue.webhook not in file.webhooks:
+        return f".webhook: there is no [webhooks.{queue.webhook}]"
+    if queue.helpdesk and queue.helpdesk not in file.helpdesks:
+        return f".helpdesk: there is no [helpdesks.{queue.helpdesk}]"
+    if bool(queue.ack) != bool(queue.next):
+        return ": `ack` and `next` belong together: how long to wait, and who is next"
+    seen, next_ = [name], queue.next
+    while next_ is not None:
+        if next_ not in file.queues:
+            return f".next: there is no [queues.{next_}]"
+        if next_ in seen:
+            return f".next: a case would go round for ever: {' > '.join([*seen, next_])}"
+        seen.append(next_)
+        next_ = file.queues[next_].next
+    return None
+
+
+def _helpdesk(helpdesk: Helpdesk, secret: Callable[[str], str]) -> Helpdesk:
+    if isinstance(helpdesk, RequestTracker):
+        return msgspec.structs.replace(helpdesk, token=secret(helpdesk.token))
+    return msgspec.structs.replace(helpdesk, password=secret(helpdesk.password))
 
 
 def _secret(value: str, base: Path, path: Path) -> str:
