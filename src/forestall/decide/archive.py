@@ -6,6 +6,7 @@ is told row by row as CloudEvents, which takes longer and names what is wrong.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +26,8 @@ COLUMNS: Final = (
 _FEW_VALUES: Final = ("source", "type", "origin")
 _MOMENTS: Final = ("time", "received")
 _BUFFER: Final = 1 << 20
+_KNOWN: Final = 1 << 17
+"""Subjects of which it is remembered whether they are owned: many come in batch after batch."""
 _ORIGINS: Final = {"browser", "server"}
 _FIRST = parse_time("0001-01-01T00:00:00Z")
 _LAST = parse_time("9999-12-31T23:59:59.999999Z")
@@ -73,6 +76,8 @@ class Archive:
         read = self._file.iter_batches(
             size, columns=[name for name in COLUMNS if name in self._names], use_threads=False
         )
+        if owns is not None:
+            owns = lru_cache(_KNOWN)(owns)
         row = 0
         while True:
             try:
