@@ -18,7 +18,8 @@ from forestall.decide.gates import GATES
 from forestall.decide.patterns import Keys, KeyState
 from forestall.decide.plan import concerns
 from forestall.policy.bundle import Bundle
-from forestall.policy.language.changes import match_words, step_words
+from forestall.policy.language.changes import step_words
+from forestall.policy.language.comparing import match_words
 from forestall.policy.language.compile import PatternProgram, compile_policy
 from forestall.policy.language.model import Match, Policy, PolicyTest, Step, When
 

@@ -1,9 +1,9 @@
 """Templates: text with ``{{ event.data.order_id }}`` in it, and nothing cleverer.
 
-A placeholder reads one field below ``event.data``, ``subject`` or ``features``, or ``event.type``,
-and may name what to say where the field is missing: ``{{ subject.name | default("there") }}``.
-There are no loops, no conditions and no calls. Rendering gives plain text; whoever puts it into
-HTML escapes it there.
+A placeholder reads one field below ``event.data``, ``subject``, ``features`` or ``fields`` (what
+earlier steps of the playbook filled), or ``event.type``, and may name what to say where the field
+is missing: ``{{ subject.name | default("there") }}``. There are no loops, no conditions and no
+calls. Rendering gives plain text; whoever puts it into HTML escapes it there.
 """
 
 import math
@@ -64,7 +64,7 @@ class Template(msgspec.Struct, frozen=True):
         return tuple(part for part in self.parts if isinstance(part, Placeholder))
 
     def render(self, context: Mapping[str, Any]) -> str:
-        """The text for ``context`` (``event``, ``subject``, ``features``).
+        """The text for ``context`` (``event``, ``subject``, ``features``, ``fields``).
 
         Raises ``MissingValue`` for a field without value and default.
         """
@@ -105,11 +105,12 @@ def _placeholder(inside: str, offset: int) -> Placeholder:
         )
     path, default = match.groups()
     root, *rest = path.split(".")
-    fine = root in ("subject", "features") and len(rest) >= 1
+    fine = root in ("subject", "features", "fields") and len(rest) >= 1
     fine = fine or (root == "event" and (rest == ["type"] or (rest[0] == "data" and len(rest) > 1)))
     if not fine:
         raise TemplateError(
-            f"a template reads event.data.*, event.type, subject.* and features.*, not {path!r}",
+            "a template reads event.data.*, event.type, subject.*, features.* and fields.*, "
+            f"not {path!r}",
             offset,
         )
     try:

@@ -13,13 +13,20 @@ from forestall.contracts.catalogue import IDENTIFY, Catalogue
 from forestall.contracts.errors import Problem
 from forestall.contracts.shape import Shape
 from forestall.policy.language.clauses import EVENT_TYPE
-from forestall.policy.language.document import Mapping, Place, Scalar
+from forestall.policy.language.document import Mapping, Place
 from forestall.policy.language.meaning import World, mistakes, type_problems
-from forestall.policy.language.model import Escalate, Guide
+from forestall.policy.language.model import Approve, Ask, Escalate, Guide, Remediate
 from forestall.policy.language.offers import Offers
 from forestall.policy.language.parse import Located
 from forestall.policy.language.reader import did_you_mean
-from forestall.policy.language.sites import Examined, NodePath, Reading, examine
+from forestall.policy.language.sites import (
+    Examined,
+    NodePath,
+    Reading,
+    examine,
+    playbook_steps,
+)
+from forestall.policy.language.soundness import unsound
 from forestall.policy.language.unmatched import unmatched
 
 INAPP = "inapp"
@@ -49,6 +56,12 @@ def check(located: Located, surroundings: Surroundings = ANYTHING) -> list[Probl
     examined = examine(located)
     problems = [problem for one in CHECKS for problem in one(examined, surroundings)]
     troubled = _troubled(examined, surroundings)
+    problems += unsound(
+        examined,
+        lookups=surroundings.lookups,
+        agents=surroundings.agents,
+        actions=surroundings.actions,
+    )
     problems += unmatched(examined, surroundings.catalogue, troubled)
     return sorted(problems)
 
@@ -88,13 +101,14 @@ def _features(one: Examined, _around: Surroundings) -> Iterator[Problem]:
 
 
 def _uses_unseen(one: Examined) -> bool:
-    """Whether features may be used where it cannot be seen: a runbook's text, an escalated case,
-    an ``if`` that does not compile."""
-    policy = one.located.policy
-    if any(
-        isinstance(s, Escalate) or (isinstance(s, Guide) and s.runbook) for s in policy.playbook
-    ):
-        return True
+    """Whether features may be used where it cannot be seen: a runbook's text, what people are
+    shown, an ``if`` that does not compile."""
+    for _, node in playbook_steps(one.located.policy):
+        step = node.step
+        told = isinstance(step, Guide) and step.runbook is not None
+        handed = isinstance(step, Remediate) and step.queue is not None
+        if told or handed or isinstance(step, Escalate | Approve):
+            return True
     return any(site.path == ("spec", "if") and site.compiled() is None for site in one.sites)
 
 
@@ -193,33 +207,14 @@ def _traits(one: Examined, around: Surroundings) -> Iterator[Problem]:
 
 
 def _playbook(one: Examined, around: Surroundings) -> Iterator[Problem]:
-    for index, step in enumerate(one.located.policy.playbook):
-        at: NodePath = ("spec", "playbook", index)
-        if isinstance(step, Guide):
-            yield from _known(
-                one, (*at, "guide", "channel"), "channel", step.channel, around.channels
-            )
-            if step.runbook is not None:
-                path = (*at, "guide", "runbook")
-                yield from _known(one, path, "runbook", step.runbook, around.runbooks)
-        elif isinstance(step, Escalate):
-            yield from _known(one, (*at, "escalate", "queue"), "queue", step.queue, around.queues)
-
-
-def _known(
-    one: Examined,
-    path: NodePath,
-    what: str,
-    name: str,
-    known: frozenset[str] | None,
-) -> Iterator[Problem]:
-    node = one.located.node(*path)
-    if known is None or name in known or not isinstance(node, Scalar) or node.value != name:
-        return
-    names = ", ".join(f"`{word}`" for word in sorted(known))
-    hint = did_you_mean(name, known) or (f"there is {names}" if names else "there is none")
-    message = f"there is no {what} `{name}`"
-    yield one.problem(node.place, f"unknown-{what}", message, hint)
+    for at, node in playbook_steps(one.located.policy):
+        step = node.step
+        if isinstance(step, Guide | Ask):
+            yield from one.unknown((*at, "channel"), "channel", step.channel, around.channels)
+        if isinstance(step, Guide) and step.runbook is not None:
+            yield from one.unknown((*at, "runbook"), "runbook", step.runbook, around.runbooks)
+        if isinstance(step, Escalate | Remediate) and step.queue is not None:
+            yield from one.unknown((*at, "queue"), "queue", step.queue, around.queues)
 
 
 def _templates(one: Examined, _around: Surroundings) -> Iterator[Problem]:

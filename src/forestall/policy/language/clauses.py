@@ -1,22 +1,17 @@
 """The clauses of a policy's ``spec``, read from fields into the model.
 
-Event types and matches, the pattern (``when``), features, and the playbook's steps.
+Event types and matches, the pattern (``when``) and features; ``steps`` has the playbook's steps.
 """
 
 import re
-from collections.abc import Callable
-from typing import Literal, get_args
+from typing import get_args
 
 from forestall.policy.language.document import Items, Node, Place, Scalar, Unusable
 from forestall.policy.language.model import (
     WILDCARD,
-    Await,
-    Escalate,
     Feature,
     FeatureKind,
-    Guide,
     Match,
-    PlaybookStep,
     Step,
     When,
 )
@@ -25,7 +20,6 @@ from forestall.policy.language.reader import Fields, describe, one_of
 EVENT_VARIABLES = ("event", "subject", "now")
 CONDITION_VARIABLES = (*EVENT_VARIABLES, "features", "service")
 MAX_POSITIVE_STEPS = 32
-MAX_TEXT = 8_192
 
 EVENT_TYPE = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*")
 _FEATURE_KINDS = get_args(FeatureKind)
@@ -260,59 +254,3 @@ def _feature(fields: Fields) -> Feature | None:
         over=fields.duration("over", None),
         by=fields.expression("by", EVENT_VARIABLES),
     )
-
-
-def playbook(spec: Fields) -> tuple[PlaybookStep, ...]:
-    """The steps under ``playbook``."""
-    read: dict[str, Callable[[Fields], PlaybookStep]] = {
-        "guide": _guide,
-        "await": _await,
-        "escalate": _escalate,
-    }
-    steps = []
-    for step in spec.each("playbook"):
-        step.allow(tuple(read), {})
-        present = [key for key in read if key in step]
-        if len(present) != 1:
-            if not step.misspelt(*read):
-                message = f"`{step.path}` must have exactly one of {one_of(read)}"
-                step.source.fail(step.node.place, "bad-playbook", message)
-            continue
-        inner = step.fields(present[0])
-        if inner is not None:
-            steps.append(read[present[0]](inner))
-    return tuple(steps)
-
-
-def _guide(fields: Fields) -> Guide:
-    fields.allow(("runbook", "text", "channel"), {})
-    fields.require("channel")
-    if ("runbook" in fields) == ("text" in fields):
-        message = f"`{fields.path}` needs either `runbook` or `text`"
-        fields.source.fail(fields.node.place, "bad-playbook", message)
-    text = fields.text("text", None)
-    if text is not None and len(text) > MAX_TEXT:
-        message = f"`{fields.at('text')}` has more than {MAX_TEXT:,} characters"
-        fields.fail("text", "too-large", message, "customers read a few lines; shorten it")
-        text = None
-    return Guide(
-        channel=fields.text("channel", ""),
-        runbook=fields.text("runbook", None),
-        text=text,
-    )
-
-
-def _await(fields: Fields) -> Await:
-    fields.allow(("event", "where", "for", "then"), {})
-    fields.require("event", "for")
-    return Await(
-        match=match(fields, "event"),
-        timeout=fields.duration("for", 0),
-        then=fields.choice("then", Literal["resolved", "helped"], "resolved"),
-    )
-
-
-def _escalate(fields: Fields) -> Escalate:
-    fields.allow(("queue",), {})
-    fields.require("queue")
-    return Escalate(queue=fields.text("queue", ""))

@@ -25,7 +25,14 @@ from forestall.policy.language.domain import (
     of_kinds,
     settled,
 )
-from forestall.policy.language.model import Feature
+from forestall.policy.language.model import (
+    Ask,
+    Enrich,
+    Feature,
+    Infer,
+    PlaybookStep,
+    Remediate,
+)
 
 _TOKEN = of_kinds("string", "null")
 _SCALARS = (type(None), bool, int, float, str)
@@ -187,3 +194,13 @@ def feature_of(feature: Feature) -> Domain:
         case "min" | "max":
             return of_kinds("int", "double", "null")
     return ANYTHING
+
+
+def fields_of(step: PlaybookStep) -> dict[str, Domain]:
+    """The fields that a step of a playbook fills, and what they can be; null where it failed."""
+    if isinstance(step, Ask):
+        answers = Domain(frozenset(["string", "null"]), (*step.choices, None))
+        return {step.into: settled(answers)}
+    if isinstance(step, Enrich | Infer | Remediate):
+        return dict.fromkeys(step.fields, ANYTHING)
+    return {}

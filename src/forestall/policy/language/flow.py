@@ -5,12 +5,15 @@ stand: first the step itself, then what it holds. So a playbook without nested s
 written. There are no backward jumps, so every playbook ends.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from forestall.policy.language.model import (
     Approve,
+    Arm,
+    Await,
     Branch,
     Guide,
     PlaybookStep,
@@ -80,7 +83,7 @@ def _lay_one(nodes: list[Node], step: PlaybookStep, path: Path) -> None:
     nodes.append(Node(number=at + 1, step=step, next=_OPEN, failed=_OPEN, path=path))
     if isinstance(step, Branch):
         arms = tuple(
-            (arm.condition, _lay(nodes, arm.steps, (*path, "branch", index, "do"), _OPEN))
+            (arm.condition, _lay(nodes, arm.steps, (*path, "branch", index, way_of(arm)), _OPEN))
             for index, arm in enumerate(step.arms)
         )
         bare = Branch(arms=())
@@ -121,6 +124,11 @@ def kind_of(step: PlaybookStep) -> str:
     return str(step.__struct_config__.tag)
 
 
+def way_of(arm: Arm) -> Literal["do", "else"]:
+    """The key under which an arm's steps stand."""
+    return "else" if arm.condition is None else "do"
+
+
 def holds(node: Node) -> bool:
     """Whether the playbook waits for the step's result before it goes on."""
     return not isinstance(node.step, Guide) or node.failed != node.next
@@ -134,10 +142,16 @@ def covered(nodes: Sequence[Node], node: Node) -> Node | None:
     return follower if isinstance(follower.step, Remediate) else None
 
 
-def ways(node: Node) -> Iterator[int]:
-    """Where the program may go from a step."""
-    if not node.arms or all(condition is not None for condition, _ in node.arms):
-        yield node.next
-    yield from (to for _, to in node.arms)
-    if not isinstance(node.step, Branch) and node.failed != node.next:
-        yield node.failed
+def ways(node: Node) -> tuple[int, ...]:
+    """Where the program may go from a step, without repetition."""
+    step = node.step
+    if isinstance(step, Branch):
+        on = (node.next,) if all(condition is not None for condition, _ in node.arms) else ()
+        return tuple(dict.fromkeys([*(to for _, to in node.arms), *on]))
+    came = END if isinstance(step, Await) and ends(step) else node.next
+    return tuple(dict.fromkeys([came, node.failed]))
+
+
+def ends(step: Await) -> bool:
+    """Whether the playbook ends when what is awaited comes."""
+    return step.then != "next" and (step.match is not None or step.receipt is not None)

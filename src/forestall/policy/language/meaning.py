@@ -13,7 +13,7 @@ from forestall.contracts.catalogue import IDENTIFY, Catalogue
 from forestall.contracts.errors import Problem
 from forestall.policy.language.cel import syntax
 from forestall.policy.language.cel.syntax import Call, Node
-from forestall.policy.language.declared import data_of, feature_of, words
+from forestall.policy.language.declared import data_of, feature_of, fields_of, words
 from forestall.policy.language.domain import (
     ANYTHING,
     NOTHING,
@@ -23,8 +23,9 @@ from forestall.policy.language.domain import (
     of_kinds,
     settled,
 )
+from forestall.policy.language.flow import flow
 from forestall.policy.language.infer import Facts, Finding, Inference
-from forestall.policy.language.model import WILDCARD
+from forestall.policy.language.model import WILDCARD, Policy
 from forestall.policy.language.sites import Examined, Site
 from forestall.policy.language.suppose import possible
 
@@ -36,7 +37,7 @@ _ORIGINS = ("browser", "server")
 _OWN_FIELDS = frozenset(["id", "type", "source", "time", "origin", "data"])
 
 Roots = Mapping[str, Domain]
-_UNKNOWN = dict.fromkeys(("event", "subject", "now", "features", "service"), ANYTHING)
+_UNKNOWN = dict.fromkeys(("event", "subject", "now", "features", "service", "fields"), ANYTHING)
 
 
 class Variant(msgspec.Struct, frozen=True):
@@ -59,6 +60,7 @@ class World:
             "subject": of_kinds("map"),
             "service": of_kinds("map"),
             "features": settled(Domain(_MAP, fields=features, required=frozenset(features))),
+            "fields": settled(Domain(_MAP, fields=_filled(one.located.policy))),
         }
 
     def together(self, types: Iterable[str]) -> Roots:
@@ -100,6 +102,15 @@ class World:
         return settled(msgspec.structs.replace(traits, kinds=_MAP, required=frozenset()))
 
 
+def _filled(policy: Policy) -> dict[str, Domain]:
+    """What the fields that the playbook fills can be."""
+    found: dict[str, Domain] = {}
+    for node in flow(policy):
+        for name, domain in fields_of(node.step).items():
+            found[name] = join(found.get(name, NOTHING), domain)
+    return found
+
+
 def _event(types: list[str], data: Domain, origins: Iterable[str]) -> Roots:
     named = None if WILDCARD in types or len(types) > _MANY else tuple(types)
     text = of_kinds("string")
@@ -120,7 +131,9 @@ def mistakes(site: Site, world: World) -> list[Finding]:
         return []
     node = syntax.parse(site.source)
     inference = Inference(world.together(site.types), finds=True)
-    if site.path[-1] in ("where", "if"):
+    if site.is_argument:
+        inference.infer(node, {})
+    elif site.path[-1] in ("where", "if"):
         inference.condition(node, {})
     else:
         domain = inference.infer(node, {})
@@ -158,6 +171,8 @@ def culprits(site: Site, node: Node, variants: list[Variant]) -> str | None:
 def _surroundings_to_blame(site: Site, node: Node, variants: list[Variant]) -> str | None:
     if possible(node, _UNKNOWN) is None:
         return None
+    if site.step is not None and site.path[-1] == "if":
+        return "what the event, the features and the fields can be rules it out"
     if site.path[-1] == "if":
         return "the event's contract, its `where` or the kind of a feature rules it out"
     types = list(dict.fromkeys(f"`{variant.type}`" for variant in variants))

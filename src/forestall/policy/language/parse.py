@@ -16,7 +16,6 @@ from forestall.policy.language.clauses import (
     CONDITION_VARIABLES,
     event_type,
     features,
-    playbook,
     when,
 )
 from forestall.policy.language.document import Items, Mapping, Node, Place, Scalar, Source, Unusable
@@ -32,13 +31,15 @@ from forestall.policy.language.model import (
     When,
 )
 from forestall.policy.language.reader import Fields, describe
+from forestall.policy.language.steps import playbook
 
 API_VERSION = "forestall/v1"
 
 _NAME = re.compile(r"[a-z0-9-]{1,63}")
 _SPEC = (
     "features", "when", "if", "purpose", "risk", "priority", "cooldown", "valid_for",
-    "budget_class", "in_conversation", "quiet_hours", "model", "holdout", "edge", "playbook",
+    "budget_class", "in_conversation", "quiet_hours", "model", "holdout", "edge", "running",
+    "playbook",
 )  # fmt: skip
 _UNREAD = When(kind="event", steps=(Step(match=Match(types=(WILDCARD,))),))
 
@@ -133,7 +134,7 @@ def _policy(document: Fields, names: dict[str, int]) -> Policy:
         when=when(spec) or _UNREAD,
         condition=spec.expression("if", CONDITION_VARIABLES),
         purpose=spec.text("purpose", "support"),
-        risk=_risk(spec),
+        risk=spec.choice("risk", Literal["low", "medium", "high"], "low"),
         priority=spec.whole("priority", 50, 0, 100),
         cooldown=spec.duration("cooldown", _default("cooldown")),
         valid_for=spec.duration("valid_for", _default("valid_for")),
@@ -143,6 +144,7 @@ def _policy(document: Fields, names: dict[str, int]) -> Policy:
         model=_model(spec),
         holdout=spec.fraction("holdout", 0.0),
         edge=spec.flag("edge", default=False),
+        running=spec.choice("running", Literal["finish", "cancel"], "finish"),
         playbook=playbook(spec),
         tests=tuple(_test(test) for test in document.each("tests")),
     )
@@ -183,20 +185,6 @@ def _name(metadata: Fields, names: dict[str, int]) -> str:
         )
     names.setdefault(name, place.line)
     return name
-
-
-def _risk(spec: Fields) -> Literal["low", "medium", "high"]:
-    risk: Literal["low", "medium", "high"] = spec.choice(
-        "risk", Literal["low", "medium", "high"], "low"
-    )
-    if risk == "high":
-        spec.fail(
-            "risk",
-            "needs-approval",
-            "a policy of high risk does not load before approvals exist",
-            "lower the risk, or leave the policy out for now",
-        )
-    return risk
 
 
 def _model(spec: Fields) -> Model | None:

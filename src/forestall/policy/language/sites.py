@@ -1,6 +1,6 @@
 """Everything in a policy that names something: event types, and what expressions and templates read."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Literal, cast
 
@@ -10,10 +10,24 @@ from forestall.context.knowledge.template import TemplateError, parse_template
 from forestall.contracts.errors import Problem
 from forestall.policy.language.cel import Expression, InvalidExpression, compile_expression
 from forestall.policy.language.clauses import CONDITION_VARIABLES, EVENT_VARIABLES
+from forestall.policy.language.compile import STEP_VARIABLES
 from forestall.policy.language.document import Items, Place, Scalar
-from forestall.policy.language.model import Await, Guide, When
+from forestall.policy.language.flow import Node, flow, kind_of
+from forestall.policy.language.model import (
+    Ask,
+    Await,
+    Branch,
+    Call,
+    Enrich,
+    Guide,
+    Infer,
+    Policy,
+    Remediate,
+    Resolve,
+    When,
+)
 from forestall.policy.language.parse import Located
-from forestall.policy.language.reader import MAX_PATTERNS
+from forestall.policy.language.reader import MAX_PATTERNS, did_you_mean
 
 NodePath = tuple[str | int, ...]
 
@@ -27,13 +41,20 @@ def _compiled(source: str, variables: tuple[str, ...]) -> Expression | None:
 
 
 class Site(msgspec.Struct, frozen=True):
-    """An expression at ``path`` that sees an event of one of ``types``."""
+    """An expression at ``path`` that sees an event of one of ``types``. ``step`` is the number of
+    the playbook's step (see ``flow``) that it belongs to."""
 
     path: NodePath
     source: str
     types: tuple[str, ...]
     variables: tuple[str, ...] = EVENT_VARIABLES
     template: bool = False
+    step: int | None = None
+
+    @property
+    def is_argument(self) -> bool:
+        """Whether it is the value of an argument, whose name may be any."""
+        return self.step is not None and self.path[-2] == "with"
 
     def compiled(self) -> Expression | None:
         """The expression, or none where ``parse`` has told what is wrong with it."""
@@ -73,6 +94,17 @@ class Examined(msgspec.Struct, frozen=True):
         return Problem(
             self.located.source.file, place.line, place.column, code, message, hint, severity
         )
+
+    def unknown(
+        self, path: NodePath, what: str, name: str, known: Collection[str] | None
+    ) -> Iterator[Problem]:
+        """A problem if ``name``, which stands at ``path``, is not one of ``known``."""
+        node = self.located.node(*path)
+        if known is None or name in known or not isinstance(node, Scalar) or node.value != name:
+            return
+        names = ", ".join(f"`{word}`" for word in sorted(known))
+        hint = did_you_mean(name, known) or (f"there is {names}" if names else "there is none")
+        yield self.problem(node.place, f"unknown-{what}", f"there is no {what} `{name}`", hint)
 
     def type_place(self, path: NodePath, name: str) -> Place | None:
         """Where an event type is named at a path that holds one or a list of them."""
@@ -115,9 +147,9 @@ def _named_types(located: Located) -> tuple[tuple[NodePath, tuple[str, ...]], ..
     for name, feature in policy.features.items():
         key = feature.kind if feature.value is None else "of"
         named.append((("spec", "features", name, key), feature.match.types))
-    for index, play in enumerate(policy.playbook):
-        if isinstance(play, Await):
-            named.append((("spec", "playbook", index, "await", "event"), play.match.types))
+    for at, node in playbook_steps(policy):
+        if isinstance(node.step, Await) and node.step.match is not None:
+            named.append(((*at, "event"), node.step.match.types))
     for number, test in enumerate(policy.tests):
         for index, event in enumerate(test.events):
             named.append((("tests", number, "events", index, "type"), (event.type,)))
@@ -145,12 +177,37 @@ def _sites(located: Located) -> Iterator[Site]:
     deciding = deciding_types(when)
     if policy.condition is not None:
         yield Site(("spec", "if"), policy.condition, deciding, CONDITION_VARIABLES)
-    for index, play in enumerate(policy.playbook):
-        at_step = ("spec", "playbook", index)
-        if isinstance(play, Await):
-            yield from _site((*at_step, "await", "where"), play.match.where, play.match.types)
-        elif isinstance(play, Guide) and play.text is not None:
-            yield Site((*at_step, "guide", "text"), play.text, deciding, template=True)
+    for at_step, node in playbook_steps(policy):
+        yield from _step_sites(at_step, node, deciding)
+
+
+def playbook_steps(policy: Policy) -> Iterator[tuple[NodePath, Node]]:
+    """The steps of the playbook that stand in the file, and where their keys and values stand."""
+    for node in flow(policy):
+        if node.path:
+            yield ("spec", "playbook", *node.path, kind_of(node.step)), node
+
+
+def _step_sites(at: NodePath, node: Node, types: tuple[str, ...]) -> Iterator[Site]:
+    step, number = node.step, node.number
+    if isinstance(step, Await) and step.match is not None and step.match.where is not None:
+        yield Site((*at, "where"), step.match.where, step.match.types, step=number)
+    elif isinstance(step, Guide | Ask) and step.text is not None:
+        yield Site((*at, "text"), step.text, types, template=True, step=number)
+    elif isinstance(step, Enrich | Infer | Remediate):
+        yield from _argument_sites((*at, "with"), step.arguments, types, number)
+    for index, (condition, _) in enumerate(node.arms):
+        if condition is not None:
+            yield Site((*at, index, "if"), condition, types, STEP_VARIABLES, step=number)
+    if not isinstance(step, Branch | Resolve) and isinstance(step.undo, Call):
+        yield from _argument_sites((*at, "undo", "with"), step.undo.arguments, types, number)
+
+
+def _argument_sites(
+    at: NodePath, arguments: dict[str, str], types: tuple[str, ...], step: int
+) -> Iterator[Site]:
+    for name, source in arguments.items():
+        yield Site((*at, name), source, types, STEP_VARIABLES, step=step)
 
 
 def _site(path: NodePath, source: str | None, types: tuple[str, ...]) -> Iterator[Site]:

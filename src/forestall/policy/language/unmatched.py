@@ -61,6 +61,7 @@ def unmatched(
     yield from _condition(search)
     yield from _features(search)
     yield from _awaited(search)
+    yield from _ways(search)
     yield from _forbidden_by_the_end(one)
 
 
@@ -121,9 +122,25 @@ def _keyless(
 
 
 def _condition(search: _Search) -> Iterator[Problem]:
-    """``if`` sees the last positive step's event, for which that step's ``where`` held."""
-    policy, path = search.one.located.policy, ("spec", "if")
-    node = search.tree(path)
+    if judged := _never(search, ("spec", "if")):
+        message = "this `if` never holds, so the policy never acts"
+        yield search.problem(("spec", "if"), message, judged)
+
+
+def _ways(search: _Search) -> Iterator[Problem]:
+    """The ways of branches that are never taken."""
+    for site in search.one.sites:
+        is_way = site.step is not None and not site.is_argument and site.path[-1] == "if"
+        if is_way and (judged := _never(search, site.path)):
+            message = "this `if` never holds, so this way is never taken"
+            yield search.problem(site.path, message, judged)
+
+
+def _never(search: _Search, path: NodePath) -> list[Variant]:
+    """The kinds of events for which the condition at ``path`` was judged, if it holds for none.
+
+    It sees the last positive step's event, for which that step's ``where`` held."""
+    policy, node = search.one.located.policy, search.tree(path)
     positive = [
         (at, step)
         for at, step in zip(step_paths(policy.when), policy.when.steps, strict=True)
@@ -134,7 +151,7 @@ def _condition(search: _Search) -> Iterator[Problem]:
     for at, step in last:
         variants = search.world.variants(step.match.types)
         if not variants or not search.is_readable((*at, "where"), step.match.where):
-            return
+            return []
         for variant in variants:
             facts = holding(search.tree((*at, "where")), variant)
             if facts is None or node is None:
@@ -142,9 +159,8 @@ def _condition(search: _Search) -> Iterator[Problem]:
             judged.append(variant)
             known = {place: domain for place, domain in facts.items() if place[0] == "event"}
             if possible(node, variant.roots, known) is not None:
-                return
-    if judged:
-        yield search.problem(path, "this `if` never holds, so the policy never acts", judged)
+                return []
+    return judged
 
 
 def _features(search: _Search) -> Iterator[Problem]:
@@ -156,7 +172,7 @@ def _features(search: _Search) -> Iterator[Problem]:
 
 def _awaited(search: _Search) -> Iterator[Problem]:
     for site in search.one.sites:
-        if site.path[:2] == ("spec", "playbook") and site.path[-1] == "where":
+        if site.step is not None and not site.is_argument and site.path[-1] == "where":
             match = Match(types=site.types, where=site.source)
             yield from _in_vain(search, site.path, match, "it is awaited in vain")
 
