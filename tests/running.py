@@ -21,6 +21,8 @@ SETTINGS = """
 port = {port}
 [policies]
 folder = "policies"
+[outbound]
+allow = ["127.0.0.1"]
 [tokens]
 secret = "{secret}"
 [[keys]]

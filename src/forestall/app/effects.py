@@ -15,6 +15,7 @@ from forestall.app.wake import APP_BELL, Bell
 from forestall.channels.base import Channels
 from forestall.channels.inapp import PATH as STREAM
 from forestall.channels.inapp import Hub
+from forestall.channels.outbound import outbound
 from forestall.channels.parking import HEALTH_FILE, SqliteHealth
 from forestall.channels.webhook import WebhookChannel
 from forestall.console.overview import Overview
@@ -62,7 +63,7 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         decisions = SqliteLog(data / "worker.db", read_only=True)
         stack.callback(decisions.close)
         door = stack.enter_context(Door(data / "gateway.db"))
-        client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        client = await stack.enter_async_context(outbound(settings.outbound))
         webhooks = _webhooks(settings, client, stack, lambda: interventions.now())
         interventions = await stack.enter_async_context(
             open_interventions(

@@ -12,7 +12,15 @@ Deduplication = Literal["dedupes", "lookup", "neither"]
 """What the vendor does with a repeated key: ignore it, say whether it knows it, or nothing."""
 
 Reason = Literal[
-    "delivered", "unreachable", "timeout", "refused", "gone", "parked", "expired", "too-large"
+    "delivered",
+    "unreachable",
+    "blocked-address",
+    "timeout",
+    "refused",
+    "gone",
+    "parked",
+    "expired",
+    "too-large",
 ]
 """Why a delivery ended as it did; stable, for records and metrics."""
 

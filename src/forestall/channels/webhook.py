@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
+from forestall.channels.addresses import BlockedAddress
 from forestall.channels.base import Deduplication, Delivery, Reason
 from forestall.channels.endpoint import endpoint, retry_after
 from forestall.channels.parking import Health, HealthStore, Patience, after_failure
@@ -132,7 +133,8 @@ class WebhookChannel:
             attempt = await self._attempt(body, key, trace)
             uncertain = uncertain or attempt.uncertain
             pause = self._pause(number, attempt.retry_after)
-            hopeless = attempt.reason in ("delivered", "gone") or pause > LONGEST_PAUSE
+            over = attempt.reason in ("delivered", "gone", "blocked-address")
+            hopeless = over or pause > LONGEST_PAUSE
             if hopeless or number == self._endpoint.attempts:
                 break
             await self._sleep(pause)
@@ -169,6 +171,8 @@ class WebhookChannel:
                     await _drain(response)
                 finally:
                     await response.aclose()
+        except BlockedAddress as error:
+            return _Attempt("blocked-address", str(error))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             return _Attempt("unreachable", _named(error))
         except (TimeoutError, httpx.TimeoutException):
