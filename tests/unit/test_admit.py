@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.event import EMPTY_DATA, decode_data
 from forestall.contracts.instants import DAY, format_time, parse_time
+from forestall.contracts.intervention import OWN_REPORTS
 from forestall.ingest.admit import CHECKS, Rules, admit
 from forestall.ingest.letter import Admitted, Form, Letter, Refusal, Sender
 from forestall.privacy.keys import Keys
@@ -157,6 +158,19 @@ def test_control_events_from_a_browser() -> None:
     )
     assert admitted(msgspec.structs.replace(both, proof=Identity("user", "u"))).signs_in
     assert code(letter(INTERNAL, type="forestall.alias")) == ("reserved-type", "/type")
+
+
+def test_what_steps_did_is_told_by_our_own_processes_alone() -> None:
+    data = {"intervention": "i", "policy": "p", "step": 1}
+    for kind in sorted(OWN_REPORTS):
+        more = {"fields": {}, "command": "stop"}
+        assert code(letter(type=kind, data={**data, **more})) == ("reserved-type", "/type")
+        assert code(letter(BROWSER, type=kind, data={**data, **more})) == ("reserved-type", "/type")
+        assert admitted(letter(INTERNAL, type=kind, data={**data, **more})).control
+    answer = letter(BROWSER, type="forestall.intervention.answered", data={**data, "choice": "yes"})
+    assert code(answer)[0] == "subject-token-required"
+    proven = msgspec.structs.replace(answer, proof=Identity("user", "u"))
+    assert decode_data(admitted(proven).data)["choice"] == "yes"
 
 
 def test_traceparents() -> None:

@@ -401,6 +401,10 @@ CONTROL = [
 ]
 
 
+REPORT = {"intervention": "i1", "policy": "p", "version": "v"}
+STEP = {**REPORT, "step": 2}
+
+
 def test_every_event_of_ours_has_a_contract() -> None:
     assert list(load_catalogue().types) == sorted([*CONTROL, *REPORTS])
     assert all(one.is_builtin for one in builtin_contracts())
@@ -416,6 +420,14 @@ def test_every_event_of_ours_has_a_contract() -> None:
         ("forestall.identify", {"traits": {"plan": "pro", "age": 5}}, {"traits": []}),
         ("forestall.intervention.dismissed", {"policy": "p", "never": True}, {"policy": "p", "never": 1}),
         ("forestall.intervention.helped", {"policy": "p"}, {}),
+        ("forestall.intervention.answered", {**STEP, "choice": "yes"}, {**STEP, "choice": "Yes!"}),
+        ("forestall.intervention.filled", {**STEP, "fields": {"brand": "visa", "n": 1}}, STEP),
+        ("forestall.intervention.approved", {**STEP, "by": "ann"}, {**STEP, "by": 5}),
+        ("forestall.intervention.declined", {**STEP, "by": "ann", "reason": "too dear"}, REPORT),
+        ("forestall.intervention.remediated", {**STEP, "fields": {"receipt": "r1"}}, {**STEP, "fields": 5}),
+        ("forestall.intervention.undone", STEP, REPORT),
+        ("forestall.intervention.commanded", {**REPORT, "command": "stop", "undo": True, "by": "ann"}, {**REPORT, "command": "halt"}),
+        ("forestall.intervention.taken", {**REPORT, "by": "ann"}, {"by": "ann"}),
         ("forestall.optout", {}, None),
         ("forestall.optin", {}, None),
     ],
@@ -435,6 +447,7 @@ def test_who_may_send_what() -> None:
         "forestall.consent.granted",
         "forestall.consent.withdrawn",
         "forestall.identify",
+        "forestall.intervention.answered",
         "forestall.intervention.dismissed",
         "forestall.intervention.helped",
         "forestall.intervention.shown",

@@ -72,6 +72,12 @@ Told = Literal[
 REPORTS: dict[str, Told] = {f"forestall.intervention.{told}": told for told in get_args(Told)}
 """Event types that report on an intervention, and what each tells."""
 
+OWN_REPORTS = frozenset(
+    f"forestall.intervention.{told}"
+    for told in ("filled", "approved", "declined", "remediated", "undone", "commanded", "taken")
+)
+"""Reports that move a playbook on towards an act, so that no key but our own may send them."""
+
 
 class Tell(msgspec.Struct, frozen=True, omit_defaults=True):
     """``data`` of an event that reports on an intervention. ``step`` counts from 1 and is left

@@ -13,6 +13,7 @@ import msgspec
 from forestall.contracts.catalogue import Catalogue, Contract
 from forestall.contracts.event import EMPTY_DATA, CloudEvent
 from forestall.contracts.instants import DAY, parse_time
+from forestall.contracts.intervention import OWN_REPORTS
 from forestall.contracts.shape import escape
 from forestall.ingest.letter import (
     CONTROL,
@@ -123,6 +124,8 @@ def allowed_origin(arrival: Arrival, _rules: Rules) -> Arrival:
     sender, contract = arrival.letter.sender, arrival.contract
     if arrival.event.type == "forestall.alias":
         raise Refused("reserved-type", "/type", "only the gateway itself joins pseudonyms")
+    if arrival.event.type in OWN_REPORTS and not sender.internal:
+        raise Refused("reserved-type", "/type", "only Forestall itself tells what its steps did")
     if contract is not None and not sender.internal and sender.origin not in contract.origins:
         raise Refused(
             "origin-not-allowed", "/type", f"a {sender.origin} key may not send this type"
