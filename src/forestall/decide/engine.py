@@ -9,7 +9,6 @@ import heapq
 import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -52,7 +51,7 @@ from forestall.decide.plan import (
 from forestall.decide.population import Population
 from forestall.decide.snapshot import deadline
 from forestall.decide.specialise import specialise
-from forestall.decide.state import IDS, NEVER, REPEATED_WITHIN, State, Subject
+from forestall.decide.state import NEVER, SETTLED, State, Subject, repeats, settle_ids
 from forestall.policy.language.cel import Timestamp
 from forestall.policy.language.compile import Condition, Program, event_expression
 from forestall.policy.language.model import Feature
@@ -151,15 +150,13 @@ class Engine:
             if ids is None:
                 ids = subject.seen[sys.intern(record.source)] = {}
             known = len(ids)
-            kept = ids.setdefault(record.id, received)
+            ids.setdefault(record.id, received)
             if len(ids) == known:
-                if received - kept <= REPEATED_WITHIN:
+                if repeats(subject, record.source, record.id, received):
                     self.counters["duplicate"] += 1
                     continue
-                del ids[record.id]
-                ids[record.id] = received
-            elif known >= IDS:
-                self._forget_ids(ids)
+            elif known & (SETTLED - 1) == SETTLED - 1:
+                self.counters["ids_forgotten"] += settle_ids(subject, record.source)
             time = record.time
             if time > received:
                 time = received
@@ -192,11 +189,6 @@ class Engine:
     def tick(self, received: int) -> list[Decision]:
         """Nothing with an earlier ``received`` can come any more: let what is due by then happen."""
         return self._advance(received)
-
-    def _forget_ids(self, ids: dict[str, int]) -> None:
-        for name in list(islice(ids, IDS // 100)):
-            del ids[name]
-        self.counters["ids_forgotten"] += IDS // 100
 
     # -- control ---------------------------------------------------------------------------------
 

@@ -1,7 +1,9 @@
 """What the engine remembers of each subject, in a shape that can be written down. Pure."""
 
-from bisect import bisect_right
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +26,9 @@ REPEATED_WITHIN: Final = 7 * DAY
 IDS: Final = 100_000
 """Ids remembered per subject and source; beyond that the oldest are forgotten."""
 
+SETTLED: Final = 64
+"""Whenever a source's ids have become so many more, their times go into an array. A power of two."""
+
 FORGET_AFTER = DAY
 """How long what an event could still need is kept at least. Lateness may be raised up to this
 without an effect on what was forgotten."""
@@ -37,18 +42,20 @@ class Subject(msgspec.Struct, array_like=True, gc=False):
     which source was ``received``, and feature and pattern state by slot, with and without keys.
 
     ``shadow`` holds the acts that policies in shadow mode would have done; the rest of it is unused.
-    ``generation`` is that of its last event (see ``population``).
+    ``generation`` is that of its last event (see ``population``). ``received`` has the times of a
+    source's oldest ids, in order, where ``seen`` has none.
     """
 
     deadline: int = NEVER
     clock: int = 0
     serial: int = 0
-    seen: dict[str, dict[str, int]] = {}
+    seen: dict[str, dict[str, int | None]] = {}
     features: dict[int, Window | Keyed] = {}
     patterns: dict[int, Progress | dict[str, Progress]] = {}
     ledger: Ledger | None = None
     shadow: Ledger | None = None
     generation: int = 0
+    received: dict[str, Any] | None = None
 
 
 class ViewAtRest(msgspec.Struct, frozen=True):
@@ -95,23 +102,56 @@ def settled(received: int, settings: DecideSettings) -> int:
     return received - max(settings.lateness, FORGET_AFTER)
 
 
+def repeats(subject: Subject, source: str, name: str, received: int) -> bool:
+    """Whether an id that is known was so within ``REPEATED_WITHIN``; if not, it is known anew."""
+    ids = subject.seen[source]
+    kept = ids[name]
+    if kept is None:
+        _forget_settled(subject, source, received - REPEATED_WITHIN)
+        if name in ids:
+            return True
+    elif received - kept <= REPEATED_WITHIN:
+        return True
+    ids.pop(name, None)
+    ids[name] = received
+    return False
+
+
+def settle_ids(subject: Subject, source: str) -> int:
+    """Let the times of all ids lie in an array; how many ids had to be forgotten, as too many."""
+    ids: dict[str, Any] = subject.seen[source]
+    if subject.received is None:
+        subject.received = {}
+    times = subject.received.get(source)
+    if times is None:
+        times = subject.received[source] = array("q")
+    newest = list(islice(reversed(ids), len(ids) - len(times)))
+    for name in reversed(newest):
+        times.append(ids[name])
+        ids[name] = None
+    if len(ids) <= IDS - SETTLED:
+        return 0
+    _drop_settled(subject, source, IDS // 100)
+    return IDS // 100
+
+
 def idle(subject: Subject, needs: Needs) -> bool:
     """Whether there may be something to forget: no event lately, or ids that are too old."""
     if subject.clock <= needs.settled:
         return True
     horizon = needs.received - REPEATED_WITHIN
-    for ids in subject.seen.values():
-        for oldest in ids.values():
-            if oldest < horizon:
-                return True
-            break
-    return False
+    return any(_oldest(subject, source) < horizon for source in subject.seen)
+
+
+def _oldest(subject: Subject, source: str) -> int:
+    times = subject.received and subject.received.get(source)
+    return int(times[0]) if times else next(iter(subject.seen[source].values())) or 0
 
 
 def forget(subject: Subject, needs: Needs) -> bool:
     """Forget what no window, pattern or gate can need again; whether nothing at all is left."""
     floor = max(subject.clock, needs.settled)
-    _forget_ids(subject.seen, needs.received - REPEATED_WITHIN)
+    _forget_ids(subject, needs.received - REPEATED_WITHIN)
     for slot, state in list(subject.features.items()):
         feature = needs.features.get(slot)
         if feature is None or not _in_window(state, feature.over, floor):
@@ -132,17 +172,36 @@ def forget(subject: Subject, needs: Needs) -> bool:
     )
 
 
-def _forget_ids(seen: dict[str, dict[str, int]], horizon: int) -> None:
-    for source, ids in list(seen.items()):
+def _forget_ids(subject: Subject, horizon: int) -> None:
+    for source, ids in list(subject.seen.items()):
+        _forget_settled(subject, source, horizon)
         old = []
         for name, received in ids.items():
-            if received >= horizon:
+            if received is None or received >= horizon:
                 break
             old.append(name)
         for name in old:
             del ids[name]
         if not ids:
-            del seen[source]
+            del subject.seen[source]
+
+
+def _forget_settled(subject: Subject, source: str, horizon: int) -> None:
+    """Forget the ids whose times lie in the array and are before ``horizon``."""
+    times = subject.received and subject.received.get(source)
+    if times and times[0] < horizon:
+        _drop_settled(subject, source, bisect_left(times, horizon))
+
+
+def _drop_settled(subject: Subject, source: str, count: int) -> None:
+    """Forget a source's oldest ``count`` ids, whose times lie in the array."""
+    ids, received = subject.seen[source], subject.received or {}
+    for name in list(islice(ids, count)):
+        del ids[name]
+    del received[source][:count]
+    if not received[source]:
+        del received[source]
+        subject.received = received or None
 
 
 def _in_window(state: Window | Keyed, over: int | None, floor: int) -> bool:
