@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from forestall.channels.base import Channels, Deduplication, Delivery
 from forestall.contracts.instants import SECOND
 from forestall.contracts.intervention import Case, Message
-from forestall.intervene.deliver import Surroundings
+from forestall.intervene.surroundings import Surroundings
 from forestall.privacy.door import Consent, DoorState, OptOut
 
 DELIVERED = Delivery(outcome="delivered", reason="delivered")
@@ -56,6 +56,10 @@ class OpenDoor:
             OptOut(True, 0) if subject in self.opted_out else None,
             {"support": Consent(False, 0)} if subject in self.withdrawn else {},
         )
+
+    def stops(self, after: int) -> tuple[int, list[str]]:
+        said = sorted(self.opted_out | self.withdrawn)
+        return len(said), said[after:]
 
 
 class Around:

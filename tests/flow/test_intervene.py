@@ -18,7 +18,8 @@ from forestall.contracts.event import Record
 from forestall.contracts.instants import MINUTE, SECOND
 from forestall.contracts.intervention import Message
 from forestall.intervene import stage
-from forestall.intervene.store import Effect, Store, Summary, decode_case
+from forestall.intervene.effect_store import Effect, decode_case
+from forestall.intervene.store import Store, Summary
 from forestall.log import streams
 
 DECLINES = (
@@ -28,7 +29,7 @@ DECLINES = (
 
 
 def effects(world: World) -> list[Effect]:
-    return world.store.open_effects(START * 2, 100)
+    return world.store.effects.waiting(START * 2, 100)
 
 
 def decided(world: World) -> list[Decided]:

@@ -11,8 +11,8 @@ from flow.reaching import DELIVERED, DOWN, REFUSED, UNCERTAIN, Around, Vendor
 from forestall.channels.base import Deduplication, Delivery
 from forestall.contracts.intervention import Case
 from forestall.intervene.deliver import Deliveries
+from forestall.intervene.effect_store import Effect
 from forestall.intervene.inbox import Inbox
-from forestall.intervene.store import Effect
 
 GUIDED = DECLINED_TWICE.replace("channel: inapp", "channel: hook")
 DECLINES = (
@@ -34,11 +34,11 @@ class Scene:
         self.around = Around(START, vendor)
         self.around.seconds = 15 * 60 + 1 if escalated else 11
         self.deliveries = Deliveries(self.world.store, self.around.surroundings)
-        self.key = self.world.store.open_effects(START * 2, 1)[0].key
+        self.key = self.world.store.effects.waiting(START * 2, 1)[0].key
 
     @property
     def effect(self) -> Effect:
-        found = self.world.store.effect(self.key)
+        found = self.world.store.effects.get(self.key)
         assert found is not None
         return found
 

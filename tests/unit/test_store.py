@@ -1,17 +1,18 @@
 """The tables of app.db: what is written together is there together, and what is found again."""
 
-import sqlite3
 from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from forestall.contracts.decision import Decision
 from forestall.contracts.instants import MINUTE, SECOND, parse_time
 from forestall.contracts.intervention import Message
 from forestall.intervene import playbook
-from forestall.intervene.playbook import Running
-from forestall.intervene.store import Effect, Store, StoreMissing
+from forestall.intervene.effect_store import Effect
+from forestall.intervene.running import Running
+from forestall.intervene.store import Store, StoreMissing
 from forestall.policy.language.model import Await, Match, Policy, Step, When
 
 AT = "2024-05-01T12:00:00.000000Z"
@@ -94,7 +95,7 @@ def test_a_reader_sees_what_is_committed_and_cannot_write(tmp_path: Path) -> Non
         add(store, "abc2")
         assert [one.id for one in reader.newest()] == ["abc1"]
     assert [one.id for one in reader.newest()] == ["abc2", "abc1"]
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(sa.exc.OperationalError, match="readonly"):
         reader.move("signals", 1)
 
 
@@ -174,21 +175,21 @@ def test_messages_are_those_that_still_hold(tmp_path: Path) -> None:
 
 def test_withdrawing_stops_what_has_not_begun(tmp_path: Path) -> None:
     store = Store(tmp_path / "app.db")
-    store.intend(effect("k1"))
-    store.intend(effect("k2", began=1))
-    store.intend(effect("k3", intervention="other"))
+    store.effects.intend(effect("k1"))
+    store.effects.intend(effect("k2", began=1))
+    store.effects.intend(effect("k3", intervention="other"))
     store.withdraw("abc1", "opted_out")
-    assert [one.key for one in store.open_effects(START, 9)] == ["k2", "k3"]
-    refused = store.effect("k1")
+    assert [one.key for one in store.effects.waiting(START, 9)] == ["k2", "k3"]
+    refused = store.effects.get("k1")
     assert refused is not None
     assert (refused.status, refused.detail) == ("refused", "opted_out")
 
 
 def test_an_intent_stays_as_it_was_first_written(tmp_path: Path) -> None:
     store = Store(tmp_path / "app.db")
-    store.intend(effect("k1", channel="first"))
-    store.intend(effect("k1", channel="second"))
-    kept = store.effect("k1")
+    store.effects.intend(effect("k1", channel="first"))
+    store.effects.intend(effect("k1", channel="second"))
+    kept = store.effects.get("k1")
     assert kept is not None
     assert kept.channel == "first"
 
@@ -196,10 +197,10 @@ def test_an_intent_stays_as_it_was_first_written(tmp_path: Path) -> None:
 def test_effects_wait_for_their_time_longest_first(tmp_path: Path) -> None:
     store = Store(tmp_path / "app.db")
     for key, not_before in (("k1", 30), ("k2", 10), ("k3", 99)):
-        store.intend(effect(key, not_before=not_before))
-    assert [one.key for one in store.open_effects(50, 9)] == ["k2", "k1"]
-    assert [one.key for one in store.open_effects(50, 1)] == ["k2"]
-    assert store.effect("k9") is None
+        store.effects.intend(effect(key, not_before=not_before))
+    assert [one.key for one in store.effects.waiting(50, 9)] == ["k2", "k1"]
+    assert [one.key for one in store.effects.waiting(50, 1)] == ["k2"]
+    assert store.effects.get("k9") is None
 
 
 def test_a_joined_subject_takes_what_is_on_its_way(tmp_path: Path) -> None:
@@ -208,12 +209,12 @@ def test_a_joined_subject_takes_what_is_on_its_way(tmp_path: Path) -> None:
     store.keep(playbook.stop(ended, "killed", START)[0])
     add(store, "abc1")
     store.add_message(message(1), 1, "support")
-    store.intend(effect("k1"))
+    store.effects.intend(effect("k1"))
     store.join("s1", "s2")
     assert [one.id for one in store.newest(subject="s2")] == ["abc1"]
     assert [one.id for one in store.newest(subject="s1")] == ["abc0"]
     assert len(store.messages_after("s2", 0, START)) == 1
-    moved = store.effect("k1")
+    moved = store.effects.get("k1")
     assert moved is not None
     assert moved.subject == "s2"
 

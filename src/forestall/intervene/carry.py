@@ -1,7 +1,6 @@
 """What the playbook commands becomes rows: messages, intents and reports, in the stage's commit."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -9,15 +8,27 @@ import msgspec
 from forestall.context.knowledge.runbooks import Runbooks
 from forestall.context.knowledge.template import MissingValue, TemplateError, parse_template
 from forestall.contracts.decision import Decision
-from forestall.contracts.event import Record, decode_data
+from forestall.contracts.event import decode_data
 from forestall.contracts.intervention import Case, Message, Told
-from forestall.intervene.playbook import Command, HandOver, Report, Running, Say, Withdraw
+from forestall.intervene.effect_store import Effect, Kind
+from forestall.intervene.evaluate import matched_of
 from forestall.intervene.reports import report_event
-from forestall.intervene.store import Effect, Store
+from forestall.intervene.running import (
+    Command,
+    Do,
+    HandOver,
+    Matched,
+    Report,
+    Request,
+    Running,
+    Say,
+    Withdraw,
+)
+from forestall.intervene.store import Store
 from forestall.kernel.telemetry import parse_traceparent
 from forestall.log.port import Log
 from forestall.log.streams import SIGNALS, read_signals
-from forestall.policy.language.model import Guide
+from forestall.policy.language.model import Ask, Guide
 
 IN_APP = "inapp"
 """The channel whose messages the event-stream hub reads from the store."""
@@ -28,11 +39,6 @@ _LOOK_BACK = 200
 
 def _text(traceparent: str | msgspec.UnsetType) -> str | None:
     return traceparent if isinstance(traceparent, str) else None
-
-
-def effect_key(intervention: str, step: int) -> str:
-    """32 hex digits that name one effect, whenever and however often it is computed."""
-    return hashlib.sha256(f"{intervention}:{step}".encode()).hexdigest()[:32]
 
 
 class Pages(Protocol):
@@ -48,23 +54,41 @@ class Pages(Protocol):
         """Have its pages connect again, as it became part of another subject."""
 
 
+class Approvals(Protocol):
+    """Who keeps what people are asked to approve. Writes into the tables of the same ``Store``,
+    inside the stage's transaction, and never commits."""
+
+    def request(self, state: Running, request: Request, decision: Decision) -> None:
+        """Ask for what ``request`` of the intervention ``state`` says. The answer comes back as an
+        event ``approved`` or ``declined`` with the step of the request."""
+
+    def withdraw(self, intervention: str, reason: str) -> None:
+        """What is still open of this intervention need not be answered any more."""
+
+
 class Carrier:
     """Turns commands into rows of ``store``. ``signals`` is searched for the events that messages
-    speak of, ``runbooks`` has the words. Never commits: it works inside the stage's transaction,
-    and ``pages`` hear of it once that is durable."""
+    speak of, ``runbooks`` has the words, ``approvals`` takes what people are asked; without it
+    every request is declined. Never commits: it works inside the stage's transaction, and ``pages``
+    hear of it once that is durable, of a message only if it ``may_show``, by the door."""
 
-    def __init__(self, store: Store, signals: Log, runbooks: Runbooks) -> None:
+    def __init__(
+        self, store: Store, signals: Log, runbooks: Runbooks, approvals: Approvals | None = None
+    ) -> None:
         self._store, self._signals, self.runbooks = store, signals, runbooks
-        self._said: list[Message] = []
+        self._approvals = approvals
+        self._said: list[tuple[str, Message]] = []
         self._taken_back: list[tuple[str, list[str] | None]] = []
         self._joined: list[str] = []
         self.pages: Pages | None = None
+        self.may_show: Callable[[str, Message], bool] = lambda _purpose, _message: True
 
     def committed(self) -> None:
         """What was written down is durable: tell the pages."""
         if self.pages is not None:
-            for message in self._said:
-                self.pages.publish(message.subject, message)
+            for purpose, message in self._said:
+                if self.may_show(purpose, message):
+                    self.pages.publish(message.subject, message)
             for subject, interventions in self._taken_back:
                 self.pages.withdraw(subject, interventions)
             for former in self._joined:
@@ -85,10 +109,16 @@ class Carrier:
                     self._report(state, command.told, command.at, command.step, command.reason)
                 case Say():
                     self._say(state, command)
+                case Do():
+                    self._do(state, command)
+                case Request():
+                    self._request(state, command)
                 case HandOver():
                     self._hand_over(state, command)
                 case Withdraw():
                     self._store.withdraw(state.id, command.reason)
+                    if self._approvals is not None:
+                        self._approvals.withdraw(state.id, command.reason)
                     self._taken_back.append((state.subject, [state.id]))
 
     def opted_out(self, subject: str) -> None:
@@ -119,13 +149,13 @@ class Carrier:
     def _say(self, state: Running, say: Say) -> None:
         decision, _ = self._store.decision(state.id)
         try:
-            title, body = self._words(state.subject, say.guide, decision)
+            title, body = self._words(state, say.words, decision)
         except (MissingValue, TemplateError, LookupError) as error:
             reason = getattr(error, "code", "no-runbook")
             self._report(state, "failed", say.at, say.step, reason)
             return
         message = Message(
-            id=effect_key(state.id, say.step),
+            id=say.key,
             intervention=state.id,
             subject=state.subject,
             policy=state.policy,
@@ -134,57 +164,81 @@ class Carrier:
             why=decision.explanation,
             created=say.at,
             expires=say.expires,
+            choices=say.words.choices if isinstance(say.words, Ask) else None,
             traceparent=_text(decision.traceparent),
         )
-        if say.guide.channel == IN_APP:
+        if say.words.channel == IN_APP:
             self._store.add_message(message, say.step, state.purpose)
-            self._said.append(message)
+            self._said.append((state.purpose, message))
             return
-        self._store.intend(
+        body_ = msgspec.json.encode(message)
+        self._intend(state, say, "guide", say.words.channel, body_, say.expires)
+
+    def _do(self, state: Running, do: Do) -> None:
+        body = msgspec.json.encode(do.job)
+        self._intend(state, do, do.job.kind, do.job.name, body, do.expires)
+
+    def _request(self, state: Running, request: Request) -> None:
+        if self._approvals is None:
+            self._report(state, "declined", request.at, request.step, "nobody-to-ask")
+            return
+        self._approvals.request(state, request, self._store.decision(state.id)[0])
+
+    def _intend(
+        self,
+        state: Running,
+        command: Say | Do | HandOver,
+        kind: Kind,
+        channel: str,
+        body: bytes,
+        expires: int | None = None,
+    ) -> None:
+        self._store.effects.intend(
             Effect(
-                key=message.id,
+                key=command.key,
                 intervention=state.id,
-                step=say.step,
+                step=command.step,
                 subject=state.subject,
                 purpose=state.purpose,
-                kind="guide",
-                channel=say.guide.channel,
-                body=msgspec.json.encode(message),
-                expires=say.expires,
+                kind=kind,
+                channel=channel,
+                body=body,
+                expires=expires,
             )
         )
 
-    def _words(self, subject: str, guide: Guide, decision: Decision) -> tuple[str, str]:
+    def _words(self, state: Running, words: Guide | Ask, decision: Decision) -> tuple[str, str]:
         """Title and body. Raises ``LookupError`` for a runbook that is not there."""
-        if guide.runbook is None:
-            title, template = "", parse_template(guide.text or "")
+        if isinstance(words, Ask) or words.runbook is None:
+            title, template = "", parse_template(words.text or "")
         else:
-            runbook = self.runbooks[guide.runbook]
+            runbook = self.runbooks[words.runbook]
             title, template = runbook.title, runbook.customer
-        event = self._last_matched(decision)
+        event = state.event or self.matched(decision)
         context = {
-            "event": {"type": event.type, "data": decode_data(event.data)} if event else {},
-            "subject": self._store.traits(subject),
+            "event": {"type": event.type, "data": event.data} if event else {},
+            "subject": self._store.traits(state.subject),
             "features": decision.features,
+            "fields": state.fields,
         }
         return title, template.render(context)
 
-    def _last_matched(self, decision: Decision) -> Record | None:
+    def matched(self, decision: Decision) -> Matched | None:
+        """The last event that the decision matched, if it is found."""
         positions = self._signals.of_subject(SIGNALS, decision.subject)
         for position in list(positions)[: -_LOOK_BACK - 1 : -1]:
             for batch in self._signals.read(SIGNALS, after=position - 1, limit=1):
                 for record in reversed(read_signals(batch)):
                     ours = record.subject == decision.subject
                     if ours and record.id == decision.matched[-1]:
-                        return record
+                        return matched_of(record, decode_data(record.data))
         return None
 
     def _hand_over(self, state: Running, command: HandOver) -> None:
         decision, title = self._store.decision(state.id)
-        key = effect_key(state.id, command.step)
         traced = parse_traceparent(_text(decision.traceparent))
         case = Case(
-            id=key,
+            id=command.key,
             intervention=state.id,
             queue=command.queue,
             customer=state.subject,
@@ -198,21 +252,11 @@ class Carrier:
             advice=self._advice(state),
             trace=None if traced is None else traced.trace_id,
         )
-        self._store.intend(
-            Effect(
-                key=key,
-                intervention=state.id,
-                step=command.step,
-                subject=state.subject,
-                purpose=state.purpose,
-                kind="escalation",
-                channel=command.queue,
-                body=msgspec.json.encode(case),
-            )
-        )
+        body = msgspec.json.encode(case)
+        self._intend(state, command, "escalation", command.queue, body)
 
     def _advice(self, state: Running) -> str | None:
         """What the runbooks of this playbook say to the agent."""
-        names = [step.runbook for step in state.playbook if isinstance(step, Guide)]
+        names = [node.step.runbook for node in state.program if isinstance(node.step, Guide)]
         books = [self.runbooks.get(name) for name in names if name]
         return "\n\n".join(book.agent for book in books if book and book.agent) or None

@@ -8,12 +8,12 @@ and started when there is a first effect: that takes a second, and many deployme
 
 import asyncio
 import concurrent.futures
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from forestall.intervene.deliver import Deliveries
+from forestall.kernel.database import open_database
 
 AT_ONCE = 16
 """Attempts under way at the same time."""
@@ -31,12 +31,12 @@ _Start = Callable[[str, int], str]
 class Effects:
     """Runs the attempts that wait in ``deliveries``. All methods belong to the event loop.
 
-    ``database`` is the file in which DBOS remembers its workflows, ``identity`` this data folder's
-    name: what a process left behind is taken up by the next of the same identity, so there must
-    never be two at once.
+    ``database`` is where DBOS remembers its workflows: a file, or PostgreSQL if it is a URL;
+    ``identity`` is this deployment's name: what a process left behind is taken up by the next of
+    the same identity, so there must never be two at once.
     """
 
-    def __init__(self, deliveries: Deliveries, *, database: Path, identity: str) -> None:
+    def __init__(self, deliveries: Deliveries, *, database: Path | str, identity: str) -> None:
         self._deliveries = deliveries
         self._database, self._identity = database, identity
         self._begun: dict[tuple[str, int], str] = {}
@@ -48,13 +48,10 @@ class Effects:
         """Start DBOS, which takes up again what a crash cut off."""
         from dbos import DBOS, SetWorkflowID
 
-        connection = sqlite3.connect(self._database)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.close()
         DBOS(
             config={
                 "name": "forestall",
-                "system_database_url": f"sqlite:///{self._database.absolute()}",
+                "system_database_url": self._system_database(),
                 "application_version": "effects-1",
                 "executor_id": f"app-{self._identity}",
                 "log_level": "CRITICAL",
@@ -82,6 +79,13 @@ class Effects:
 
         DBOS.launch()
         return start
+
+    def _system_database(self) -> str:
+        """Its URL. A file is set to WAL first, which DBOS does not do."""
+        if isinstance(self._database, str):
+            return self._database
+        open_database(self._database).close()
+        return f"sqlite:///{self._database.absolute()}"
 
     async def _attempt(self, key: str, number: int) -> str:
         if self._closing:

@@ -7,7 +7,7 @@ repeated one is a duplicate. Nothing is given up: what the gateway cannot take n
 import asyncio
 import contextlib
 import hashlib
-import sqlite3
+from typing import Any
 
 import httpx
 import msgspec
@@ -19,6 +19,7 @@ from forestall.contracts.instants import format_time
 from forestall.contracts.intervention import Tell, Told
 from forestall.intervene.store import Store
 from forestall.intervene.telemetry import REPORTS_SENT
+from forestall.kernel.database import TROUBLE
 
 SOURCE = "/forestall/intervene"
 """``source`` of every report."""
@@ -38,12 +39,24 @@ def report_event(
     at: int,
     step: int | None = None,
     reason: str | None = None,
+    *,
+    about: str = "",
+    fields: dict[str, Any] | None = None,
 ) -> CloudEvent:
     """The event that tells ``told`` of the intervention of ``decision`` at log time ``at``.
 
-    ``subject`` is the customer's pseudonym by now; it may have been joined to another since."""
-    tell = Tell(decision.id, decision.policy, decision.version, step, reason)
-    name = f"{decision.id}:{told}:{step or 0}"
+    ``subject`` is the customer's pseudonym by now; it may have been joined to another since.
+    ``about`` is the key of the effect that this is the end of, so that each has its own event."""
+    tell = Tell(decision.id, decision.policy, decision.version, step, reason, fields=fields)
+    return event_of(decision, subject, told, at, tell, about)
+
+
+def event_of(
+    decision: Decision, subject: str, told: Told, at: int, tell: Tell, about: str = ""
+) -> CloudEvent:
+    """The event with the data ``tell``. Its id is a hash of the intervention, of what is told, of
+    the step and of ``about``: what is told twice is a duplicate."""
+    name = f"{decision.id}:{told}:{tell.step or 0}" + (f":{about}" if about else "")
     return CloudEvent(
         id=hashlib.sha256(name.encode()).hexdigest()[:32],
         source=SOURCE,
@@ -100,7 +113,7 @@ class Reporter:
                 _log.error("a report was quarantined", code=verdict.code, path=verdict.path)
         try:
             self._store.reported(number for number, _ in waiting)
-        except sqlite3.OperationalError as error:
+        except TROUBLE as error:
             _log.error("reports cannot be ticked off; they are sent again", why=str(error))
             return False
         return True

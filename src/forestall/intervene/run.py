@@ -4,24 +4,27 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import sqlite3
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
+import msgspec
 import structlog
 
 from forestall.channels.base import Channels, Desk
 from forestall.context.knowledge.runbooks import Runbooks
 from forestall.contracts.errors import ForestallError
-from forestall.intervene.carry import Carrier, Pages
-from forestall.intervene.deliver import Deliveries, Door, Surroundings
+from forestall.intervene.carry import Approvals, Carrier, Pages
+from forestall.intervene.deliver import Deliveries
 from forestall.intervene.effects import Effects
 from forestall.intervene.inbox import Inbox
+from forestall.intervene.jobs import Workshop
 from forestall.intervene.reports import Reporter, rest
 from forestall.intervene.stage import Stage
 from forestall.intervene.store import Store
+from forestall.intervene.surroundings import Door, Surroundings
 from forestall.kernel.clock import Clock, Tokens
+from forestall.kernel.database import TROUBLE
 from forestall.log.port import Log
 
 _BUSY, _IDLE, _TROUBLED = 0.002, 0.05, 1.0
@@ -53,9 +56,11 @@ class Interventions:
         effects: Effects,
         reporter: Reporter,
         inbox: Inbox,
+        door: Door,
         now: Clock,
     ) -> None:
         self.store, self.inbox, self.now = store, inbox, now
+        self._door, self._stopped = door, 0
         self._carrier = carrier
         self._stage, self._deliveries = stage, deliveries
         self._effects, self._reporter = effects, reporter
@@ -66,6 +71,7 @@ class Interventions:
     def tell(self, pages: Pages) -> None:
         """From now on ``pages`` hear at once what is said and what is taken back."""
         self._carrier.pages = pages
+        self._carrier.may_show = self.inbox.may_show
 
     def use(self, runbooks: Runbooks) -> None:
         """From now on what is said is taken from ``runbooks``."""
@@ -92,7 +98,7 @@ class Interventions:
         reporting = asyncio.create_task(self._reporter.run(self._stopping))
         try:
             await self._carry_on()
-            with contextlib.suppress(sqlite3.OperationalError):
+            with contextlib.suppress(*TROUBLE):
                 self._note_shown()
         finally:
             self._stopping.set()
@@ -104,15 +110,27 @@ class Interventions:
         while not self._stopping.is_set():
             self.tapped.clear()
             try:
+                self._heed_stops()
                 busy = self._stage.step()
                 busy = await self._effects.start_waiting() or busy
                 self._note_shown()
                 pause = _BUSY if busy else min(pause * 1.5, _IDLE)
-            except sqlite3.OperationalError as error:
+            except TROUBLE as error:
                 _log.error("interventions wait until the disk works again", why=str(error))
                 await rest(self._stopping, _TROUBLED)
             else:
                 await rest(self.tapped, pause)
+
+    def _heed_stops(self) -> None:
+        """Whoever opted out or withdrew consent is left in peace at once, whether the worker has
+        taken that in or not."""
+        upto, subjects = self._door.stops(self._stopped)
+        for subject in subjects:
+            self._deliveries.stopped(subject)
+            no_longer = self.inbox.no_longer(subject, self.now())
+            if no_longer and self._carrier.pages is not None:
+                self._carrier.pages.withdraw(subject, no_longer)
+        self._stopped = upto
 
     def _note_shown(self) -> None:
         if self._shown:
@@ -135,29 +153,48 @@ async def open_interventions(
     clock: Clock,
     ids: Tokens,
     event_clock: bool = False,
+    tables: Path | str | None = None,
+    workshop: Workshop | None = None,
+    approvals: Callable[[Store], Approvals] | None = None,
+    paused: Callable[[Store], Callable[[str, str], str | None]] | None = None,
 ) -> AsyncIterator[Interventions]:
     """Interventions of the data folder ``data``, which this process alone may work in.
 
     ``signals`` and ``decisions`` are the logs of the gateway and the worker, read only. ``queues``
     says which desk takes the escalations of a queue. Reports go to the URL ``gateway`` with our own
     processes' ``key``. ``event_clock``: messages expire in log time, as history is being replayed.
-    Raises ``AlreadyRunning``.
+    ``tables`` is the PostgreSQL URL if the tables are not to be in the data folder. ``workshop``
+    does jobs; ``approvals`` and ``paused`` are made for the store.
+    Raises ``AlreadyRunning``, ``StoreOutdated``, ``DatabaseUnavailable`` and ``DatabaseInUse``.
     """
     with _alone(data / "app.lock"):
-        store = Store(data / "app.db")
+        store = Store(tables or data / "app.db")
         try:
-            carrier = Carrier(store, signals, runbooks)
+            asked = None if approvals is None else approvals(store)
+            carrier = Carrier(store, signals, runbooks, asked)
             stage = Stage(signals, decisions, store, carrier)
             now = (lambda: stage.log_time) if event_clock else clock
-            around = Surroundings(channels, queues, door, now, clock, stage.require_consent)
+            around = Surroundings(
+                channels,
+                queues,
+                door,
+                now,
+                clock,
+                stage.require_consent,
+                workshop,
+                needed=stage.still_needed,
+            )
+            if paused is not None:
+                around = msgspec.structs.replace(around, paused=paused(store))
             deliveries = Deliveries(store, around)
             identity = store.identity(ids())
-            effects = Effects(deliveries, database=data / "dbos.db", identity=identity)
+            remembered = data / "dbos.db" if isinstance(tables, Path | None) else tables
+            effects = Effects(deliveries, database=remembered, identity=identity)
             async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
                 reporter = Reporter(store, client, gateway, key)
                 inbox = Inbox(store, around)
                 yield Interventions(
-                    store, carrier, stage, deliveries, effects, reporter, inbox, now
+                    store, carrier, stage, deliveries, effects, reporter, inbox, door, now
                 )
         finally:
             store.close()

@@ -7,98 +7,28 @@ nothing is said twice or lost.
 """
 
 import heapq
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-import msgspec
-
-from forestall.contracts.control import (
-    DecideSettings,
-    PoliciesApplied,
-    PolicyInForce,
-    SettingsApplied,
-    SwitchesApplied,
-)
 from forestall.contracts.decision import Decided
-from forestall.contracts.event import Record, decode_data
+from forestall.contracts.event import Record
 from forestall.contracts.intervention import REPORTS
-from forestall.decide.occasion import with_doubles
 from forestall.decide.stage import CURSOR
 from forestall.intervene import playbook
 from forestall.intervene.carry import Carrier
+from forestall.intervene.governing import Governing
 from forestall.intervene.merge import merge
-from forestall.intervene.playbook import Arrival, Command, Running
+from forestall.intervene.running import Arrival, Command, Running
 from forestall.intervene.store import Store
 from forestall.intervene.telemetry import INTERVENTIONS
 from forestall.log.port import Log
-from forestall.log.streams import (
-    CONTROL,
-    DECISIONS,
-    SIGNALS,
-    read_control,
-    read_decisions,
-    read_signals,
-)
-from forestall.policy.bundle import policy_of
-from forestall.policy.language.model import Policy
+from forestall.log.streams import DECISIONS, SIGNALS, read_decisions, read_signals
 
 BATCHES = 16
 """Signals batches taken into one commit."""
 
-
-class Governing:
-    """What the control stream says so far: policies by version, settings and number fields by
-    the log time from which they hold, and what is switched off by now."""
-
-    def __init__(self) -> None:
-        self._applied: dict[str, PolicyInForce] = {}
-        self._policies: dict[str, Policy] = {}
-        self._settings: list[tuple[int, DecideSettings]] = [(0, DecideSettings())]
-        self._numbers: list[tuple[int, Mapping[str, dict[str, Any]]]] = [(0, {})]
-        self._switches: SwitchesApplied | None = None
-        self._position = 0
-
-    def read(self, log: Log) -> None:
-        """Take in what is new."""
-        for batch in log.follow(CONTROL, after=self._position):
-            self._position = batch.position
-            for record in read_control(batch):
-                if isinstance(record, PoliciesApplied):
-                    for policy in record.policies:
-                        self._applied[policy.version] = policy
-                    self._numbers.append((record.received, record.numbers))
-                elif isinstance(record, SettingsApplied):
-                    self._settings.append((record.received, record.settings))
-                elif isinstance(record, SwitchesApplied):
-                    self._switches = record
-
-    def off(self, policy: str) -> bool:
-        """Whether the policy, or everything, is switched off."""
-        now = self._switches
-        return now is not None and (now.everything_off or policy in now.off)
-
-    def policy(self, version: str) -> Policy:
-        """The policy of that version. Raises ``KeyError`` for one never applied."""
-        if version not in self._policies:
-            self._policies[version] = policy_of(self._applied[version])
-        return self._policies[version]
-
-    def settings(self, received: int) -> DecideSettings:
-        """Those that hold at that log time."""
-        return _holding(self._settings, received)
-
-    def numbers(self, received: int, event_type: str) -> dict[str, Any]:
-        """Which fields of that type are numbers, at that log time."""
-        return _holding(self._numbers, received).get(event_type, {})
-
-
-_Held = TypeVar("_Held")
-
-
-def _holding(timeline: Sequence[tuple[int, _Held]], received: int) -> _Held:
-    index = bisect_right(timeline, received, key=lambda entry: entry[0])
-    return timeline[max(index, 1) - 1][1]
+AHEAD = 200
+"""Batches of a subject, not taken in yet, that are looked at before an effect."""
 
 
 class Stage:
@@ -117,14 +47,15 @@ class Stage:
         self._due: list[tuple[int, str]] = []
         self._changed: set[str] = set()
         self._counted: list[tuple[str, str]] = []
+        self._governed = True
         self.log_time = signals.received(SIGNALS)
         self._reload()
 
     @property
     def caught_up(self) -> bool:
         """Whether everything accepted so far is decided and taken in."""
-        taken = self._store.cursor(SIGNALS) >= self._signals.last(SIGNALS)
-        return taken and self._store.cursor(DECISIONS) >= self._decisions.last(DECISIONS)
+        taken = self._taken >= self._signals.last(SIGNALS)
+        return taken and self._read >= self._decisions.last(DECISIONS)
 
     def require_consent(self) -> bool:
         """Whether nothing may reach anybody without consent, by the settings in force."""
@@ -136,30 +67,49 @@ class Stage:
         self._due.clear()
         self._changed.clear()
         self._counted.clear()
+        self._governed = True
+        self._taken, self._read = self._store.cursor(SIGNALS), self._store.cursor(DECISIONS)
         for state in self._store.running():
             self._place(state)
+
+    def still_needed(self, state: Running) -> bool:
+        """Whether nothing that came in since ends the intervention, as far as that is known before
+        the worker has decided it: the customer helped themselves, or opened a ticket."""
+        if self._taken >= self._signals.last(SIGNALS):
+            return True
+        subjects = (state.subject, *state.former)
+        found = {place for one in subjects for place in self._signals.of_subject(SIGNALS, one)}
+        for place in sorted(place for place in found if place > self._taken)[:AHEAD]:
+            for batch in self._signals.read(SIGNALS, after=place - 1, limit=1):
+                for record in read_signals(batch):
+                    if record.subject in subjects and state.ending is None:
+                        data = self._governing.data(record)
+                        arrival = Arrival(record, data, self._store.traits(record.subject))
+                        state, _ = playbook.on_event(state, arrival)
+        return state.ending is None
 
     def step(self) -> bool:
         """Take in what there is, in one commit; false if there was nothing to do.
 
-        Raises ``sqlite3.Error`` when the commit fails; nothing of it is kept then, and the next
+        Raises ``TROUBLE`` (``kernel.database``) when the commit fails; nothing of it is kept then, and the next
         call does it again. What only moves the cursors does not wait for the disk.
         """
         tick = self._signals.tick()
         last = self._signals.last(SIGNALS)
         worker = self._decisions.cursor(CURSOR)
-        start, read = self._store.cursor(SIGNALS), self._store.cursor(DECISIONS)
+        start, read = self._taken, self._read
         upto = max(start, min(worker, start + BATCHES))
         decided, consumed = self._decided(read, upto)
-        self._governing.read(self._decisions)
-        killed = [state for state in self._running.values() if self._governing.off(state.policy)]
+        self._governed = self._governing.read(self._decisions) or self._governed
+        ended = self._to_end() if self._governed else []
         caught_up = upto >= last
         due = caught_up and bool(self._due) and self._due[0][0] < tick
-        if (upto, consumed) == (start, read) and not (decided or killed or due):
+        if (upto, consumed) == (start, read) and not (decided or ended or due):
             self.log_time = max(self.log_time, tick if caught_up else 0)
+            self._governed = False
             return False
         batches = list(self._batches(start, upto))
-        durable = bool(decided or killed or due) or self._concerned(batches)
+        durable = bool(decided or ended or due) or self._concerned(batches)
         try:
             with self._store.transaction(durable=durable):
                 for item in merge(batches, decided):
@@ -170,7 +120,8 @@ class Stage:
                 if caught_up:
                     self.log_time = max(self.log_time, tick)
                     self._fire(tick)
-                self._kill()
+                if self._governed or decided:
+                    self._end(self._to_end())
                 for intervention in self._changed:
                     self._store.keep(self._running[intervention])
                 self._store.move(SIGNALS, upto)
@@ -179,9 +130,18 @@ class Stage:
             self._carrier.rolled_back()
             self._reload()
             raise
+        self._taken, self._read, self._governed = upto, consumed, False
         self._carrier.committed()
         self._forget_ended()
         return True
+
+    def _to_end(self) -> list[tuple[Running, str]]:
+        """Running interventions that must end by what governs now, and why."""
+        judged = [
+            (state, self._governing.ends(state.policy, state.version))
+            for state in self._running.values()
+        ]
+        return [(state, why) for state, why in judged if why is not None]
 
     def _concerned(self, batches: Iterable[tuple[int, Sequence[Record]]]) -> bool:
         """Whether any event is about an intervention or its customer, so that something may follow."""
@@ -219,8 +179,14 @@ class Stage:
         decision = entry.decision
         policy = self._governing.policy(decision.version)
         settings = self._governing.settings(entry.noticed)
+        computing = playbook.computes(policy)
         state, commands = playbook.start(
-            decision, policy, lateness=settings.lateness, grace=settings.grace
+            decision,
+            policy,
+            lateness=settings.lateness,
+            grace=settings.grace,
+            event=self._carrier.matched(decision) if computing else None,
+            traits=self._store.traits(decision.subject) if computing else None,
         )
         self._store.open(state, decision, policy.title)
         self._counted.append((policy.name, "started"))
@@ -234,7 +200,7 @@ class Stage:
         about_itself = record.type in ("forestall.identify", "forestall.alias")
         if not about_itself and told is None and record.subject not in self._of_subject:
             return
-        data = self._data(record)
+        data = self._governing.data(record)
         if about_itself:
             self._learn(record, data)
         if told is not None:
@@ -267,15 +233,6 @@ class Stage:
                 self._changed.add(intervention)
                 self._of_subject.setdefault(record.subject, []).append(intervention)
 
-    def _data(self, record: Record) -> dict[str, Any]:
-        try:
-            data = decode_data(record.data)
-        except msgspec.DecodeError:
-            return {}
-        numbers = self._governing.numbers(record.received, record.type)
-        data = with_doubles(data, numbers) if numbers else data
-        return data if isinstance(data, dict) else {}
-
     def _fire(self, tick: int) -> None:
         while self._due and self._due[0][0] < tick:
             due, intervention = heapq.heappop(self._due)
@@ -283,10 +240,9 @@ class Stage:
             if state is not None and playbook.due(state) == due:
                 self._keep(*playbook.on_time(state, tick))
 
-    def _kill(self) -> None:
-        for state in tuple(self._running.values()):
-            if self._governing.off(state.policy):
-                self._keep(*playbook.stop(state, "killed", max(self.log_time, state.clock)))
+    def _end(self, ended: Iterable[tuple[Running, str]]) -> None:
+        for state, why in ended:
+            self._keep(*playbook.stop(state, why, max(self.log_time, state.clock)))
 
     def _keep(self, state: Running, commands: Sequence[Command]) -> None:
         """Carry out ``commands`` and remember ``state``, which may have ended."""

@@ -1,7 +1,45 @@
-"""Opening SQLite files the one right way: WAL, ``synchronous=FULL``, foreign keys, patient locks."""
+"""Opening databases the one right way: SQLite files, and tables on SQLite or PostgreSQL.
+
+SQLite: WAL, ``synchronous=FULL``, foreign keys, patient locks. PostgreSQL: one session that holds a
+lock as long as it writes, so that there is one writer; and time limits on everything.
+"""
 
 import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.pool import NullPool
+
+from forestall.contracts.errors import ForestallError
+
+TROUBLE = (sqlite3.OperationalError, sa.exc.OperationalError, sa.exc.InterfaceError)
+"""What a disk or a database that does not work at the moment raises; a later try may do better."""
+
+_ONE_WRITER = 5_063_317_246_093_151_301
+"""The advisory lock of the writer, one for a PostgreSQL database."""
+
+_SESSION = (
+    "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+    " -c default_transaction_read_only={}"
+)
+
+
+class DatabaseUnavailable(ForestallError):
+    """PostgreSQL cannot be reached, or lets us not in; see ``[database] url``."""
+
+    code = "database-unavailable"
+    exit_code = 2
+
+
+class DatabaseInUse(ForestallError):
+    """Another server writes into this PostgreSQL database; give each deployment its own."""
+
+    code = "database-in-use"
+    exit_code = 2
 
 
 def open_database(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -17,3 +55,130 @@ def open_database(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+class Database:
+    """Tables in the SQLite file ``where``, or in PostgreSQL if that is a URL. Holds one connection,
+    which is opened again after it broke; belongs to one thread.
+
+    Whoever is not ``read_only`` is the one writer: the file's by the caller's lock, PostgreSQL's by
+    one that is taken here. Raises ``DatabaseUnavailable`` and ``DatabaseInUse``.
+    """
+
+    def __init__(self, where: Path | str, *, read_only: bool = False) -> None:
+        self.in_file = isinstance(where, Path)
+        self.read_only = read_only
+        self._inside = False
+        self.engine = (
+            _file(where, read_only) if isinstance(where, Path) else _server(where, read_only)
+        )
+        try:
+            self._connection = self.engine.connect()
+        except sa.exc.OperationalError as error:
+            if self.in_file:
+                raise
+            raise DatabaseUnavailable(
+                f"{self.engine.url.render_as_string()}: {_first_line(error)}; see [database] url"
+            ) from None
+
+    def close(self) -> None:
+        """Let the connection go, and with it the lock."""
+        self._connection.close()
+        self.engine.dispose()
+
+    def run(
+        self,
+        statement: sa.Executable,
+        values: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
+    ) -> sa.CursorResult[*tuple[Any, ...]]:
+        """Execute ``statement``, once or for each of ``values``. Outside a ``transaction`` it is
+        committed at once. Raises ``TROUBLE``."""
+        self._mend()
+        return self._connection.execute(statement, values)
+
+    def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+        """An ``INSERT`` that knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
+        return sqlite.insert(table) if self.in_file else postgresql.insert(table)
+
+    def lay(self, metadata: sa.MetaData) -> None:
+        """Make what is missing of these tables."""
+        with self.transaction():
+            metadata.create_all(self._connection)
+
+    def has(self, table: sa.Table) -> bool:
+        """Whether there is such a table."""
+        return sa.inspect(self._connection).has_table(table.name)
+
+    @contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """Everything run inside is committed together, or rolled back when it raises.
+
+        What is not ``durable`` may be undone by a loss of power until the next durable commit.
+        Raises ``TROUBLE``, after which it is uncertain whether the commit happened.
+        """
+        self._mend()
+        say = self._connection.exec_driver_sql
+        if self.in_file:
+            say(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        say("BEGIN IMMEDIATE" if self.in_file else "BEGIN")
+        self._inside = True
+        try:
+            if not (durable or self.in_file):
+                say("SET LOCAL synchronous_commit = off")
+            yield
+            say("COMMIT")
+        except BaseException:
+            if not self._connection.invalidated:
+                say("ROLLBACK")
+            raise
+        finally:
+            self._inside = False
+            if self.in_file:
+                say("PRAGMA synchronous = FULL")
+
+    def _mend(self) -> None:
+        """Let a broken connection be opened anew, but never in the middle of a transaction."""
+        if self._connection.invalidated and not self._inside:
+            self._connection.rollback()
+
+
+def _file(path: Path, read_only: bool) -> sa.Engine:
+    return sa.create_engine(
+        "sqlite://",
+        creator=lambda: open_database(path, read_only=read_only),
+        isolation_level="AUTOCOMMIT",
+        poolclass=NullPool,
+    )
+
+
+def _server(url: str, read_only: bool) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        poolclass=NullPool,
+        connect_args={
+            "connect_timeout": 10,
+            "keepalives_idle": 10,
+            "tcp_user_timeout": 30_000,
+            "options": _SESSION.format("on" if read_only else "off"),
+        },
+    )
+    if not read_only:
+        sa.event.listen(engine, "connect", _claim)
+    return engine
+
+
+def _claim(connection: Any, _: object) -> None:
+    """Be the one writer from here on, or raise ``DatabaseInUse``."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_try_advisory_lock({_ONE_WRITER})")
+        if not cursor.fetchone()[0]:
+            connection.close()
+            raise DatabaseInUse(
+                "another server writes into this PostgreSQL database; stop it, or give each"
+                " deployment a database of its own under [database] url"
+            )
+
+
+def _first_line(error: sa.exc.OperationalError) -> str:
+    return str(error.orig).strip().splitlines()[0]

@@ -22,6 +22,8 @@ CREATE TABLE IF NOT EXISTS consents (
     subject TEXT NOT NULL, purpose TEXT NOT NULL, granted INTEGER NOT NULL, time INTEGER NOT NULL,
     PRIMARY KEY (subject, purpose)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stops (subject TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS stops_seq ON stops (seq);
 """
 _OPT = """
 INSERT INTO optouts VALUES (?, ?, ?) ON CONFLICT DO UPDATE
@@ -33,6 +35,11 @@ INSERT INTO consents VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
 SET granted = excluded.granted, time = excluded.time
 WHERE (excluded.time, NOT excluded.granted) > (time, NOT granted)
 """
+_STOP = """
+INSERT OR REPLACE INTO stops VALUES (?, (SELECT coalesce(max(seq), 0) + 1 FROM stops))
+"""
+STOPS_AT_ONCE = 500
+"""Subjects that ``Door.stops`` names in one answer."""
 
 
 class OptOut(msgspec.Struct, frozen=True):
@@ -84,14 +91,20 @@ def note(
     purpose = data.get("purpose")
     if type_ in ("forestall.optout", "forestall.optin"):
         connection.execute(_OPT, (subject, type_ == "forestall.optout", time))
+        if type_ == "forestall.optout":
+            connection.execute(_STOP, (subject,))
     elif type_ in ("forestall.consent.granted", "forestall.consent.withdrawn") and purpose:
         granted = type_ == "forestall.consent.granted"
         connection.execute(_CONSENT, (subject, purpose, granted, time))
+        if not granted:
+            connection.execute(_STOP, (subject,))
 
 
 def join(connection: sqlite3.Connection, former: str, current: str) -> None:
     """Let ``current`` say the stricter of what the two say; where they agree, the later."""
     before, now = read(connection, former), read(connection, current)
+    for subject in (former, current):
+        connection.execute(_STOP, (subject,))
     if before.optout is not None:
         held, said = now.optout, before.optout
         if held is None or (said.out, said.time) > (held.out, held.time):
@@ -129,6 +142,15 @@ class Door:
     def state(self, subject: str) -> DoorState:
         """What ``subject`` said, as of the newest commit."""
         return read(self._connection, subject)
+
+    def stops(self, after: int) -> tuple[int, list[str]]:
+        """Subjects that may have said no since ``after``, oldest first and at most
+        ``STOPS_AT_ONCE``, and up to where that goes; 0 is the beginning."""
+        rows = self._connection.execute(
+            "SELECT seq, subject FROM stops WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, STOPS_AT_ONCE),
+        ).fetchall()
+        return (rows[-1][0] if rows else after), [row[1] for row in rows]
 
     def close(self) -> None:
         """Release the file."""
