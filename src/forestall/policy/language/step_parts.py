@@ -91,11 +91,9 @@ def choices(fields: Fields) -> dict[str, str]:
     given = fields.fields("choices")
     if given is None:
         return {}
-    if len(given.node.entries) not in CHOICES:
-        message = (
-            f"`{given.path}` has {len(given.node.entries)} answers; "
-            f"{CHOICES[0]} to {CHOICES[-1]} can be shown"
-        )
+    count = len(given.node.entries)
+    if count not in CHOICES:
+        message = f"`{given.path}` must have {CHOICES[0]} to {CHOICES[-1]} answers, not {count}"
         fields.fail("choices", "bad-value", message)
     for value, entry in given.node.entries.items():
         if len(value) > MAX_NAME or not _CHOICE.fullmatch(value):

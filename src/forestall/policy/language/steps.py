@@ -255,7 +255,7 @@ class _Steps:
         otherwise: Place | None = None
         nodes = step.each("branch")
         for arm in nodes:
-            arm.allow(_BRANCHES, {})
+            arm.allow(_BRANCHES, {"then": ("a way of a branch takes `do`, not `then`", "write `do`")})
             if otherwise is not None:
                 message = f"`{arm.path}` stands after the `else`, so it is never taken"
                 hint = f"the `else` on line {otherwise.line} takes all; put it last"
