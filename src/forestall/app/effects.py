@@ -83,6 +83,7 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
                 clock=wall_clock,
                 ids=random_id,
                 event_clock=settings.ingest.clock == "event",
+                tables=settings.database,
             )
         )
         hub = _hub(settings, interventions, stack)

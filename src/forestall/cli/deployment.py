@@ -29,6 +29,16 @@ def settings_for(config: Path | None) -> Settings:
     return load_settings(DEFAULT, secrets=False) if DEFAULT.exists() else Settings()
 
 
+def tables_for(data: Path | None, config: Path | None) -> Path | str:
+    """Where the tables of the app process are: app.db in the data folder, or PostgreSQL's URL."""
+    if data is not None:
+        return data / "app.db"
+    settings = settings_for(config)
+    if settings.database is not None and settings.file is not None:
+        settings = load_settings(settings.file)
+    return settings.database or settings.data / "app.db"
+
+
 DataOption = Annotated[
     Path | None,
     typer.Option(

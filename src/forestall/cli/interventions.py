@@ -6,7 +6,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from forestall.cli.deployment import ConfigOption, DataOption, data_for
+from forestall.cli.deployment import ConfigOption, DataOption, tables_for
 from forestall.cli.tables import print_table
 from forestall.contracts.errors import UnreadableInput
 from forestall.intervene.store import Store, Summary
@@ -30,7 +30,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List the newest interventions."""
-    store = Store(data_for(data, config) / "app.db", read_only=True)
+    store = Store(tables_for(data, config), read_only=True)
     try:
         newest = store.newest(limit, subject=subject)
     finally:
@@ -60,7 +60,7 @@ def show(
 
     Exit code 2 when no intervention, or more than one, has that id.
     """
-    store = Store(data_for(data, config) / "app.db", read_only=True)
+    store = Store(tables_for(data, config), read_only=True)
     try:
         found = store.find(intervention)
     finally:

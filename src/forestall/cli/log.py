@@ -10,7 +10,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from forestall.cli.deployment import ConfigOption, DataOption, data_for
+from forestall.cli.deployment import ConfigOption, DataOption, data_for, tables_for
 from forestall.cli.tables import print_table
 from forestall.contracts.control import Control, PoliciesApplied, SettingsApplied, SwitchesApplied
 from forestall.contracts.decision import Decided
@@ -90,7 +90,7 @@ def stats(data: DataOption = None, config: ConfigOption = None, as_json: AsJson 
     A cursor says up to which batch a stage has read. Exit code 2 when there is no log at all.
     """
     folder = data_for(data, config)
-    found = [*_of_logs(folder), *_of_app(folder)]
+    found = [*_of_logs(folder), *_of_app(tables_for(data, config))]
     if not found:
         raise LogMissing(f"{folder}: there is no log here; start `forestall serve` first")
     if as_json:
@@ -116,14 +116,17 @@ def _of_logs(folder: Path) -> Iterator[FileStats]:
         yield FileStats(name, summary.cursors, summary)
 
 
-def _of_app(folder: Path) -> Iterator[FileStats]:
+def _of_app(tables: Path | str) -> Iterator[FileStats]:
     try:
-        store = Store(folder / "app.db", read_only=True)
+        store = Store(tables, read_only=True)
     except StoreMissing:
         return
     try:
         read = (streams.SIGNALS, streams.DECISIONS)
-        yield FileStats("app.db", {name: store.cursor(name) for name in read})
+        yield FileStats(
+            "app.db" if isinstance(tables, Path) else "PostgreSQL",
+            {name: store.cursor(name) for name in read},
+        )
     finally:
         store.close()
 

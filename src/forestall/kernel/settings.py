@@ -191,6 +191,15 @@ class McpServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: str | None = None
 
 
+class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[database]``: where the app process keeps its tables, if not in the data folder.
+
+    ``url`` is that of a PostgreSQL database, ``postgresql+psycopg://…``, one for each deployment.
+    """
+
+    url: str | None = None
+
+
 class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[contracts]``, ``[policies]``, ``[runbooks]``, ``[actions]``: where the files are."""
 
@@ -235,6 +244,7 @@ class _Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: Server = Server()
     ingest: Ingest = Ingest()
+    database: Tables = Tables()
     keys: tuple[WriteKey, ...] = ()
     tokens: Tokens = Tokens()
     contracts: Folder = Folder()
@@ -257,11 +267,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A deployment's settings with paths absolute, secrets resolved and durations parsed.
 
     ``file`` is where they were read; none for the defaults, where nothing is known of a deployment.
+    ``database`` is the URL of a PostgreSQL database, none where the data folder has the tables.
     """
 
     file: Path | None = None
     server: Server = Server()
     ingest: Ingest = Ingest()
+    database: str | None = None
     keys: tuple[WriteKey, ...] = ()
     tokens: Tokens = Tokens()
     data: Path = Path("data")
@@ -309,6 +321,7 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         file=path,
         server=file.server,
         ingest=file.ingest,
+        database=_database(secret(file.database.url), path) if file.database.url else None,
         keys=tuple(msgspec.structs.replace(key, key=secret(key.key)) for key in file.keys),
         tokens=Tokens(
             secret=secret(file.tokens.secret) if file.tokens.secret else None,
@@ -329,6 +342,13 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         queues=file.queues,
         people=_people(file, secret, path) if secrets else file.people,
     )
+
+
+def _database(url: str, path: Path) -> str:
+    """The URL, if it may be one of PostgreSQL; it is not shown, as it may hold a password."""
+    if url.startswith(("postgresql+psycopg://", "env:", "file:")):
+        return url
+    raise InvalidSettings(f"{path}: database.url: write it as postgresql+psycopg://USER@HOST/NAME")
 
 
 def _people(file: _File, secret: Callable[[str], str], path: Path) -> dict[str, Person]:
