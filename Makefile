@@ -12,7 +12,7 @@ BIN := .venv/bin
 ARGS ?=
 JOBS ?= 2
 
-.PHONY: help demo test check bench bench-peers soak docs lock setup clean
+.PHONY: help demo test check bench bench-peers soak docs lock setup servers clean
 
 help:
 	@sed -n '2,9s/^#   //p' Makefile
@@ -20,10 +20,13 @@ help:
 setup:
 	@PYTHON="$(PYTHON)" scripts/setup.sh
 
+servers:
+	@scripts/servers.sh
+
 demo: setup
 	@$(BIN)/python -m examples.shop.demo $(ARGS)
 
-test: setup
+test: setup servers
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 check: setup
@@ -40,7 +43,7 @@ bench: setup
 bench-peers: setup
 	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
-soak: setup
+soak: setup servers
 	$(BIN)/pytest -n $(JOBS) -m soak --timeout 7200 $(ARGS)
 
 docs: setup

@@ -107,8 +107,8 @@ def request_tracker(folder: Path) -> Iterator[Server]:
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_for(url, process, folder / "server.log")
-        pairs = (line.split() for line in (template / TOKENS).read_text().splitlines())
-        yield Server(url, {name: token for name, token in pairs})
+        pairs = (line.split(" ", 1) for line in (template / TOKENS).read_text().splitlines())
+        yield Server(url, dict(pairs))
     finally:
         os.killpg(process.pid, 15)
         process.wait(30)

@@ -1,21 +1,25 @@
 """What every helpdesk does, proved for the in-memory twin, Request Tracker and e-mail."""
 
 import asyncio
+import email
 import hashlib
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from email.message import EmailMessage
+from email.policy import default
 from typing import Protocol
 
 import httpx
 import msgspec
 import pytest
 
+from forestall.channels.helpdesk.mail import MailHelpdesk
 from forestall.channels.helpdesk.memory import MemoryHelpdesk
 from forestall.channels.helpdesk.port import BEGINNING, Helpdesk, TicketChange, tag
 from forestall.channels.helpdesk.request_tracker import RequestTrackerHelpdesk
 from forestall.contracts.intervention import Case
 from forestall.kernel.clock import random_id, wall_clock
-from forestall.kernel.settings import RequestTracker
+from forestall.kernel.settings import Mail, RequestTracker
+from ports.mail_server import PASSWORD, Dovecot, Office, Post, dovecot
 from ports.rt_server import Server, request_tracker
 
 pytestmark = pytest.mark.anyio
@@ -258,3 +262,83 @@ class TestRequestTracker(HelpdeskSuite):
     async def bench(self, rt: Server) -> AsyncIterator[RequestTrackerBench]:
         async with httpx.AsyncClient(trust_env=False) as client:
             yield RequestTrackerBench(rt, client)
+
+
+@pytest.fixture(scope="session")
+def imap() -> Iterator[Dovecot]:
+    with dovecot() as server:
+        yield server
+
+
+class MailBench:
+    """Each has a mailbox of its own, in which nothing lies."""
+
+    def __init__(self, imap: Dovecot, office: Office, **settings: object) -> None:
+        self.imap, self.user = imap, f"desk-{random_id()[:8]}"
+        named = Mail(
+            smtp=f"smtp+plain://127.0.0.1:{office.port}",
+            imap=f"imap+plain://127.0.0.1:{imap.port}",
+            user=self.user,
+            password=PASSWORD,
+            sender=f"Forestall <{self.user}@example.com>",
+            to="team@example.com",
+        )
+        self.helpdesk = MailHelpdesk(
+            "mail", msgspec.structs.replace(named, **settings), now=wall_clock
+        )
+
+    def answer(
+        self, ticket: str, text: str, sender: str = "ann@example.com", **headers: str
+    ) -> None:
+        """Somebody replies."""
+        reply = EmailMessage()
+        reply["From"], reply["To"] = f"Ann <{sender}>", f"{self.user}@example.com"
+        reply["Subject"] = "Re: your message"
+        reply["Message-ID"] = f"<{random_id()}@example.com>"
+        reply["In-Reply-To"] = f"<case.{ticket}@example.com>"
+        for name, value in headers.items():
+            del reply[name.replace("_", "-")]
+            reply[name.replace("_", "-")] = value
+        reply.set_content(text)
+        self.imap.append(self.user, reply.as_bytes())
+
+    async def take(self, ticket: str) -> None:
+        self.answer(ticket, "I am looking at it.\n\n> #solved")
+
+    async def solve(self, ticket: str) -> None:
+        self.answer(ticket, "#solved\nThe bank had a hiccup.")
+
+    async def reopen(self, ticket: str) -> None:
+        self.answer(ticket, "\n#reopened\n")
+
+    async def rate(self, ticket: str, score: int) -> None:
+        self.answer(ticket, f"#rating {score}")
+
+    async def tickets(self, key: str) -> int:
+        needle = f"Message-ID: <case.{tag(key)}@".encode()
+        return sum(needle in message for message in self.imap.messages(self.user))
+
+    async def text(self, ticket: str) -> str:
+        read = [
+            email.message_from_bytes(message, policy=default)
+            for message in self.imap.messages(self.user)
+        ]
+        ours = [one for one in read if one["X-Forestall-Case"] == ticket]
+        return "\n".join(f"{one['Subject']}\n{one.get_content()}" for one in ours)
+
+
+@pytest.fixture
+def post(imap: Dovecot) -> Iterator[tuple[Post, Office]]:
+    post = Post(imap)
+    office = Office(post)
+    office.start()
+    try:
+        yield post, office
+    finally:
+        office.stop()
+
+
+class TestMail(HelpdeskSuite):
+    @pytest.fixture
+    async def bench(self, imap: Dovecot, post: tuple[Post, Office]) -> MailBench:
+        return MailBench(imap, post[1])
