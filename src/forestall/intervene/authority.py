@@ -14,7 +14,7 @@ from forestall.kernel.settings import Person
 APPROVER, OPERATOR, REVIEWER = "approver", "operator", "reviewer"
 """Roles that the product itself asks for. A policy's ``approve`` may ask for any other by name."""
 
-LONGEST_REASON = 2_000
+LONGEST_REASON = 200
 """Characters that a reason may have."""
 
 
@@ -49,7 +49,7 @@ class TooLate(ForestallError):
 
 
 class ReasonMissing(ForestallError):
-    """What people decide and command is kept with a reason: 1 to 2,000 characters."""
+    """What people decide and command is kept with a reason: 1 to 200 characters."""
 
     code = "reason-missing"
 

@@ -18,6 +18,7 @@ from forestall.contracts.event import CloudEvent
 from forestall.contracts.instants import format_time
 from forestall.contracts.intervention import Ending, Message, Taken
 from forestall.intervene.effect_store import EffectStore
+from forestall.intervene.pauses import Pauses
 from forestall.intervene.running import Running
 from forestall.intervene.tables import (
     VERSION,
@@ -169,9 +170,8 @@ class Store:
             interventions.c.id,
             *(bindparam(f"b_{name}", type_=history.c[name].type) for name in _NOTED),
         ).where(_of, interventions.c.subject == bindparam("b_subject"))
-        self._note = (
-            made(history).from_select(["intervention", *_NOTED], known).on_conflict_do_nothing()
-        )
+        noted = made(history).from_select(["intervention", *_NOTED], known)
+        self._note = noted.on_conflict_do_nothing().execution_options(preserve_rowcount=True)
 
     def close(self) -> None:
         """Release the database."""
@@ -221,6 +221,7 @@ class Store:
             if table is interventions:
                 moved = moved.where(interventions.c.ending.is_(None))
             self.database.run(moved)
+        Pauses(self.database).join(former, subject)
 
     def running(self) -> list[Running]:
         """Interventions that have not ended, oldest first."""

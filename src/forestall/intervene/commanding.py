@@ -1,0 +1,122 @@
+"""Operators in command: pauses, and what they do with a running intervention.
+
+A command is a record and an event of the customer, in one commit; the playbook obeys the event. A
+pause is a record and a row that every effect looks at right before it happens.
+"""
+
+from msgspec.structs import replace
+
+from forestall.contracts.intervention import Command, Tell
+from forestall.intervene.authority import OPERATOR, NotThere, TooLate, Who, because
+from forestall.intervene.pauses import Pause, Pauses, Scope, holding
+from forestall.intervene.records import Entry, Records
+from forestall.intervene.reports import event_of
+from forestall.intervene.store import Store
+from forestall.kernel.clock import Clock, Tokens
+
+
+class Commanding:
+    """What operators may do. ``log_time`` and ``clock`` are log and wall time in microseconds.
+    Belongs to the event loop's thread, as the store does."""
+
+    def __init__(self, store: Store, *, log_time: Clock, clock: Clock, ids: Tokens) -> None:
+        self._store = store
+        self._log_time, self._clock, self._ids = log_time, clock, ids
+        self._records, self._pauses = Records(store.database), Pauses(store.database)
+
+    def command(
+        self, who: Who, intervention: str, command: Command, reason: str, *, undo: bool = False
+    ) -> None:
+        """Have a running intervention stop (and ``undo`` what was done, last first), go on as if
+        the current wait were over, do its current step again, or be taken over in person.
+
+        Raises ``RoleMissing``, ``ReasonMissing``, ``NotThere`` and ``TooLate``."""
+        who.need(OPERATOR)
+        now, why = self._clock(), because(reason)
+        with self._store.transaction():
+            state = self._store.state(intervention)
+            if state is None:
+                raise NotThere(f"there is no intervention {intervention!r}")
+            if state.ending is not None:
+                raise TooLate(f"ended: this intervention is over ({state.ending})")
+            entry = Entry(
+                at=now,
+                who=who.name,
+                what=f"intervention.{command}",
+                about=intervention,
+                why=why,
+                detail={"step": state.step, "policy": state.policy, "undo": undo},
+            )
+            number = self._records.add(entry)
+            decision, _ = self._store.decision(intervention)
+            tell = Tell(
+                decision.id,
+                decision.policy,
+                decision.version,
+                reason=why,
+                by=who.name,
+                command=command,
+                undo=undo or None,
+            )
+            at, once = self._log_time(), str(number)
+            self._store.report(event_of(decision, state.subject, "commanded", at, tell, once))
+
+    def pause(
+        self, who: Who, scope: Scope, what: str | None, reason: str, *, lasts: int | None = None
+    ) -> Pause:
+        """Stop what is done for ``what`` from now on, for ``lasts`` microseconds or until it is
+        resumed. Raises ``RoleMissing`` and ``ReasonMissing``."""
+        who.need(OPERATOR)
+        now, why = self._clock(), because(reason)
+        pause = Pause(
+            id=self._ids(),
+            scope=scope,
+            what=what,
+            by=who.name,
+            why=why,
+            since=now,
+            until=None if lasts is None else now + lasts,
+        )
+        detail = {"scope": scope, "what": what, "lasts": lasts}
+        with self._store.transaction():
+            self._pauses.add(pause)
+            self._records.add(
+                Entry(
+                    at=now,
+                    who=who.name,
+                    what="pause.started",
+                    about=pause.id,
+                    why=why,
+                    detail=detail,
+                )
+            )
+        return pause
+
+    def resume(self, who: Who, pause: str, reason: str) -> Pause:
+        """End a pause. Raises ``RoleMissing``, ``ReasonMissing``, ``NotThere`` and ``TooLate``."""
+        who.need(OPERATOR)
+        now, why = self._clock(), because(reason)
+        with self._store.transaction():
+            found = self._pauses.get(pause)
+            if found is None:
+                raise NotThere(f"there is no pause {pause!r}")
+            if not found.holds(now):
+                raise TooLate("ended: this pause is over already")
+            self._pauses.end(pause, now)
+            self._records.add(Entry(at=now, who=who.name, what="pause.ended", about=pause, why=why))
+        return replace(found, ended=now)
+
+    def pauses(self, *, past: bool = False) -> list[Pause]:
+        """Those in force now, or all that ever were, oldest first."""
+        now = self._clock()
+        known = self._pauses.all(past=past)
+        return known if past else [pause for pause in known if pause.holds(now)]
+
+    def paused(self, subject: str, policy: str) -> str | None:
+        """The pause that stops something of ``policy`` for ``subject`` at this moment."""
+        known = self._pauses.all()
+        if not known:
+            return None
+        traits = self._store.traits(subject)
+        pause = holding(known, self._clock(), subject=subject, policy=policy, traits=traits)
+        return None if pause is None else pause.id
