@@ -51,7 +51,7 @@ from forestall.decide.plan import (
 from forestall.decide.population import Population
 from forestall.decide.snapshot import deadline
 from forestall.decide.specialise import specialise
-from forestall.decide.state import NEVER, SETTLED, State, Subject, repeats, settle_ids
+from forestall.decide.state import MANY, NEVER, State, Subject, keep_time, repeats
 from forestall.policy.language.cel import Timestamp
 from forestall.policy.language.compile import Condition, Program, event_expression
 from forestall.policy.language.model import Feature
@@ -150,13 +150,13 @@ class Engine:
             if ids is None:
                 ids = subject.seen[sys.intern(record.source)] = {}
             known = len(ids)
-            ids.setdefault(record.id, received)
+            ids.setdefault(record.id, received if known < MANY else None)
             if len(ids) == known:
                 if repeats(subject, record.source, record.id, received):
                     self.counters["duplicate"] += 1
                     continue
-            elif known & (SETTLED - 1) == SETTLED - 1:
-                self.counters["ids_forgotten"] += settle_ids(subject, record.source)
+            elif known >= MANY and (lost := keep_time(subject, record.source, received)):
+                self.counters["ids_forgotten"] += lost
             time = record.time
             if time > received:
                 time = received

@@ -1,5 +1,6 @@
 """What the engine remembers of each subject, in a shape that can be written down. Pure."""
 
+import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
@@ -26,8 +27,8 @@ REPEATED_WITHIN: Final = 7 * DAY
 IDS: Final = 100_000
 """Ids remembered per subject and source; beyond that the oldest are forgotten."""
 
-SETTLED: Final = 64
-"""Whenever a source's ids have become so many more, their times go into an array. A power of two."""
+MANY: Final = 16
+"""From so many ids of a source on, the times of further ones lie in an array."""
 
 FORGET_AFTER = DAY
 """How long what an event could still need is kept at least. Lateness may be raised up to this
@@ -43,7 +44,7 @@ class Subject(msgspec.Struct, array_like=True, gc=False):
 
     ``shadow`` holds the acts that policies in shadow mode would have done; the rest of it is unused.
     ``generation`` is that of its last event (see ``population``). ``received`` has the times of a
-    source's oldest ids, in order, where ``seen`` has none.
+    source's newest ids, in order, where ``seen`` has none.
     """
 
     deadline: int = NEVER
@@ -104,34 +105,33 @@ def settled(received: int, settings: DecideSettings) -> int:
 
 def repeats(subject: Subject, source: str, name: str, received: int) -> bool:
     """Whether an id that is known was so within ``REPEATED_WITHIN``; if not, it is known anew."""
-    ids = subject.seen[source]
-    kept = ids[name]
-    if kept is None:
-        _forget_settled(subject, source, received - REPEATED_WITHIN)
-        if name in ids:
-            return True
-    elif received - kept <= REPEATED_WITHIN:
+    horizon = received - REPEATED_WITHIN
+    kept = subject.seen[source][name]
+    if kept is not None and kept >= horizon:
         return True
-    ids.pop(name, None)
-    ids[name] = received
+    _forget_ids(subject, source, horizon)
+    ids = subject.seen.setdefault(sys.intern(source), {})
+    if name in ids:
+        return True
+    if len(ids) < MANY:
+        ids[name] = received
+    else:
+        ids[name] = None
+        keep_time(subject, source, received)
     return False
 
 
-def settle_ids(subject: Subject, source: str) -> int:
-    """Let the times of all ids lie in an array; how many ids had to be forgotten, as too many."""
-    ids: dict[str, Any] = subject.seen[source]
+def keep_time(subject: Subject, source: str, received: int) -> int:
+    """Keep when the newest of a source's many ids came; how many had to be forgotten, as too many."""
     if subject.received is None:
         subject.received = {}
     times = subject.received.get(source)
     if times is None:
-        times = subject.received[source] = array("q")
-    newest = list(islice(reversed(ids), len(ids) - len(times)))
-    for name in reversed(newest):
-        times.append(ids[name])
-        ids[name] = None
-    if len(ids) <= IDS - SETTLED:
+        times = subject.received[sys.intern(source)] = array("q")
+    times.append(received)
+    if len(times) <= IDS - MANY:
         return 0
-    _drop_settled(subject, source, IDS // 100)
+    _drop_oldest(subject, source, IDS // 100)
     return IDS // 100
 
 
@@ -144,14 +144,15 @@ def idle(subject: Subject, needs: Needs) -> bool:
 
 
 def _oldest(subject: Subject, source: str) -> int:
-    times = subject.received and subject.received.get(source)
-    return int(times[0]) if times else next(iter(subject.seen[source].values())) or 0
+    first = next(iter(subject.seen[source].values()))
+    return int((subject.received or {})[source][0]) if first is None else first
 
 
 def forget(subject: Subject, needs: Needs) -> bool:
     """Forget what no window, pattern or gate can need again; whether nothing at all is left."""
     floor = max(subject.clock, needs.settled)
-    _forget_ids(subject, needs.received - REPEATED_WITHIN)
+    for source in list(subject.seen):
+        _forget_ids(subject, source, needs.received - REPEATED_WITHIN)
     for slot, state in list(subject.features.items()):
         feature = needs.features.get(slot)
         if feature is None or not _in_window(state, feature.over, floor):
@@ -172,36 +173,33 @@ def forget(subject: Subject, needs: Needs) -> bool:
     )
 
 
-def _forget_ids(subject: Subject, horizon: int) -> None:
-    for source, ids in list(subject.seen.items()):
-        _forget_settled(subject, source, horizon)
-        old = []
-        for name, received in ids.items():
-            if received is None or received >= horizon:
-                break
-            old.append(name)
-        for name in old:
-            del ids[name]
-        if not ids:
-            del subject.seen[source]
+def _forget_ids(subject: Subject, source: str, horizon: int) -> None:
+    """Forget a source's ids from before ``horizon``."""
+    ids, old = subject.seen[source], 0
+    for received in ids.values():
+        if received is None:
+            old += bisect_left((subject.received or {})[source], horizon)
+            break
+        if received >= horizon:
+            break
+        old += 1
+    if old:
+        _drop_oldest(subject, source, old)
 
 
-def _forget_settled(subject: Subject, source: str, horizon: int) -> None:
-    """Forget the ids whose times lie in the array and are before ``horizon``."""
-    times = subject.received and subject.received.get(source)
-    if times and times[0] < horizon:
-        _drop_settled(subject, source, bisect_left(times, horizon))
-
-
-def _drop_settled(subject: Subject, source: str, count: int) -> None:
-    """Forget a source's oldest ``count`` ids, whose times lie in the array."""
-    ids, received = subject.seen[source], subject.received or {}
+def _drop_oldest(subject: Subject, source: str, count: int) -> None:
+    """Forget a source's oldest ``count`` ids; where few are left, each has its time again."""
+    ids = subject.seen[source]
+    times = (subject.received or {}).get(source)
+    if times is not None:
+        del times[: max(0, count - (len(ids) - len(times)))]
     for name in list(islice(ids, count)):
         del ids[name]
-    del received[source][:count]
-    if not received[source]:
-        del received[source]
-        subject.received = received or None
+    if subject.received and times is not None and len(ids) < MANY:
+        ids.update(zip(list(ids)[len(ids) - len(times) :], times, strict=True))
+        del subject.received[source]
+    if not ids:
+        del subject.seen[source]
 
 
 def _in_window(state: Window | Keyed, over: int | None, floor: int) -> bool:
