@@ -2,10 +2,13 @@
 
 import importlib
 import itertools
+import os
+import subprocess
+import sys
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -15,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import __main__ as frame
-from benchmarks import bench_policies, guard, measure, workload
+from benchmarks import bench_backtest, bench_policies, guard, measure, workload
 from benchmarks.bench_decide import RecordWithData, decode_alone, decode_lazily, slices
 from benchmarks.engines import engine_of
 from benchmarks.figures import Figure, Result, number, summarise
@@ -219,6 +222,49 @@ def test_a_benchmark_gives_figures_that_are_numbers(name: str) -> None:
     assert len({figure.what for figure in figures}) == len(figures)
 
 
+def test_a_backtest_is_measured_against_windows_over_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow")
+    spent: list[tuple[list[str], int, str]] = []
+
+    def pretended(
+        command: Sequence[str | Path], cores: Collection[int], given: str | None = None
+    ) -> bench_backtest.Spent:
+        spent.append(([str(part) for part in command], len(cores), given or ""))
+        return bench_backtest.Spent(float(len(spent)), 2.0 * len(spent), 1_000_000 * len(spent))
+
+    monkeypatch.setattr(workload, "CACHE", tmp_path)
+    monkeypatch.setattr(bench_backtest, "python_of", lambda _: Path("python"))
+    monkeypatch.setattr(bench_backtest, "_spent", pretended)
+    found = {figure.what: figure for figure in bench_backtest.run(events=5_000)}
+    whole, tenth = (str(bench_backtest.history(count)) for count in (5_000, 500))
+    extract, small, one, two, same, easier = spent
+    assert whole in extract[2]
+    assert extract[2].startswith("COPY")
+    assert [part[0][-2] for part in (small, one, two)] == ["1", "1", "2"]
+    assert [tenth in part[0] for part in (small, one, two)] == [True, False, False]
+    assert [whole in part[0] for part in (small, one, two)] == [False, True, True]
+    assert small[1] == one[1] == 1
+    assert whole in same[2]
+    assert "columns.parquet" in easier[2]
+    assert same[2].count("OVER") == easier[2].count("OVER") + 1  # it numbers the rows as it reads
+    ratio = found["backtest of 0.005 M events on 2 cores, of the speed on one"]
+    assert (ratio.value, ratio.at_least, ratio.id) == (3 / 4, 1.6, "F7")
+    assert found["backtest of 0.005 M events, memory for each event more"].value == 1e6 / 4_500
+    assert found["backtest of 0.005 M events on one core, processor time"].value == 1_200
+
+
+def test_what_a_command_spends_is_measured() -> None:
+    cores = sorted(os.sched_getaffinity(0))[:1]
+    work = "import os, sys; assert os.sched_getaffinity(0) == {%d}; sum(range(10**6)); sys.stdin.read()"
+    spent = bench_backtest._spent([sys.executable, "-c", work % cores[0]], cores, "given")
+    assert min(spent.cpu, spent.wall) > 0
+    assert spent.peak > 1_000_000
+    with pytest.raises(subprocess.CalledProcessError):
+        bench_backtest._spent([sys.executable, "-c", "import sys; sys.exit(3)"], cores)
+
+
 def test_memory_is_measured_in_processes_of_its_own() -> None:
     bench = importlib.import_module("benchmarks.bench_memory")
     figures = bench.run(subjects=2_000, remembered=10, an_hour=500)
@@ -394,7 +440,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _pretend(monkeypatch: pytest.MonkeyPatch, runs: Sequence[Run | None]) -> list[tuple[str, bool]]:
+def _pretend(monkeypatch: pytest.MonkeyPatch, runs: Iterable[Run | None]) -> list[tuple[str, bool]]:
     asked: list[tuple[str, bool]] = []
     left = iter(runs)
 
@@ -434,6 +480,34 @@ def test_a_benchmark_that_fails_is_told_and_the_others_go_on(
     assert frame.main(["decide", "latency"]) == 1
     assert "failed: decide" in capsys.readouterr().err
     assert [one.name for one in load(places / "results.json", describe()).benches] == ["latency"]
+
+
+def test_long_benchmarks_run_only_when_they_are_named(
+    places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _pretend(monkeypatch, itertools.repeat(Run(0.5, [Figure("speed", 1, "")])))
+    assert frame.main(["--runs", "1"]) == 0
+    without = {name for name, _ in asked}
+    assert frame.main(["--runs", "1", "backtest_long"]) == 0
+    assert {name for name, _ in asked} - without == {"backtest_long"}
+    assert {"backtest", "decide", "latency"} <= without
+    report = load(places / "results.json", describe())
+    assert {one.name for one in report.benches} == {*without, "backtest_long"}
+
+
+def test_what_another_run_has_written_meanwhile_is_kept(
+    places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Bench("log", 5, 0.5, 0.0, [])
+
+    def once(*_: object) -> Run:
+        save(places / "results.json", Report(describe(), [other]))
+        return Run(0.5, [Figure("speed", 1, "")])
+
+    monkeypatch.setattr(frame, "_once", once)
+    assert frame.main(["decide", "--runs", "1"]) == 0
+    benches = load(places / "results.json", describe()).benches
+    assert [one.name for one in benches] == ["decide", "log"]
 
 
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
