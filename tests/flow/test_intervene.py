@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -331,26 +332,13 @@ def crash(world: World, after: int) -> None:
     """Let the stage die at its ``after``-th statement that writes, and start it again."""
     count = 0
 
-    def trace(statement: str) -> None:
+    def trace(*event: Any) -> None:
         nonlocal count
-        count += statement.startswith(("INSERT", "UPDATE", "DELETE"))
+        count += event[2].startswith(("INSERT", "UPDATE", "DELETE"))
+        if count > after and event[2] != "ROLLBACK":
+            raise Unplugged
 
-    class Dying:
-        """The real connection, until it is unplugged."""
-
-        def __init__(self, connection: sqlite3.Connection) -> None:
-            self.connection = connection
-
-        def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-            trace(sql)
-            if count > after and sql != "ROLLBACK":
-                raise Unplugged
-            return self.connection.execute(sql, values)
-
-        def close(self) -> None:
-            self.connection.close()
-
-    world.store._db = Dying(world.store._db)  # type: ignore[assignment]
+    sa.event.listen(world.store.database.engine, "before_cursor_execute", trace)
     with suppress(Unplugged):
         world.carry_out()
     world.restart()

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 import uvicorn
 from typer.testing import CliRunner
 
@@ -156,15 +157,15 @@ def test_a_folder_without_interventions_is_named(tmp_path: Path) -> None:
 def test_the_disk_being_full_for_a_while_ends_nothing(tmp_path: Path) -> None:
     """The loop waits and goes on; what failed is done then, once."""
     world = World(tmp_path, DECLINED_TWICE)
-    world.store._db.execute("PRAGMA max_page_count = 1")
     world.store.close()
     troubles = 0
 
     async def main() -> None:
         nonlocal troubles
         async with opened(world, 9, Vendor()) as app:
-            limit = app.store._db.execute("PRAGMA page_count").fetchone()[0]
-            app.store._db.execute(f"PRAGMA max_page_count = {limit}")
+            run = app.store.database.run
+            limit = run(sa.text("PRAGMA page_count")).scalar_one()
+            run(sa.text(f"PRAGMA max_page_count = {limit}"))
             running = asyncio.create_task(app.run())
             for n in range(40):
                 world.accept(
@@ -175,7 +176,7 @@ def test_the_disk_being_full_for_a_while_ends_nothing(tmp_path: Path) -> None:
             await asyncio.sleep(0.2)
             assert not running.done()
             troubles = len(app.store.newest(100))
-            app.store._db.execute("PRAGMA max_page_count = 100000")
+            run(sa.text("PRAGMA max_page_count = 100000"))
             while len(app.store.newest(100)) < 40:
                 await asyncio.sleep(0.01)
             app.stop()

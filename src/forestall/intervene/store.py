@@ -151,12 +151,12 @@ class Store:
                 f"{named}: its tables are not of version {VERSION}; serve it with the Forestall"
                 " that wrote it until no intervention runs, then move it away"
             )
-        if self.database.read_only:
-            if not laid:
-                raise StoreMissing(f"{named}: there are no tables yet; start `forestall serve`")
+        if laid:
             return
-        self.database.lay(metadata)
-        if not laid:
+        if self.database.read_only:
+            raise StoreMissing(f"{named}: there are no tables yet; start `forestall serve`")
+        with self.transaction():
+            self.database.lay(metadata)
             self.database.run(insert(meta), {"name": "version", "value": VERSION})
 
     def _prepare(self) -> None:

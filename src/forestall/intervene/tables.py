@@ -4,8 +4,8 @@ The app process is their only writer and writes from one thread. The SQL of a co
 interventions, messages and reports in ``store``, effects in ``effect_store``. A new concern declares
 its ``Table`` here, and takes ``Store.database`` in a module of its own: ``database.run(statement)``
 executes, and what is done inside ``Store.transaction()`` is durable together, or not there at all.
-``database.insert(table)`` gives an ``INSERT`` that knows ``on_conflict_do_nothing()``. Tables that
-are missing are made when the store is opened to write; ``VERSION`` grows when one changes.
+``database.insert(table)`` gives an ``INSERT`` that knows ``on_conflict_do_nothing()``. All are made
+when a store is first opened to write; ``VERSION`` grows when one is added or changes.
 """
 
 import sqlalchemy as sa
@@ -19,6 +19,9 @@ metadata = sa.MetaData()
 
 Number = BigInteger().with_variant(sa.Integer(), "sqlite")
 """A number that counts up by itself as a primary key, also in SQLite."""
+
+_Id = Text().with_variant(Text(collation="C"), "postgresql")
+"""An id that is searched by its start: it sorts by its bytes."""
 
 meta = sa.Table(
     "meta",
@@ -48,7 +51,7 @@ interventions = sa.Table(
     "interventions",
     metadata,
     Column("seq", Number, primary_key=True),
-    Column("id", Text, nullable=False, unique=True),
+    Column("id", _Id, nullable=False, unique=True),
     Column("subject", Text, nullable=False),
     Column("policy", Text, nullable=False),
     Column("title", Text, nullable=False),
@@ -211,5 +214,52 @@ reviews = sa.Table(
     Column("by", Text),
     Column("why", Text),
     Column("judged", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+escalations = sa.Table(
+    "escalations",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("tag", Text, nullable=False),
+    Column("intervention", Text, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("tier", BigInteger, nullable=False),
+    Column("ticket", Text),
+    Column("handed_over", BigInteger, nullable=False),
+    Column("due", BigInteger),
+    Column("attempts", BigInteger, nullable=False),
+    Column("taken_by", Text),
+    Column("taken_at", BigInteger),
+    Column("solved_at", BigInteger),
+    Column("body", LargeBinary, nullable=False),
+    Index("escalations_tag", "tag"),
+    Index("escalations_intervention", "intervention"),
+    sqlite_with_rowid=False,
+)
+Index(
+    "escalations_due",
+    escalations.c.due,
+    sqlite_where=escalations.c.due.is_not(None),
+    postgresql_where=escalations.c.due.is_not(None),
+)
+
+ticket_cursors = sa.Table(
+    "ticket_cursors",
+    metadata,
+    Column("helpdesk", Text, primary_key=True),
+    Column("cursor", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+ticket_changes = sa.Table(
+    "ticket_changes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Index("ticket_changes_at", "at"),
     sqlite_with_rowid=False,
 )

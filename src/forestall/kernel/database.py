@@ -101,9 +101,8 @@ class Database:
         return sqlite.insert(table) if self.in_file else postgresql.insert(table)
 
     def lay(self, metadata: sa.MetaData) -> None:
-        """Make what is missing of these tables."""
-        with self.transaction():
-            metadata.create_all(self._connection)
+        """Make these tables."""
+        metadata.create_all(self._connection, checkfirst=False)
 
     def has(self, table: sa.Table) -> bool:
         """Whether there is such a table."""
