@@ -42,6 +42,7 @@ SECRETS = {
     "SHOP_SERVER_KEY": "",
     "SHOP_TOKEN_SECRET": "",
     "SHOP_WEBHOOK_SECRET": "whsec_",
+    "SHOP_PAYMENTS_TOKEN": "",
 }
 """Environment variables that the settings name, and how their values begin."""
 

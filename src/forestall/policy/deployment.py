@@ -12,8 +12,10 @@ from forestall.contracts.control import (
     SwitchesApplied,
 )
 from forestall.kernel.settings import Settings, load_settings
+from forestall.policy.actions.folder import load_declarations, offers
 from forestall.policy.bundle import Bundle, applied, load_folder
 from forestall.policy.language.check import ANYTHING, INAPP, Surroundings
+from forestall.policy.language.offers import Offers
 
 
 def load_bundle(path: Path, settings: Settings) -> Bundle:
@@ -28,17 +30,28 @@ def surroundings(settings: Settings) -> Surroundings:
     """What policies of this deployment may name; anything where there is no settings file.
 
     Without a catalogue any type, field and trait; without queues, runbooks, or write keys and
-    webhooks in the settings any queue, runbook or channel. Raises ``InvalidFile`` when a contract or a runbook has mistakes.
+    webhooks in the settings any queue, runbook or channel; without a folder of actions any lookup,
+    agent or action. Raises ``InvalidFile`` when a contract, a runbook or a declaration has mistakes.
     """
     if settings.file is None:
         return ANYTHING
     serves = bool(settings.keys or settings.webhooks)
+    lookups, agents, actions = _offered(settings)
     return Surroundings(
         catalogue=load_catalogue(settings.contracts) if settings.contracts else None,
         runbooks=frozenset(load_runbooks(settings.runbooks)) if settings.runbooks else None,
         queues=frozenset(settings.queues) or None,
         channels=frozenset([INAPP, *settings.webhooks]) if serves else None,
+        lookups=lookups,
+        agents=agents,
+        actions=actions,
     )
+
+
+def _offered(settings: Settings) -> tuple[Offers | None, Offers | None, Offers | None]:
+    if settings.actions is None:
+        return None, None, None
+    return offers(load_declarations(settings.actions, settings))
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -82,7 +95,7 @@ def read_deployment(config: Path) -> Wanted:
 
 def fingerprint(config: Path, settings: Settings) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and times of change of every file that matters; equal means nothing changed."""
-    folders = [settings.policies, settings.contracts, settings.runbooks]
+    folders = [settings.policies, settings.contracts, settings.runbooks, settings.actions]
     files = [config, *(file for folder in folders if folder for file in sorted(folder.rglob("*")))]
     found = []
     for file in files:

@@ -1,0 +1,228 @@
+"""Calls of tools of MCP servers, by the official client; a session for each call.
+
+A server is started (its standard input and output) or called (streamable HTTP, over the one way
+out). The idempotency key travels in the request's ``_meta`` and, where the declaration names one,
+in an argument. Needs the extra ``mcp``.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from forestall.channels.addresses import BlockedAddress
+from forestall.channels.outbound import TOTAL
+from forestall.contracts.errors import ForestallError
+from forestall.intervene.actions.answers import Answer, Ended
+from forestall.intervene.actions.credentials import MASK, Credentials
+from forestall.kernel.settings import McpServer
+from forestall.policy.actions.model import Tool
+
+_REFUSALS = frozenset([-32600, -32601, -32602])
+"""JSON-RPC: not a request, no such method, bad parameters; nothing was done."""
+
+KEY_META = "forestall/idempotency-key"
+"""Where in ``_meta`` of a request the key stands."""
+
+
+class McpMissing(ForestallError):
+    """A declaration uses an MCP server, and the package ``mcp`` is not installed.
+
+    Install ``forestall[mcp]``.
+    """
+
+    code = "mcp-missing"
+    exit_code = 2
+
+
+class McpCalls:
+    """Calls tools of ``servers``; over HTTP through ``client``. Raises ``McpMissing``."""
+
+    def __init__(
+        self,
+        servers: Mapping[str, McpServer],
+        client: httpx.AsyncClient,
+        credentials: Credentials,
+    ) -> None:
+        self._servers, self._client, self._credentials = servers, client, credentials
+        if servers:
+            _installed()
+
+    def request(self, way: Tool, values: dict[str, Any], key: str | None) -> dict[str, Any]:
+        """What would be sent, as a person may see it."""
+        server = self._servers[way.server]
+        shown: dict[str, Any] = {
+            "server": way.server,
+            "to": server.url or " ".join(server.command),
+            "tool": way.tool,
+            "arguments": _keyed(way, values, key),
+        }
+        return shown if server.credential is None else {**shown, "credential": MASK}
+
+    async def call(
+        self, way: Tool, values: dict[str, Any], key: str | None, seconds: float
+    ) -> Answer:
+        """Call the tool once."""
+        asked = _Asked()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._called(way, _keyed(way, values, key), key, seconds, asked)
+        except TimeoutError:
+            ended: Ended = "timeout" if asked.tool else "unreachable"
+            return Answer(ended=ended, detail=f"{way.server} gave no answer in time")
+        except Exception as error:  # noqa: BLE001
+            return _broken(way, error, asked)
+
+    async def _called(
+        self, way: Tool, arguments: dict[str, Any], key: str | None, seconds: float, asked: "_Asked"
+    ) -> Answer:
+        from mcp import Client, MCPError
+
+        async with AsyncExitStack() as stack:
+            transport = await self._transport(way.server, seconds, asked, stack)
+            client = await stack.enter_async_context(Client(transport, cache=None))
+            asked.tool = True
+            try:
+                meta: Any = None if key is None else {KEY_META: key}
+                result = await client.call_tool(way.tool, arguments, meta=meta)
+            except MCPError as error:
+                ended: Ended = "refused" if error.code in _REFUSALS else "uncertain"
+                return Answer(ended=ended, detail=f"{way.server} answered error {error.code}")
+            return _judged(way, result)
+
+    async def _transport(
+        self, name: str, seconds: float, asked: "_Asked", stack: AsyncExitStack
+    ) -> Any:
+        from mcp.client.stdio import StdioServerParameters, stdio_client
+        from mcp.client.streamable_http import streamable_http_client
+
+        server = self._servers[name]
+        secret = self._credentials.secret(server.credential)
+        if server.url is None:
+            log = Path(server.log or os.devnull).open("a", encoding="utf-8")  # noqa: SIM115
+            stack.callback(log.close)
+            environment = {server.variable: secret.reveal()} if secret and server.variable else {}
+            command, *rest = server.command
+            started = StdioServerParameters(command=command, args=rest, env=environment)
+            return stdio_client(started, errlog=log)
+        import httpx2
+
+        headers = {} if secret is None else {"authorization": f"Bearer {secret.reveal()}"}
+        bridge = _bridge(self._client, seconds, asked)
+        client = httpx2.AsyncClient(transport=bridge, headers=headers, trust_env=False)
+        await stack.enter_async_context(client)
+        return streamable_http_client(server.url, http_client=client)
+
+
+class _Asked:
+    """How far a call came: whether the tool was asked, what broke the network first, and whether
+    anything broke after it was sent."""
+
+    def __init__(self) -> None:
+        self.tool = False
+        self.lost = False
+        self.failure: httpx.HTTPError | None = None
+
+    def failed(self, error: httpx.HTTPError) -> None:
+        """Note what the network did."""
+        self.failure = self.failure or error
+        self.lost = self.lost or not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+
+
+def _keyed(way: Tool, values: dict[str, Any], key: str | None) -> dict[str, Any]:
+    given = {name: value for name, value in values.items() if value is not None}
+    return given if key is None or way.key_argument is None else {**given, way.key_argument: key}
+
+
+def _judged(way: Tool, result: Any) -> Answer:
+    if result.is_error:
+        return Answer(ended="refused", detail=f"the tool {way.tool} reports an error")
+    body = result.structured_content
+    if body is None:
+        texts = [part.text for part in result.content if part.type == "text"]
+        try:
+            body = msgspec.json.decode("".join(texts)) if texts else None
+        except (msgspec.DecodeError, RecursionError):
+            body = None
+    if isinstance(body, dict) and set(body) == {"result"}:
+        body = body["result"]
+    missing = body is None and not result.content
+    return Answer(ended="missing" if missing else "done", body=body)
+
+
+def _broken(way: Tool, error: Exception, asked: _Asked) -> Answer:
+    """Whatever the client's task groups raise, said in our words."""
+    if isinstance(asked.failure, BlockedAddress):
+        return Answer(ended="blocked-address", detail=str(asked.failure))
+    detail = f"{way.server}: {type(asked.failure or error).__name__}"
+    unsent = asked.failure is not None and not asked.lost
+    return Answer(ended="unreachable" if unsent or not asked.tool else "uncertain", detail=detail)
+
+
+def _installed() -> None:
+    """The package is there, and keeps to itself what servers send: it may hold secrets."""
+    try:
+        import mcp
+    except ImportError:
+        raise McpMissing("a declaration uses an MCP server; install forestall[mcp]") from None
+    for name in (mcp.__name__, "httpx2", "httpcore2", "client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _bridge(client: httpx.AsyncClient, seconds: float, asked: _Asked) -> Any:
+    """A transport for the official client, which speaks ``httpx2``, over our one way out."""
+    import httpx2
+
+    class Stream(httpx2.AsyncByteStream):
+        def __init__(self, response: httpx.Response) -> None:
+            self._response = response
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                async for part in self._response.aiter_raw():
+                    yield part
+            except httpx.HTTPError as error:
+                raise translated(error) from None
+
+        async def aclose(self) -> None:
+            await self._response.aclose()
+
+    def translated(error: httpx.HTTPError) -> Exception:
+        asked.failed(error)
+        known = (getattr(httpx2, kind.__name__, None) for kind in type(error).__mro__)
+        kind = next(kind for kind in known if kind is not None)
+        made: Exception = kind(str(error))
+        return made
+
+    class Bridge(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            body = await request.aread()
+            outgoing = client.build_request(
+                request.method,
+                str(request.url),
+                headers=_without(request.headers.multi_items()),
+                content=body or None,
+                extensions={TOTAL: seconds},
+            )
+            try:
+                response = await client.send(outgoing, stream=True, follow_redirects=False)
+            except httpx.HTTPError as error:
+                raise translated(error) from None
+            return httpx2.Response(
+                response.status_code,
+                headers=response.headers.multi_items(),
+                stream=Stream(response),
+            )
+
+    return Bridge()
+
+
+def _without(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    ours = ("accept-encoding", "connection", "content-length", "host", "user-agent")
+    return [(name, value) for name, value in headers if name.lower() not in ours]

@@ -1,0 +1,128 @@
+"""A declaration as read: plain frozen data with every default filled in; durations in microseconds.
+
+Expressions are CEL over ``arguments`` (what the playbook gave), ``fields`` (what a lookup answered),
+``result`` (what ``execute`` answered) and ``key`` (the effect's key), as far as they are known then.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+Risk = Literal["low", "medium", "high"]
+Repeats = Literal["dedupes", "lookup", "neither"]
+"""What the other side does with a repeated key: ignore it, say whether it knows it, or nothing."""
+
+
+class Http(msgspec.Struct, frozen=True, kw_only=True, tag="http", tag_field="way"):
+    """An operation of the OpenAPI document ``api``. ``arguments`` (written ``with``) are expressions
+    by parameter or property of the body; none stands for arguments of the same names. Statuses in
+    ``done``, ``refused`` and ``retry`` mean that, besides what HTTP says of them."""
+
+    api: str
+    operation: str
+    arguments: dict[str, str] | None = None
+    credential: str | None = None
+    key_header: str = "Idempotency-Key"
+    done: frozenset[int] = frozenset()
+    refused: frozenset[int] = frozenset()
+    retry: frozenset[int] = frozenset()
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True, tag="mcp", tag_field="way"):
+    """A tool of the MCP server ``[mcp.SERVER]``; the key goes into its argument ``key_argument``."""
+
+    server: str
+    tool: str
+    arguments: dict[str, str] | None = None
+    key_argument: str | None = None
+
+
+class Function(msgspec.Struct, frozen=True, kw_only=True, tag="python", tag_field="way"):
+    """A Python function, ``module:name``."""
+
+    call: str
+    arguments: dict[str, str] | None = None
+    credential: str | None = None
+
+
+Way = Http | Tool | Function
+"""How something is done."""
+
+
+class Lookup(msgspec.Struct, frozen=True, kw_only=True):
+    """Reads, and changes nothing. ``output`` has the JSON Pointer of each field in the answer;
+    ``timeout`` is that of one call."""
+
+    name: str
+    title: str
+    input: dict[str, Any]
+    output: dict[str, str]
+    way: Way
+    timeout: int = 5_000_000
+
+
+class Agent(msgspec.Struct, frozen=True, kw_only=True):
+    """Fills fields by judgement; changes nothing."""
+
+    name: str
+    title: str
+    input: dict[str, Any]
+    output: dict[str, str]
+    way: Function
+    timeout: int = 20_000_000
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether ``condition`` (written ``if``) holds over what ``lookup`` answers to ``arguments``;
+    asked again every so many microseconds where it waits for something to become true."""
+
+    lookup: str | None
+    arguments: dict[str, str] = {}
+    condition: str
+    every: int = 1_000_000
+
+
+class Flag(msgspec.Struct, frozen=True, kw_only=True):
+    """``execute`` itself is a dry run when ``argument`` is true."""
+
+    argument: str
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """At most ``most`` executions in any ``within`` microseconds."""
+
+    most: int
+    within: int
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes something, and proves it.
+
+    ``dry_run`` is what the other side offers for trying, or ``describe``: the request that would be
+    sent is shown, and nothing is. ``verify`` decides whether ``execute`` worked. ``find`` asks
+    whether a key was carried out, where ``deduplication`` is ``lookup``.
+    """
+
+    name: str
+    title: str
+    risk: Risk
+    people: int
+    input: dict[str, Any]
+    output: dict[str, str]
+    execute: Way
+    dry_run: Literal["describe"] | Flag | Way
+    verify: Check
+    precondition: Check | None = None
+    undo: Way | None = None
+    find: Check | None = None
+    rate: Rate | None = None
+    deduplication: Repeats = "neither"
+    timeout: int = 10_000_000
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether people have to approve each call."""
+        return self.risk == "high" or self.people > 1
+
+
+Declaration = Lookup | Agent | Action
