@@ -9,6 +9,10 @@ from typing import Any, Literal
 import msgspec
 
 
+SeenStatus = Literal["sent", "shown", "dismissed", "answered", "helped", "expired", "failed"]
+"""What became of a message to the customer."""
+
+
 class Moment(msgspec.Struct, frozen=True, omit_defaults=True):
     """One event of the customer: ``fields`` are those of its data that the policy declares;
     ``personal`` names the ones that only the deployment's own people may see."""
@@ -22,13 +26,13 @@ class Moment(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message to the customer, in its own words, and what became of it: ``sent``, ``shown``,
-    ``dismissed``, ``answered`` (with the ``choice``), ``helped``, ``expired`` or ``failed``."""
+    """One message to the customer, in its own words, what became of it, and the ``choice`` that was
+    the answer."""
 
     at: str
     title: str
     body: str
-    status: Literal["sent", "shown", "dismissed", "answered", "helped", "expired", "failed"]
+    status: SeenStatus
     step: int | None = None
     choice: str | None = None
 

@@ -117,8 +117,8 @@ class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """What people are handed when an intervention escalates: enough to take over at once.
 
-    ``id`` is the key of the effect, the same in every repetition; ``customer`` a pseudonym; ``why``
-    the decision's explanation; ``taken`` the course of the playbook. ``timeline``, ``seen``,
+    ``id`` is the key of the effect, the same in every repetition; ``customer`` a pseudonym; ``step``
+    the playbook's; ``why`` the decision's explanation; ``taken`` the course of the playbook. ``timeline``, ``seen``,
     ``tried`` and ``hypotheses`` are oldest first. ``traits`` and ``fields`` are what is known of the
     customer and what the playbook's steps filled. ``advice`` is the runbooks' words to the agent as
     one text, ``runbooks`` the same with ids and versions, ``reply`` what could be answered to the
@@ -142,6 +142,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     advice: str | None
     trace: str | None
     possibly_doubled: bool = False
+    step: int | None = None
     version: str = ""
     timeline: tuple[Moment, ...] = ()
     seen: tuple[Seen, ...] = ()

@@ -24,6 +24,7 @@ from forestall.intervene.tables import (
     VERSION,
     cursors,
     effects,
+    escalations,
     history,
     interventions,
     messages,
@@ -77,6 +78,7 @@ _KEEP = update(interventions).where(_of)
 _HAS = select(interventions.c.seq).where(_of)
 _STATE = select(interventions.c.state).where(_of)
 _DECISION = select(interventions.c.decision, interventions.c.title).where(_of)
+_SUBJECT = select(interventions.c.subject).where(_of)
 _RUNNING = (
     select(interventions.c.state)
     .where(interventions.c.ending.is_(None))
@@ -110,6 +112,11 @@ _MESSAGES_AFTER = (
 _MESSAGE = select(
     messages.c.seq, messages.c.subject, messages.c.intervention, messages.c.step
 ).where(messages.c.id == bindparam("id"))
+_MESSAGES_OF = (
+    select(messages.c.step, messages.c.message)
+    .where(messages.c.intervention == bindparam("intervention"))
+    .order_by(messages.c.seq)
+)
 _SHOWN = (
     update(messages)
     .where(messages.c.id == bindparam("b_id"), messages.c.shown.is_(False))
@@ -216,7 +223,7 @@ class Store:
 
     def join(self, former: str, subject: str) -> None:
         """``former`` turned out to be ``subject``: what is on its way goes there."""
-        for table in (messages, effects, interventions):
+        for table in (messages, effects, escalations, interventions):
             moved = update(table).where(table.c.subject == former).values(subject=subject)
             if table is interventions:
                 moved = moved.where(interventions.c.ending.is_(None))
@@ -270,6 +277,11 @@ class Store:
         if row is None:
             raise KeyError(intervention)
         return _decisions.decode(row[0]), row[1]
+
+    def subject(self, intervention: str) -> str | None:
+        """Whose intervention it is, if there is such a one."""
+        row = self._first(_SUBJECT, b_id=intervention)
+        return None if row is None else str(row[0])
 
     def note(
         self, subject: str, intervention: str, what: str, step: int | None, at: int, reason: Any
@@ -351,6 +363,11 @@ class Store:
         """``(subject, intervention, step)`` of a message."""
         row = self._first(_MESSAGE, id=message)
         return None if row is None else (row[1], row[2], row[3])
+
+    def messages_of(self, intervention: str) -> list[tuple[int, Message]]:
+        """``(step, message)`` of all in-app messages of an intervention, oldest first."""
+        rows = self.database.run(_MESSAGES_OF, {"intervention": intervention})
+        return [(step, _messages.decode(message)) for step, message in rows]
 
     def shown(self, message: str) -> bool:
         """Remember that a message was shown; false if that is known, or there is none."""

@@ -225,7 +225,6 @@ escalations = sa.Table(
     Column("intervention", Text, nullable=False),
     Column("step", BigInteger, nullable=False),
     Column("subject", Text, nullable=False),
-    Column("purpose", Text, nullable=False),
     Column("queue", Text, nullable=False),
     Column("tier", BigInteger, nullable=False),
     Column("ticket", Text),

@@ -22,3 +22,9 @@ REPORTS_SENT = Counter(
     ("verdict",),
     registry=METRICS,
 )
+TICKETS = Counter(
+    "forestall_ticket_changes",
+    "What helpdesks told of tickets",
+    ("helpdesk", "kind"),
+    registry=METRICS,
+)
