@@ -138,7 +138,7 @@ class Staffed(World):
             self.now,
             self.now,
             lambda: False,
-            Guarded(self.bench, self.store, self.approving, self.demanded),
+            Guarded(self.bench, self.approving.allows),
             commanding.paused,
         )
 

@@ -11,6 +11,7 @@ import httpx
 import structlog
 
 from forestall.app.handover import Adopting
+from forestall.app.staff import Staff
 from forestall.app.wake import APP_BELL, Bell
 from forestall.channels.base import Channels
 from forestall.channels.inapp import PATH as STREAM
@@ -18,6 +19,7 @@ from forestall.channels.inapp import Hub
 from forestall.channels.outbound import outbound
 from forestall.channels.parking import HEALTH_FILE, SqliteHealth
 from forestall.channels.webhook import WebhookChannel
+from forestall.console.api import Api, serves
 from forestall.console.overview import Overview
 from forestall.console.page import build as build_console
 from forestall.console.watch import Watch
@@ -65,6 +67,7 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         door = stack.enter_context(Door(data / "gateway.db"))
         client = await stack.enter_async_context(outbound(settings.outbound))
         webhooks = _webhooks(settings, client, stack, lambda: interventions.now())
+        staff = Staff(settings, log_time=lambda: interventions.now())
         interventions = await stack.enter_async_context(
             open_interventions(
                 data,
@@ -84,6 +87,9 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
                 ids=random_id,
                 event_clock=settings.ingest.clock == "event",
                 tables=settings.database,
+                workshop=staff.workshop,
+                approvals=staff.approvals,
+                paused=staff.paused,
             )
         )
         hub = _hub(settings, interventions, stack)
@@ -99,7 +105,9 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
 
         watching = asyncio.create_task(keep_watching(poll, stop))
         stack.push_async_callback(_ended, watching, stop)
-        app = _routes(hub, build_console(poll, monotonic))
+        asking = asyncio.create_task(staff.office.approving.run(stop))
+        stack.push_async_callback(_ended, asking, stop)
+        app = _routes(hub, build_console(poll, monotonic), Api(staff.office))
         await _serve(settings, app, hub, interventions, stop)
 
 
@@ -179,12 +187,14 @@ def _watch(settings: Settings) -> Watch:
     )
 
 
-def _routes(hub: Hub | None, console: App) -> App:
+def _routes(hub: Hub | None, console: App, api: Api) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path")
         if path == METRICS_PATH:
             body, content_type = exposition()
             await respond(send, Response(200, body, content_type), {})
+        elif serves(str(path)):
+            await api(scope, receive, send)
         elif path != STREAM:
             await console(scope, receive, send)
         elif hub is not None:

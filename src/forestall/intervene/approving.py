@@ -125,6 +125,17 @@ class Approving:
             return grant is not None and grant.by not in own
         return len({said.who for said in found.said} - own) >= found.people
 
+    def allows(self, job: Job, key: str) -> bool:
+        """Whether ``job`` may be done as the effect ``key``: where its policy asks people, or the
+        action demands them itself, only what ``granted`` says of the effect's own step."""
+        if job.kind != "action" or (job.approval is None and self._demands(job.name) < 1):
+            return True
+        effect = self._store.effects.get(key)
+        state = None if effect is None else self._store.state(effect.intervention)
+        if job.approval is None or effect is None or state is None:
+            return False
+        return self.granted(job.approval, job, effect.intervention, effect.step, state.version)
+
     def get(self, approval: str) -> Approval:
         """The request of that id. Raises ``NotThere``."""
         found = self._kept.get(approval)
