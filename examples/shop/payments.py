@@ -1,6 +1,6 @@
 """The shop's payment provider: a small server on loopback that can be told to fail, hang and lie.
 
-It knows payments, charges, tokens and receipts; what it offers is in ``actions/payments.yaml``. A
+It knows payments, charges, tokens and receipts; what it offers is in ``actions/payments.openapi.yaml``, whose operations ``trouble`` names. A
 charge with a key that it has seen is answered again, and made once.
 """
 
@@ -116,23 +116,23 @@ class Payments:
     ) -> tuple[str, Callable[[bool], Answer]]:
         match method, path:
             case "GET", ["payments", payment]:
-                return "get_payment", lambda _: self._payment(payment)
+                return "getPayment", lambda _: self._payment(payment)
             case "POST", ["payments", payment, "charges"]:
                 return "charge", lambda dry: self._charge(payment, key, dry)
             case "DELETE", ["charges", charge]:
                 return "refund", lambda dry: self._refund(charge, dry)
             case "GET", ["charges", charge]:
-                return "get_charge", lambda _: self._found(self.charges.get(charge))
+                return "getCharge", lambda _: self._found(self.charges.get(charge))
             case "POST", ["payments", payment, "receipts"]:
-                return "resend_receipt", lambda dry: self._resend(payment, key, dry)
+                return "resendReceipt", lambda dry: self._resend(payment, key, dry)
             case "GET", ["payments", payment, "receipts"]:
-                return "get_receipts", lambda _: (200, {"sent": payment in self.resent.values()})
+                return "getReceipts", lambda _: (200, {"sent": payment in self.resent.values()})
             case "POST", ["customers", customer, "tokens"]:
-                return "reissue_token", lambda dry: self._reissue(customer, key, given, dry)
+                return "reissueToken", lambda dry: self._reissue(customer, key, given, dry)
             case "GET", ["customers", customer, "tokens"]:
-                return "get_tokens", lambda _: self._tokens(customer)
+                return "getTokens", lambda _: self._tokens(customer)
             case "DELETE", ["customers", customer, "tokens"]:
-                return "revoke_tokens", lambda dry: self._revoke(customer, dry)
+                return "revokeTokens", lambda dry: self._revoke(customer, dry)
         return "unknown", lambda _: (404, {"error": "there is nothing here"})
 
     def _found(self, thing: Mapping[str, Any] | None) -> Answer:
