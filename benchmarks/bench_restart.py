@@ -161,6 +161,7 @@ def decide(folder: Path) -> None:
         patch.object(SqliteLog, "commit", commit),
         closing(SqliteLog(folder / "gateway.db", read_only=True)) as log,
         closing(SqliteLog(folder / "worker.db")) as own,
+        own.checkpoints_beside(),
     ):
         stage = Stage(log, own)
         if not stage.governing:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import cast
 
@@ -120,9 +121,9 @@ class Load:
         return self._made[index].replace(MARK, b"%06d" % passed)
 
     async def connect(self, count: int) -> None:
-        """Have ``count`` connections open."""
+        """Have ``count`` connections open, all new: a server hangs up on those long at rest."""
         loop = asyncio.get_running_loop()
-        while len(self._connections) > count:
+        while self._connections:
             self._connections.pop().close()
         while len(self._connections) < count:
             _, made = await loop.create_connection(
@@ -174,7 +175,7 @@ class Load:
         """
         await self.connect(connections)
         tally = self.tally = Tally()
-        free = list(self._connections)
+        free = deque(self._connections)
         due: list[float] = []
 
         def answered(connection: Connection, status: int) -> None:
@@ -197,7 +198,7 @@ class Load:
             del due[:late]
             ready = min(len(due), len(free))
             for moment in due[:ready]:
-                self._send(free.pop(), moment)
+                self._send(free.popleft(), moment)
             del due[:ready]
             await asyncio.sleep(STEP)
         while len(free) < len(self._connections):

@@ -72,6 +72,7 @@ def run_worker(config: Path, settings: Settings, stopped: Callable[[], bool]) ->
     with ExitStack() as stack:
         own = SqliteLog(settings.data / "worker.db")
         stack.callback(own.close)
+        stack.enter_context(own.checkpoints_beside())
         bell, to_app = Bell(settings.data / WORKER_BELL), Tap(settings.data / APP_BELL)
         stack.callback(bell.close)
         stack.callback(to_app.close)

@@ -138,6 +138,20 @@ async def serve_gateway(
     ``started`` is called once requests are taken; connections speak ``protocol``. Installs no
     signal handlers. Raises whatever ended the committer, since without it nothing can be accepted.
     """
+    try:
+        with built.log.checkpoints_beside():
+            await _serve(built, bound, stop, started, protocol)
+    finally:
+        built.log.close()
+
+
+async def _serve(
+    built: Built,
+    bound: socket.socket,
+    stop: asyncio.Event,
+    started: Callable[[], None],
+    protocol: type[Lane],
+) -> None:
     protocol = type(protocol.__name__, (protocol,), {"gateway": built.app})
     server = Server(built.app, GRACE_SECONDS, protocol)
     committing = asyncio.create_task(built.committer.run())
@@ -156,7 +170,6 @@ async def serve_gateway(
             await committing
         finally:
             stopping.cancel()
-            built.log.close()
 
 
 class Server(uvicorn.Server):

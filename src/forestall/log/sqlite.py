@@ -9,7 +9,7 @@ import sqlite3
 import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from forestall.kernel.database import open_database
-from forestall.log import index
+from forestall.log import checkpoints, index
 from forestall.log import pieces as parts
 from forestall.log.port import (
     BUCKETS,
@@ -296,6 +296,17 @@ class SqliteLog:
             self.tick(),
         )
 
+    @contextmanager
+    def checkpoints_beside(self) -> Iterator[None]:
+        """While it lasts, a thread copies from the WAL what else a commit would (``checkpoints``).
+
+        Raises ``LogFull`` where there is no room for its beginning.
+        """
+        with ExitStack() as stack:
+            with self.translated():
+                stack.enter_context(checkpoints.beside(self._path, self._connection))
+            yield
+
     def close(self) -> None:
         """See ``Log.close``."""
         with self._lock:
@@ -345,8 +356,8 @@ class SqliteLog:
             self._script(parts.SCHEMA)
             for stream in self._all_streams():
                 self._script(index.SCHEMA.format(stream))
-                sql = "SELECT position, subject, identity FROM items_{0} ORDER BY position"
-                for position, items in groupby(self._rows(sql.format(stream)), itemgetter(0)):
+                sql = f"SELECT position, subject, identity FROM items_{stream} ORDER BY position"  # noqa: S608 (a checked name)
+                for position, items in groupby(self._connection.execute(sql), itemgetter(0)):
                     keys = [struct.pack("<qq", *hashes) for _, *hashes in items]
                     self._index(stream).add(position, keys)
                 self._connection.execute(f"DROP TABLE items_{stream}")
