@@ -141,19 +141,26 @@ class Stage:
         return decided
 
     def _pack(self, limit: int) -> None:
-        """Get ready some of what the round writes, between batches, so that none waits long."""
+        """Get ready some of what the round writes, between batches, so that none waits long; where
+        that is much, write it at once: what a round wrote counts only once it is finished."""
         self._packed += self._engine.population.pack_some(min(limit, AT_ONCE))
+        if len(self._packed) >= AT_ONCE:
+            self._own.commit(pieces=self._pieces(), durable=False)
+
+    def _pieces(self) -> list[Piece]:
+        """What is packed and not yet written."""
+        packed, self._packed = self._packed, []
+        return [Piece(name, self._round, content) for name, content in packed]
 
     def _commit(self, decided: Sequence[Decided]) -> None:
         snapshots = {COUNTERS: msgspec.json.encode(self._engine.counters)}
-        packed, self._packed = self._packed, []
         if self._header is not None and not self._engine.population.closing:
             snapshots[SNAPSHOT], self._header = self._header, None
         self._own.commit(
             [streams.decisions(decided)] if decided else [],
             cursors={CURSOR: self._position, TICKED: self._ticked},
             snapshots=snapshots,
-            pieces=[Piece(name, self._round, content) for name, content in packed],
+            pieces=self._pieces(),
             durable=bool(decided) or SNAPSHOT in snapshots,
         )
 
