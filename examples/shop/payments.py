@@ -1,7 +1,8 @@
 """The shop's payment provider: a small server on loopback that can be told to fail, hang and lie.
 
-It knows payments, charges, tokens and receipts; what it offers is in ``actions/payments.openapi.yaml``, whose operations ``trouble`` names. A
-charge with a key that it has seen is answered again, and made once.
+It knows payments, charges, tokens and receipts; what it offers is in
+``actions/payments.openapi.yaml``. A charge with a key that it has seen is answered again, and made
+once.
 """
 
 import http.server
