@@ -9,6 +9,7 @@ from forestall.kernel.settings import InvalidSettings, load_settings
 
 HOOK = '[webhooks.hook]\nurl = "https://example.org/"\nsecret = "whsec_"\n'
 KEY = '[[keys]]\nname = "shop"\nkey = "k"\norigin = "server"\n'
+CREDENTIAL = '[credentials.crm]\nvalue = "env:CRM"\nhosts = ["crm.internal"]\nactions = ["a"]\n'
 ANN = '[people.ann]\ntoken = "0123456789abcdefghij"\nroles = ["approver"]\n'
 
 
@@ -65,6 +66,15 @@ def test_everything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (ANN + ANN.replace("ann", "bob"), "people.bob.token: ann has the same"),
         (ANN.replace('"approver"', ""), "$.people[...].roles"),
         (ANN + "age = 5", "age"),
+        ('[outbound]\ntimeout = "soon"', "outbound.timeout"),
+        ("[outbound]\nmax_bytes = 0", "$.outbound.max_bytes"),
+        ("[mcp.desk]", "mcp.desk"),
+        ('[mcp.desk]\nurl = "https://x/"\ncommand = ["y"]', "mcp.desk"),
+        ('[mcp.desk]\nurl = "https://x/"\ncredential = "no"', "[credentials.no]"),
+        (
+            CREDENTIAL.replace("env:CRM", "x") + '[mcp.desk]\ncommand = ["y"]\ncredential = "crm"',
+            "mcp.desk",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
@@ -83,6 +93,21 @@ def test_people_have_tokens_and_roles(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (ann.roles, ann.title) == (("approver",), "Head of payments")
     unread = load_settings(written(tmp_path, text), secrets=False).people["ann"]
     assert unread.token == "env:ANN_TOKEN"
+
+
+def test_what_actions_need_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM", "canary-secret")
+    text = CREDENTIAL + '[actions]\nfolder = "acts"\n[apis.crm]\nurl = "https://crm.internal/v2"\n'
+    text += '[mcp.desk]\ncommand = ["desk"]\ncredential = "crm"\nvariable = "T"\nlog = "desk.log"\n'
+    text += '[outbound]\nallow = ["crm.internal"]\ntimeout = "7s"\nmax_bytes = 5\n'
+    settings = load_settings(written(tmp_path, text))
+    assert settings.actions == tmp_path / "acts"
+    assert settings.credentials["crm"].value == "canary-secret"
+    assert "canary" not in repr(settings.credentials)
+    assert settings.apis["crm"].url == "https://crm.internal/v2"
+    assert settings.mcp["desk"].log == str(tmp_path / "desk.log")
+    assert settings.outbound.allow == ("crm.internal",)
+    assert (settings.outbound.timeout, settings.outbound.max_bytes) == ("7s", 5)
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -256,6 +256,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhooks: dict[str, Webhook] = {}
     helpdesks: dict[str, Helpdesk] = {}
     queues: dict[str, Queue] = {}
+    links: dict[str, str] = {}
     outbound: Outbound = Outbound()
     credentials: dict[str, Credential] = {}
     apis: dict[str, Api] = {}
@@ -286,6 +287,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: dict[str, Webhook] = {}
     helpdesks: dict[str, Helpdesk] = {}
     queues: dict[str, Queue] = {}
+    links: dict[str, str] = {}
     outbound: Outbound = Outbound()
     credentials: dict[str, Credential] = {}
     apis: dict[str, Api] = {}
@@ -340,8 +342,21 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         },
         helpdesks={name: _helpdesk(desk, secret) for name, desk in file.helpdesks.items()},
         queues=file.queues,
+        links=file.links,
         people=_people(file, secret, path) if secrets else file.people,
+        outbound=file.outbound,
+        credentials={
+            name: msgspec.structs.replace(one, value=secret(one.value))
+            for name, one in file.credentials.items()
+        },
+        apis=file.apis,
+        mcp={name: _mcp(one, base) for name, one in file.mcp.items()},
     )
+
+
+def _mcp(server: McpServer, base: Path) -> McpServer:
+    log = None if server.log is None else str(base / server.log)
+    return msgspec.structs.replace(server, log=log)
 
 
 def _database(url: str, path: Path) -> str:

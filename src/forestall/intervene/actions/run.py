@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
 from forestall.contracts.instants import SECOND
 from forestall.intervene.actions.answers import UNKNOWN, Answer, BadArguments, fields_of
 from forestall.intervene.actions.calls import Calls, Expressions
@@ -69,7 +67,7 @@ class Run:
         answer = await self._tools.calls.call(action.execute, values, self._key, seconds)
         self._evidence["answer"] = _shown(answer)
         if answer.ended != "done":
-            return self._not_done(answer, began_before=began_before)
+            return await self._not_done(answer, fields, began_before=began_before)
         self._result = self._scope["result"] = fields_of(answer.body, action.output)
         self._evidence["answer"]["fields"] = self._result
         self._remember_undo()
@@ -142,14 +140,23 @@ class Run:
             evidence=self._evidence,
         )
 
-    def _not_done(self, answer: Answer, *, began_before: bool) -> Outcome:
-        """It was not carried out, as far as is known; what an earlier attempt did stays open."""
-        if began_before and answer.again:
-            answer = msgspec.structs.replace(answer, ended="uncertain")
-        if answer.ended in UNKNOWN:
+    async def _not_done(
+        self, answer: Answer, fields: tuple[str, ...], *, began_before: bool
+    ) -> Outcome:
+        """It was not carried out, as far as is known. What an earlier attempt did is verified where
+        this one is refused, perhaps because of it, and stays open where this one did not get far."""
+        if began_before and not answer.again:
+            verdict = await self._tools.checks.holds(
+                self._action.verify, {**self._scope, "result": {}}, self._deadline
+            )
+            self._evidence["verification"] = verdict.shown(self._action.verify)
+            if verdict.holds:
+                empty = dict.fromkeys(fields)
+                return Outcome(outcome="done", fields=empty, evidence=self._evidence)
+        elif began_before or answer.ended in UNKNOWN:
             return Outcome(
                 outcome="uncertain",
-                reason=answer.ended,
+                reason=answer.reason,
                 detail=answer.detail,
                 again=True,
                 retry_after=answer.retry_after,

@@ -44,7 +44,7 @@ class ActionWorkshop:
     def __init__(
         self, declarations: Declarations, calls: Calls, *, notes: Notes, clock: Clock
     ) -> None:
-        self.declarations = declarations
+        self.declarations, self.notes = declarations, notes
         expressions = Expressions()
         checks = Checks(declarations, calls, expressions)
         self._tools = Tools(calls, checks, expressions, notes, clock)
