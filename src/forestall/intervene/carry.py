@@ -1,17 +1,20 @@
 """What the playbook commands becomes rows: messages, intents and reports, in the stage's commit."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
-from forestall.context.knowledge.runbooks import Runbooks
+from forestall.context.knowledge.runbooks import Runbook, Runbooks
 from forestall.context.knowledge.template import MissingValue, TemplateError, parse_template
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import decode_data
-from forestall.contracts.intervention import Case, Message, Told
+from forestall.contracts.intervention import Message, Told
+from forestall.intervene.case import build_case
 from forestall.intervene.effect_store import Effect, Kind
 from forestall.intervene.evaluate import matched_of
+from forestall.intervene.gather import Gatherer
 from forestall.intervene.reports import report_event
 from forestall.intervene.running import (
     Command,
@@ -25,7 +28,6 @@ from forestall.intervene.running import (
     Withdraw,
 )
 from forestall.intervene.store import Store
-from forestall.kernel.telemetry import parse_traceparent
 from forestall.log.port import Log
 from forestall.log.streams import SIGNALS, read_signals
 from forestall.policy.language.model import Ask, Guide
@@ -69,17 +71,23 @@ class Approvals(Protocol):
 class Carrier:
     """Turns commands into rows of ``store``. ``signals`` is searched for the events that messages
     speak of, ``runbooks`` has the words, ``approvals`` takes what people are asked; without it
-    every request is declined. Never commits: it works inside the stage's transaction, and ``pages``
+    every request is declined. ``known`` gathers what cases are made of. Never commits: it works inside the stage's transaction, and ``pages``
     hear of it once that is durable, of a message only if it ``may_show``, by the door."""
 
     def __init__(
-        self, store: Store, signals: Log, runbooks: Runbooks, approvals: Approvals | None = None
+        self,
+        store: Store,
+        signals: Log,
+        runbooks: Runbooks,
+        approvals: Approvals | None = None,
+        known: Gatherer | None = None,
     ) -> None:
         self._store, self._signals, self.runbooks = store, signals, runbooks
         self._approvals = approvals
         self._said: list[tuple[str, Message]] = []
         self._taken_back: list[tuple[str, list[str] | None]] = []
         self._joined: list[str] = []
+        self.known = known or Gatherer(store, signals)
         self.pages: Pages | None = None
         self.may_show: Callable[[str, Message], bool] = lambda _purpose, _message: True
 
@@ -214,14 +222,17 @@ class Carrier:
         else:
             runbook = self.runbooks[words.runbook]
             title, template = runbook.title, runbook.customer
+        return title, template.render(self._context(state, decision))
+
+    def _context(self, state: Running, decision: Decision) -> dict[str, Any]:
+        """What words to the customer may speak of."""
         event = state.event or self.matched(decision)
-        context = {
+        return {
             "event": {"type": event.type, "data": event.data} if event else {},
             "subject": self._store.traits(state.subject),
             "features": decision.features,
             "fields": state.fields,
         }
-        return title, template.render(context)
 
     def matched(self, decision: Decision) -> Matched | None:
         """The last event that the decision matched, if it is found."""
@@ -235,28 +246,20 @@ class Carrier:
         return None
 
     def _hand_over(self, state: Running, command: HandOver) -> None:
-        decision, title = self._store.decision(state.id)
-        traced = parse_traceparent(_text(decision.traceparent))
-        case = Case(
-            id=command.key,
-            intervention=state.id,
-            queue=command.queue,
-            customer=state.subject,
-            policy=state.policy,
-            title=title,
-            why=decision.explanation,
-            at=decision.at,
-            events=decision.matched,
-            features=decision.features,
-            taken=self._store.history(state.id),
-            advice=self._advice(state),
-            trace=None if traced is None else traced.trace_id,
-        )
-        body = msgspec.json.encode(case)
+        names = [node.step.runbook for node in state.program if isinstance(node.step, Guide)]
+        books = [
+            book for name in dict.fromkeys(names) if name and (book := self.runbooks.get(name))
+        ]
+        decision, _ = self._store.decision(state.id)
+        material = self.known.material(state, books, self._reply(state, books, decision))
+        body = msgspec.json.encode(build_case(material, command.key, command.queue, command.step))
         self._intend(state, command, "escalation", command.queue, body)
 
-    def _advice(self, state: Running) -> str | None:
-        """What the runbooks of this playbook say to the agent."""
-        names = [node.step.runbook for node in state.program if isinstance(node.step, Guide)]
-        books = [self.runbooks.get(name) for name in names if name]
-        return "\n\n".join(book.agent for book in books if book and book.agent) or None
+    def _reply(self, state: Running, books: Sequence[Runbook], decision: Decision) -> str | None:
+        """What could be answered: the runbooks' words to customers."""
+        context = self._context(state, decision)
+        said = []
+        for book in books:
+            with contextlib.suppress(MissingValue, TemplateError):
+                said.append(book.customer.render(context))
+        return "\n\n".join(said) or None

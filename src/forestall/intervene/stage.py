@@ -49,6 +49,7 @@ class Stage:
         self._counted: list[tuple[str, str]] = []
         self._governed = True
         self.log_time = signals.received(SIGNALS)
+        carrier.known.policy = self._governing.policy
         self._reload()
 
     @property
@@ -120,7 +121,7 @@ class Stage:
                 if caught_up:
                     self.log_time = max(self.log_time, tick)
                     self._fire(tick)
-                if self._governed or decided:
+                if self._governed:
                     self._end(self._to_end())
                 for intervention in self._changed:
                     self._store.keep(self._running[intervention])
@@ -191,6 +192,9 @@ class Stage:
         self._store.open(state, decision, policy.title)
         self._counted.append((policy.name, "started"))
         self._keep(state, commands)
+        why = self._governing.ends(policy.name, decision.version)
+        if why is not None and state.ending is None:
+            self._end([(state, why)])
 
     def _take(self, record: Record) -> None:
         self.log_time = max(self.log_time, record.received)
