@@ -180,10 +180,11 @@ class Engine:
                 if candidates:
                     made = self._decide(name, subject, candidates, t, self._force.now)
                     out += [(order + 1, one) for one in made]
-        if records:
-            self._received = max(self._received, records[-1].received)
-        self.counters["records"] += len(records)
-        population.keep_house(len(records), self._needs, self._received)
+        if received > self._received:
+            self._received = received
+        events = len(records)
+        self.counters["records"] += events
+        population.keep_house(events, self._needs, self._received)
         return out
 
     def tick(self, received: int) -> list[Decision]:

@@ -131,7 +131,7 @@ class Population:
         if self._bucket is None:
             if self._closing:
                 self.pack_some(2 * events)
-            elif self.full:
+            elif (self._events >= EVENTS or self._count >= MOST_SUBJECTS) and self.full:
                 self.end_generation(needs())
         if self._round:
             for _ in range(min(len(self._round), events // 4 + 1)):
