@@ -11,13 +11,20 @@ from typing import Annotated
 import typer
 
 from forestall.cli import (
+    actions,
+    approval,
     backtest,
+    command,
     contracts,
     explain,
+    grant,
     interventions,
     log,
+    pause,
     policy,
     quarantine,
+    records,
+    review,
     serve,
     webhooks,
 )
@@ -51,10 +58,19 @@ def _root(
 app.command("serve")(serve.serve)
 app.command("backtest")(backtest.backtest)
 app.command("explain")(explain.explain)
+app.command("pause")(pause.pause)
+app.command("resume")(pause.resume)
+app.command("pauses")(pause.pauses)
+app.command("records")(records.records)
 app.add_typer(policy.app, name="policy")
+app.add_typer(actions.app, name="action")
 app.add_typer(contracts.app, name="contracts")
 app.add_typer(log.app, name="log")
 app.add_typer(interventions.app, name="interventions")
+app.add_typer(command.app, name="intervention")
+app.add_typer(approval.app, name="approval")
+app.add_typer(grant.app, name="grant")
+app.add_typer(review.app, name="review")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(webhooks.app, name="webhooks")
 
