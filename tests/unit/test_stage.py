@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -161,6 +162,46 @@ def test_trouble_at_a_commit_loses_and_doubles_nothing(trouble: Trouble) -> None
             except (Crash, LogFull):
                 continue
         assert [one.decision for one in decided(own)] == [one.decision for one in decided(expected)]
+
+
+@pytest.mark.parametrize("trouble", ["before", "after", "full"])
+def test_trouble_while_a_round_is_written_loses_and_doubles_nothing(
+    trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = MemoryLog()
+    end = known(run(signals_of([LINES]), expected))
+    signals = signals_of([[line] for line in LINES])
+    monkeypatch.setattr("forestall.decide.population.SAVED_EVENTS", 2)
+    monkeypatch.setattr("forestall.decide.stage.AT_ONCE", 1)
+    for commit in range(1, 25):
+        own = MemoryLog({commit: trouble})
+        for _ in range(3):
+            try:
+                run(signals, own, limit=4)
+            except (Crash, LogFull):
+                continue
+        assert [one.decision for one in decided(own)] == [one.decision for one in decided(expected)]
+        assert known(Stage(signals, own)) == end
+
+
+def test_a_round_is_written_in_small_commits_between_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("forestall.decide.stage.AT_ONCE", 10)
+    signals, own = signals_of([[event(t, "a", subject=f"s{t}")] for t in range(64)]), MemoryLog()
+    stage = run(signals, own)
+    sizes: list[tuple[int, bool]] = []
+    real = own.commit
+
+    def commit(*arguments: Any, **named: Any) -> Sequence[int]:
+        sizes.append((len(named.get("pieces", ())), "cursors" in named))
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(own, "commit", commit)
+    stage.rest()
+    assert sum(pieces for pieces, _ in sizes) == 64
+    assert max(pieces for pieces, _ in sizes) <= 12
+    assert sizes[-1][1]
 
 
 def test_a_new_version_with_the_same_pattern_goes_on_and_another_starts_empty() -> None:
