@@ -255,6 +255,18 @@ def test_commanding_takes_an_operator_a_reason_and_something_that_runs(staffed: 
     assert staffed.told() == ["started"]
 
 
+def test_the_beginning_of_an_id_is_enough(staffed: Staffed) -> None:
+    intervention = guided(staffed)
+    cat = staffed.people.find(CAT)
+    told = staffed.office.commanding.command(cat, intervention[:12], "stop", "they called")
+    assert told == intervention
+    assert staffed.office.records.newest()[0].about == intervention
+    staffed.fail("s1", "s2")
+    for unclear in ("", "%"):
+        with pytest.raises(NotThere):
+            staffed.office.commanding.command(cat, unclear, "stop", "which?")
+
+
 def test_a_record_is_found_by_what_it_is_about(staffed: Staffed) -> None:
     records = staffed.office.records
     for number, about in enumerate(("abc1", "abc2", "abd", "a%c")):

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, suppress
 import httpx
 import structlog
 
+from forestall.app.casework import casework, desks
 from forestall.app.handover import Adopting
 from forestall.app.staff import Staff
 from forestall.app.wake import APP_BELL, Bell
@@ -75,11 +76,7 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
                 decisions=decisions,
                 runbooks=_runbooks(settings),
                 channels=Channels(webhooks.values()),
-                queues={
-                    name: webhooks[queue.webhook]
-                    for name, queue in settings.queues.items()
-                    if queue.webhook
-                },
+                queues=desks(settings, webhooks, client),
                 door=door,
                 gateway=f"http://{settings.server.host}:{settings.server.port}",
                 key=internal_key(data, random_id),
@@ -90,6 +87,7 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
                 workshop=staff.workshop,
                 approvals=staff.approvals,
                 paused=staff.paused,
+                casework=casework(settings, stack),
             )
         )
         hub = _hub(settings, interventions, stack)
@@ -106,6 +104,7 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         watching = asyncio.create_task(keep_watching(poll, stop))
         stack.push_async_callback(_ended, watching, stop)
         asking = asyncio.create_task(staff.office.approving.run(stop))
+        asking.add_done_callback(lambda _: stop.set())
         stack.push_async_callback(_ended, asking, stop)
         app = _routes(hub, build_console(poll, monotonic), Api(staff.office))
         await _serve(settings, app, hub, interventions, stop)

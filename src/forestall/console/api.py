@@ -205,8 +205,10 @@ def _command(office: Office, call: Call) -> Response:
     asked = call.read(_Command)
     if asked.undo and asked.command != "stop":
         raise Refuse(400, "invalid-json", "`undo` goes with the command `stop`")
-    office.commanding.command(call.who, call.name, asked.command, asked.reason, undo=asked.undo)
-    return json(202, {"intervention": call.name, "command": asked.command})
+    told = office.commanding.command(
+        call.who, call.name, asked.command, asked.reason, undo=asked.undo
+    )
+    return json(202, {"intervention": told, "command": asked.command})
 
 
 def _reviews(office: Office, call: Call) -> Response:

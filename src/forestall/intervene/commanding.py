@@ -11,6 +11,7 @@ from forestall.intervene.authority import OPERATOR, NotThere, TooLate, Who, beca
 from forestall.intervene.pauses import Pause, Pauses, Scope, holding
 from forestall.intervene.records import Entry, Records
 from forestall.intervene.reports import event_of
+from forestall.intervene.running import Running
 from forestall.intervene.store import Store
 from forestall.kernel.clock import Clock, Tokens
 
@@ -26,29 +27,28 @@ class Commanding:
 
     def command(
         self, who: Who, intervention: str, command: Command, reason: str, *, undo: bool = False
-    ) -> None:
+    ) -> str:
         """Have a running intervention stop (and ``undo`` what was done, last first), go on as if
-        the current wait were over, do its current step again, or be taken over in person.
+        the current wait were over, do its current step again, or be taken over in person; its id,
+        of which ``intervention`` may be the beginning.
 
         Raises ``RoleMissing``, ``ReasonMissing``, ``NotThere`` and ``TooLate``."""
         who.need(OPERATOR)
         now, why = self._clock(), because(reason)
         with self._store.transaction():
-            state = self._store.state(intervention)
-            if state is None:
-                raise NotThere(f"there is no intervention {intervention!r}")
+            state = self._named(intervention)
             if state.ending is not None:
                 raise TooLate(f"ended: this intervention is over ({state.ending})")
             entry = Entry(
                 at=now,
                 who=who.name,
                 what=f"intervention.{command}",
-                about=intervention,
+                about=state.id,
                 why=why,
                 detail={"step": state.step, "policy": state.policy, "undo": undo},
             )
             number = self._records.add(entry)
-            decision, _ = self._store.decision(intervention)
+            decision, _ = self._store.decision(state.id)
             tell = Tell(
                 decision.id,
                 decision.policy,
@@ -60,6 +60,15 @@ class Commanding:
             )
             at, once = self._log_time(), str(number)
             self._store.report(event_of(decision, state.subject, "commanded", at, tell, once))
+        return state.id
+
+    def _named(self, intervention: str) -> Running:
+        found = self._store.find(intervention) if intervention else []
+        state = self._store.state(found[0].id) if len(found) == 1 else None
+        if state is None:
+            many = "more than one" if found else "no"
+            raise NotThere(f"there is {many} intervention whose id begins with {intervention!r}")
+        return state
 
     def pause(
         self, who: Who, scope: Scope, what: str | None, reason: str, *, lasts: int | None = None

@@ -1,0 +1,94 @@
+"""Asking the running server as a person: the token is in ``FORESTALL_TOKEN``, never an argument."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+import typer
+
+from forestall.cli.deployment import settings_for
+from forestall.cli.quarantine import ServerSilent
+from forestall.contracts.errors import ForestallError, UnreadableInput
+
+TOKEN = "FORESTALL_TOKEN"  # noqa: S105
+"""The environment variable that holds the person's token."""
+
+Because = Annotated[str, typer.Option("--reason", help="Why; it is kept, and may be shown.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Refused(ForestallError):
+    """The server answered, and said no: its own code and words follow."""
+
+    code = "server-refused"
+
+
+def ask(config: Path | None, method: str, path: str, body: Any = None) -> Any:
+    """What the server of the settings answers; ``path`` begins with ``/v1``.
+
+    Raises ``UnreadableInput`` without a token, ``ServerSilent`` and ``Refused``.
+    """
+    answer = _exchange(config, method, path, body)
+    try:
+        return msgspec.json.decode(answer.content)
+    except msgspec.DecodeError as error:
+        raise ServerSilent(f"{answer.url}: no answer that can be read: {error}") from None
+
+
+def ask_text(config: Path | None, path: str) -> str:
+    """The same for an answer that is text."""
+    return _exchange(config, "GET", path, None).text
+
+
+def part(name: str) -> str:
+    """An id as a part of a path."""
+    return quote(name, safe="")
+
+
+def echo_json(value: Any) -> None:
+    """Print ``value`` as JSON."""
+    typer.echo(msgspec.json.encode(value).decode())
+
+
+def moment(text: str | None) -> str:
+    """An RFC 3339 time to the second, for tables."""
+    return "" if text is None else f"{text[:19]}Z"
+
+
+def _exchange(config: Path | None, method: str, path: str, body: Any) -> httpx.Response:
+    token = os.environ.get(TOKEN)
+    if not token:
+        raise UnreadableInput(f"set {TOKEN} to your token of [people]; then ask again")
+    server = settings_for(config).server
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    url = f"http://{host}:{server.port}{path}"
+    try:
+        answer = httpx.request(
+            method,
+            url,
+            json=body,
+            headers={"authorization": f"Bearer {token}"},
+            timeout=30,
+            trust_env=False,
+        )
+    except httpx.ConnectError:
+        raise ServerSilent(
+            f"no server answers at {url}; start it with `forestall serve`, then ask again"
+        ) from None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise ServerSilent(f"{url}: no answer that can be read: {error}") from None
+    if answer.is_success:
+        return answer
+    try:
+        problem = msgspec.json.decode(answer.content, type=_Problem)
+    except msgspec.MsgspecError:
+        raise ServerSilent(f"{url}: answered {answer.status_code} and no reason") from None
+    raise Refused(f"{problem.code}: {problem.detail}")
+
+
+class _Problem(msgspec.Struct):
+    code: str
+    detail: str
