@@ -1,6 +1,7 @@
 """A client that costs little: requests made beforehand, sent on connections that stay open."""
 
 import asyncio
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,18 +21,20 @@ MARK = b"@@@@@@"
 """Stands in every id where the number of the pass goes."""
 
 
-def requests(count: int, now: int) -> list[bytes]:
+def requests(count: int, now: int, *, strangers: bool = False) -> list[bytes]:
     """``count`` requests with the workload's first events, which happen ``now``; ids hold ``MARK``.
 
-    A source of the workload sends with one key; subjects are taken as the customer's own ids.
+    A source of the workload sends with one key; subjects are taken as the customer's own ids. With
+    ``strangers`` every event is another customer's, in each pass anew.
     """
     encode, moment = msgspec.json.Encoder().encode, format_time(now)
-    made = []
+    numbers, made = itertools.count(), []
     for records in workload.batches(count * BATCH, BATCH):
         events = [
             msgspec.structs.replace(
                 workload.cloud_event(record),
                 id=f"{MARK.decode()}-{record.id}",
+                subject=f"{MARK.decode()}-new-{next(numbers)}" if strangers else record.subject,
                 time=moment,
                 received=None,
                 origin=None,
