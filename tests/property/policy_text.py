@@ -2,10 +2,25 @@
 
 from typing import Any
 
+import msgspec
 import yaml
 
 from forestall.contracts.instants import format_duration
-from forestall.policy.language.model import Feature, Guide, Match, Policy, Step, When
+from forestall.policy.language.model import (
+    Approve,
+    Arm,
+    Ask,
+    Await,
+    Branch,
+    Call,
+    Feature,
+    Match,
+    PlaybookStep,
+    Policy,
+    Resolve,
+    Step,
+    When,
+)
 
 
 def match_fields(match: Match, kind: str) -> dict[str, Any]:
@@ -53,10 +68,42 @@ def feature_fields(feature: Feature) -> dict[str, Any]:
     return fields
 
 
-def guide_fields(guide: Guide) -> dict[str, Any]:
-    """A guide step of a playbook."""
-    fields = {"text": guide.text, "runbook": guide.runbook, "channel": guide.channel}
-    return {"guide": {name: value for name, value in fields.items() if value is not None}}
+def play_fields(step: PlaybookStep) -> dict[str, Any]:
+    """A step of a playbook; what is as the parser would have it is left out."""
+    kind = str(step.__struct_config__.tag)
+    if isinstance(step, Branch):
+        return {kind: [arm_fields(arm) for arm in step.arms]}
+    fields: dict[str, Any] = {}
+    for field in msgspec.structs.fields(step):
+        value = getattr(step, field.name)
+        if value != field.default or field.required:
+            fields |= key_of(step, field.name, value)
+    return {kind: fields}
+
+
+_KEYS = {"source": "from", "arguments": "with", "into": "as"}
+
+
+def key_of(step: PlaybookStep, name: str, value: Any) -> dict[str, Any]:
+    """The keys of one field of a step."""
+    if name == "match":
+        return match_fields(value, "event")
+    if name == "on_failure" and isinstance(value, tuple):
+        return {name: [play_fields(one) for one in value]}
+    if name == "undo" and isinstance(value, Call):
+        return {name: {"action": value.action, "with": value.arguments}}
+    if name in ("timeout", "cache"):
+        waits = isinstance(step, Ask | Await | Approve)
+        return {"for" if waits else name: format_duration(value)}
+    if name == "then":
+        return {"as" if isinstance(step, Resolve) else name: value}
+    return {_KEYS.get(name, name): list(value) if isinstance(value, tuple) else value}
+
+
+def arm_fields(arm: Arm) -> dict[str, Any]:
+    """One way of a branch."""
+    steps = [play_fields(step) for step in arm.steps]
+    return {"else": steps} if arm.condition is None else {"if": arm.condition, "do": steps}
 
 
 def as_yaml(policy: Policy) -> str:
@@ -72,7 +119,8 @@ def as_yaml(policy: Policy) -> str:
         "in_conversation": None if policy.in_conversation == "hold" else policy.in_conversation,
         "quiet_hours": None if policy.quiet_hours == "respect" else policy.quiet_hours,
         "holdout": policy.holdout or None,
-        "playbook": [guide_fields(step) for step in policy.playbook if isinstance(step, Guide)],
+        "running": None if policy.running == "finish" else policy.running,
+        "playbook": [play_fields(step) for step in policy.playbook],
     }
     document = {
         "apiVersion": "forestall/v1",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from forestall.policy.language.canonical import canonical, from_canonical, pattern_hash, version
 from forestall.policy.language.model import (
+    Ask,
     Await,
     Escalate,
     Feature,
@@ -100,6 +101,58 @@ def test_the_version_of_a_policy_stays_what_it_was() -> None:
     assert version(one(LEAST)) == expected
 
 
+FIRST_STEPS = """\
+  playbook:
+    - guide: {runbook: r, channel: inapp}
+    - await: {event: [c.d, e.f], where: event.data.x > 1, for: 10m, then: helped}
+    - guide: {text: Hello, channel: crm}
+    - escalate: {queue: q}
+"""
+
+
+def test_steps_that_learnt_more_keep_their_version() -> None:
+    expected = "d3edb70228cb2840f691697896e1e5f05885cb54d9b53c5398fb909cefb2192a"
+    assert version(one(LEAST + FIRST_STEPS)) == expected
+    told = FIRST_STEPS.replace("channel: inapp", "channel: inapp, on_failure: next")
+    told = told.replace("queue: q", "queue: q, on_failure: next") + "  running: finish\n"
+    assert version(one(LEAST + told)) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("channel: inapp", "channel: inapp, timeout: 1m"),
+        ("channel: inapp", "channel: inapp, on_failure: stop"),
+        ("channel: inapp", "channel: inapp, undo: {action: a}"),
+        ("then: helped", "then: next"),
+        ("then: helped", "then: helped, on_failure: [{resolve: {}}]"),
+        ("queue: q", "queue: q, timeout: 1h"),
+        ("  playbook", "  running: cancel\n  playbook"),
+    ],
+)
+def test_what_steps_have_learnt_changes_the_version(before: str, after: str) -> None:
+    changed = FIRST_STEPS.replace(before, after, 1)
+    assert changed != FIRST_STEPS
+    assert version(one(LEAST + changed)) != version(one(LEAST + FIRST_STEPS))
+
+
+ANSWERS = "  playbook: [{ask: {text: Well?, choices: {%s}, as: x, for: 5m}}]\n"
+
+
+def test_the_order_of_answers_is_kept_and_is_part_of_the_version() -> None:
+    one_way, other = (one(LEAST + ANSWERS % a) for a in ("z: Z, a: A", "a: A, z: Z"))
+    assert version(one_way) != version(other)
+    (ask,) = from_canonical(canonical(one_way)).playbook
+    assert isinstance(ask, Ask)
+    assert list(ask.choices) == ["z", "a"]
+
+
+def test_a_step_may_be_called_like_a_key() -> None:
+    text = "  playbook: [{enrich: {from: step, with: {step: '1', arms: '2'}, fields: [step]}}]\n"
+    policy = one(LEAST + text)
+    assert from_canonical(canonical(policy)).playbook == policy.playbook
+
+
 def test_writing_defaults_order_quotes_and_comments_changes_nothing() -> None:
     assert version(one(DEFAULTS)) == version(one(LEAST))
 
@@ -142,7 +195,13 @@ def test_the_name_is_part_of_the_version_and_the_pattern_hash_is_not_of_the_rest
 
 
 def test_what_is_not_a_canonical_form_is_refused() -> None:
-    for raw in (b"", b"[]", b"{}", b'{"name": 5}'):
+    for raw in (
+        b"",
+        b"[]",
+        b"{}",
+        b'{"name": 5}',
+        b'{"playbook": [{"step": "ask", "choices": 5}]}',
+    ):
         with pytest.raises(msgspec.MsgspecError):
             from_canonical(raw)
 

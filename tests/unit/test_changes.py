@@ -42,6 +42,7 @@ def pattern(old: str, new: str) -> tuple[str, ...]:
         ("quiet_hours", "respect", "ignore", "`quiet_hours` is ignore instead of respect"),
         ("in_conversation", "hold", "allow", "`in_conversation` is allow instead of hold"),
         ("purpose", "support", "help", "`purpose` is help instead of support"),
+        ("running", "finish", "cancel", "`running` is cancel instead of finish"),
         ("risk", "low", "medium", "`risk` is medium instead of low"),
         ("budget_class", "guidance", "transactional", "`budget_class` is transactional instead"),
     ],
