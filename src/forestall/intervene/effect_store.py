@@ -89,11 +89,11 @@ class EffectStore:
 
     def intend(self, effect: Effect) -> None:
         """Make an intent durable; one with the same key stays as it is."""
-        self._database.run(self._intend, msgspec.structs.asdict(effect))
+        self._database.hot(self._intend, msgspec.structs.asdict(effect))
 
     def get(self, key: str) -> Effect | None:
         """The intent with that key."""
-        row = self._database.run(_ONE, {"key": key}).first()
+        row = self._database.hot(_ONE, {"key": key}).fetchone()
         return None if row is None else _effect(row)
 
     def of(self, intervention: str) -> list[Effect]:
@@ -104,10 +104,10 @@ class EffectStore:
         """Intents that wait and may start at wall time ``now``, longest waiting first, without
         those for the channels, queues or jobs ``besides``."""
         values: dict[str, Any] = {"now": now, "limit": limit}
-        statement = _WAITING
-        if besides:
-            statement, values = _BUSY, {**values, "besides": list(besides)}
-        return [_effect(row) for row in self._database.run(statement, values)]
+        if not besides:
+            return [_effect(row) for row in self._database.hot(_WAITING, values)]
+        busy = {**values, "besides": list(besides)}
+        return [_effect(row) for row in self._database.run(_BUSY, busy)]
 
     def waiting_of(self, subject: str) -> list[Effect]:
         """Intents for ``subject`` that wait, whether they may start or not."""
@@ -116,11 +116,11 @@ class EffectStore:
     def keep(self, effect: Effect) -> None:
         """Replace how far an intent has come."""
         kept = {name: getattr(effect, name) for name in _KEPT}
-        self._database.run(_KEEP, {"b_key": effect.key, **kept})
+        self._database.hot(_KEEP, {"b_key": effect.key, **kept})
 
     def withdraw(self, intervention: str, reason: str) -> None:
         """What has not begun must not begin any more; only what was done is still undone."""
-        self._database.run(_WITHDRAW, {"b_intervention": intervention, "reason": reason})
+        self._database.hot(_WITHDRAW, {"b_intervention": intervention, "reason": reason})
 
 
 def _effect(row: Any) -> Effect:

@@ -192,10 +192,10 @@ class Store:
         return self.database.transaction(durable=durable)
 
     def _first(self, statement: Any, **values: Any) -> Any:
-        return self.database.run(statement, values).first()
+        return self.database.hot(statement, values).fetchone()
 
     def _meta(self, name: str) -> str | None:
-        row = self._first(select(meta.c.value).where(meta.c.name == name))
+        row = self.database.run(select(meta.c.value).where(meta.c.name == name)).first()
         return None if row is None else str(row[0])
 
     def identity(self, fresh: str) -> str:
@@ -210,7 +210,7 @@ class Store:
 
     def move(self, name: str, position: int) -> None:
         """Set a cursor."""
-        self.database.run(self._move, {"name": name, "position": position})
+        self.database.hot(self._move, {"name": name, "position": position})
 
     def traits(self, subject: str) -> dict[str, Any]:
         """What ``forestall.identify`` has told of the subject."""
@@ -219,7 +219,7 @@ class Store:
 
     def keep_traits(self, subject: str, known: dict[str, Any]) -> None:
         """Replace the subject's traits."""
-        self.database.run(self._keep_traits, {"subject": subject, "traits": _encode(known)})
+        self.database.hot(self._keep_traits, {"subject": subject, "traits": _encode(known)})
 
     def join(self, former: str, subject: str) -> None:
         """``former`` turned out to be ``subject``: what is on its way goes there."""
@@ -236,7 +236,7 @@ class Store:
 
     def open(self, state: Running, decision: Decision, title: str) -> None:
         """Add an intervention."""
-        self.database.run(
+        self.database.hot(
             _OPEN,
             {
                 "id": state.id,
@@ -251,7 +251,7 @@ class Store:
 
     def keep(self, state: Running) -> None:
         """Replace the state of an intervention that is there."""
-        self.database.run(
+        self.database.hot(
             _KEEP,
             {
                 "b_id": state.id,
@@ -288,7 +288,7 @@ class Store:
     ) -> bool:
         """Remember, once, that this happened; false where that is known already, or the subject
         has no such intervention."""
-        written = self.database.run(
+        written = self.database.hot(
             self._note,
             {
                 "b_id": intervention,
@@ -299,11 +299,11 @@ class Store:
                 "b_reason": reason,
             },
         )
-        return written.rowcount > 0
+        return bool(written.rowcount > 0)
 
     def history(self, intervention: str) -> tuple[Taken, ...]:
         """What was done so far, in order."""
-        rows = self.database.run(_HISTORY, {"intervention": intervention})
+        rows = self.database.hot(_HISTORY, {"intervention": intervention})
         return tuple(
             Taken(format_time(at), what, step or None, reason) for at, what, step, reason in rows
         )
@@ -341,7 +341,7 @@ class Store:
 
     def add_message(self, message: Message, step: int, purpose: str) -> None:
         """Put an in-app message where the subject's event stream finds it."""
-        self.database.run(
+        self.database.hot(
             _ADD_MESSAGE,
             {
                 "id": message.id,
@@ -356,7 +356,7 @@ class Store:
 
     def messages_after(self, subject: str, after: int, now: int) -> list[tuple[int, str, Message]]:
         """``(number, purpose, message)`` of what may still be shown at log time ``now``."""
-        rows = self.database.run(_MESSAGES_AFTER, {"subject": subject, "after": after, "now": now})
+        rows = self.database.hot(_MESSAGES_AFTER, {"subject": subject, "after": after, "now": now})
         return [(seq, purpose, _messages.decode(message)) for seq, purpose, message in rows]
 
     def message(self, message: str) -> tuple[str, str, int] | None:
@@ -371,7 +371,7 @@ class Store:
 
     def shown(self, message: str) -> bool:
         """Remember that a message was shown; false if that is known, or there is none."""
-        return self.database.run(_SHOWN, {"b_id": message}).rowcount > 0
+        return bool(self.database.hot(_SHOWN, {"b_id": message}).rowcount > 0)
 
     def message_number(self, message: str) -> int | None:
         """The number of a message in its subject's stream."""
@@ -380,16 +380,16 @@ class Store:
 
     def withdraw(self, intervention: str, reason: str) -> None:
         """Nothing of this intervention that has not left yet may leave any more."""
-        self.database.run(_WITHDRAW, {"b_intervention": intervention})
+        self.database.hot(_WITHDRAW, {"b_intervention": intervention})
         self.effects.withdraw(intervention, reason)
 
     def report(self, event: CloudEvent) -> None:
         """Queue an event for the gateway; an id that was queued and not yet sent stays once."""
-        self.database.run(self._report, {"id": event.id, "event": _encode(event)})
+        self.database.hot(self._report, {"id": event.id, "event": _encode(event)})
 
     def reports(self, limit: int = 200) -> list[tuple[int, msgspec.Raw]]:
         """The oldest events still to be sent, with their numbers."""
-        rows = self.database.run(_REPORTS, {"limit": limit})
+        rows = self.database.hot(_REPORTS, {"limit": limit})
         return [(seq, msgspec.Raw(event)) for seq, event in rows]
 
     def reported(self, numbers: Iterable[int]) -> None:

@@ -69,6 +69,7 @@ class Database:
         self.in_file = isinstance(where, Path)
         self.read_only = read_only
         self._inside = False
+        self._prepared: dict[int, tuple[str, dict[str, Any], list[str]]] = {}
         self.engine = (
             _file(where, read_only) if isinstance(where, Path) else _server(where, read_only)
         )
@@ -80,6 +81,7 @@ class Database:
             raise DatabaseUnavailable(
                 f"{self.engine.url.render_as_string()}: {_first_line(error)}; see [database] url"
             ) from None
+        self._raw: Any = self._connection.connection.driver_connection
 
     def close(self) -> None:
         """Let the connection go, and with it the lock."""
@@ -95,6 +97,21 @@ class Database:
         committed at once. Raises ``TROUBLE``."""
         self._mend()
         return self._connection.execute(statement, values)
+
+    def hot(self, statement: sa.Executable, values: dict[str, Any]) -> Any:
+        """``run`` for the statements of every event: in a file the prepared text goes straight to
+        SQLite, which saves 25 µs each. The answer has ``fetchone``, ``rowcount`` and rows.
+        ``statement`` must live as long as this."""
+        if not self.in_file:
+            return self.run(statement, values)
+        prepared = self._prepared.get(id(statement))
+        if prepared is None:
+            compiled: Any = statement.compile(self.engine, column_keys=list(values))  # type: ignore[attr-defined]
+            prepared = str(compiled), compiled.params, compiled.positiontup
+            self._prepared[id(statement)] = prepared
+        text, defaults, order = prepared
+        given = defaults | values
+        return self._raw.execute(text, [given[name] for name in order])
 
     def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
         """An ``INSERT`` that knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
@@ -116,7 +133,7 @@ class Database:
         Raises ``TROUBLE``, after which it is uncertain whether the commit happened.
         """
         self._mend()
-        say = self._connection.exec_driver_sql
+        say = self._raw.execute if self.in_file else self._connection.exec_driver_sql
         if self.in_file:
             say(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         say("BEGIN IMMEDIATE" if self.in_file else "BEGIN")
