@@ -26,6 +26,7 @@ CONTROL_TYPES = (
     "forestall.optout",
     "forestall.optin",
     "forestall.ticket.opened",
+    "forestall.ticket.reopened",
     "forestall.ticket.closed",
     "forestall.intervention.dismissed",
     "forestall.intervention.helped",

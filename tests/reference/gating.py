@@ -103,13 +103,14 @@ def no_consent(candidate: Candidate, situation: Situation, settings: DecideSetti
 
 
 def in_conversation(candidate: Candidate, situation: Situation, _: DecideSettings) -> bool:
-    opened, closed = "forestall.ticket.opened", "forestall.ticket.closed"
-    last = {
-        event.arrival.data["ticket"]: event.arrival.type
+    closed = "forestall.ticket.closed"
+    said = ("forestall.ticket.opened", "forestall.ticket.reopened", closed)
+    is_open = {
+        event.arrival.data["ticket"]: event.arrival.type != closed
         for event in situation.seen
-        if event.arrival.type in (opened, closed) and event.arrival.takes_effect
+        if event.arrival.type in said and event.arrival.takes_effect
     }
-    return candidate.policy.in_conversation == "hold" and opened in last.values()
+    return candidate.policy.in_conversation == "hold" and any(is_open.values())
 
 
 def since_last_act(candidate: Candidate, situation: Situation, own: bool) -> int | None:

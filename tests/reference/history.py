@@ -29,6 +29,7 @@ CONTROL_EVENTS: dict[str, tuple[str, type] | None] = {
     "forestall.optout": None,
     "forestall.optin": None,
     "forestall.ticket.opened": ("ticket", str),
+    "forestall.ticket.reopened": ("ticket", str),
     "forestall.ticket.closed": ("ticket", str),
     "forestall.intervention.dismissed": ("policy", str),
     "forestall.intervention.helped": ("policy", str),

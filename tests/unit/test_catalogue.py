@@ -398,6 +398,8 @@ CONTROL = [
     "forestall.optout",
     "forestall.ticket.closed",
     "forestall.ticket.opened",
+    "forestall.ticket.rated",
+    "forestall.ticket.reopened",
 ]
 
 
@@ -417,6 +419,8 @@ def test_every_event_of_ours_has_a_contract() -> None:
         ("forestall.consent.withdrawn", {"purpose": "support"}, {"purpose": 5}),
         ("forestall.ticket.opened", {"ticket": "t1"}, {"ticket": None}),
         ("forestall.ticket.closed", {"ticket": 17}, {}),
+        ("forestall.ticket.reopened", {"ticket": 17, "intervention": "i1"}, {"ticket": True}),
+        ("forestall.ticket.rated", {"ticket": "t1", "score": 4.5}, {"ticket": "t1", "score": 6}),
         ("forestall.identify", {"traits": {"plan": "pro", "age": 5}}, {"traits": []}),
         ("forestall.intervention.dismissed", {"policy": "p", "never": True}, {"policy": "p", "never": 1}),
         ("forestall.intervention.helped", {"policy": "p"}, {}),

@@ -19,6 +19,7 @@ from scenario import OPEN, decide, event, instant, on, told
         ("forestall.consent.withdrawn", {"purpose": 1}),
         ("forestall.ticket.opened", {}),
         ("forestall.ticket.closed", {"ticket": True}),
+        ("forestall.ticket.reopened", {}),
         ("forestall.intervention.dismissed", {}),
         ("forestall.intervention.helped", {"policy": None}),
         ("forestall.alias", {"optout": {"out": True}}),

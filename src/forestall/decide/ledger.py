@@ -143,6 +143,7 @@ EFFECTS: dict[str, Effect] = {
     "forestall.optout": _optout(out=True),
     "forestall.optin": _optout(out=False),
     "forestall.ticket.opened": _ticket(opened=True),
+    "forestall.ticket.reopened": _ticket(opened=True),
     "forestall.ticket.closed": _ticket(opened=False),
     "forestall.intervention.dismissed": _dismissed,
     "forestall.intervention.helped": _helped,

@@ -95,13 +95,17 @@ class Carrier:
         """What was written down is durable: tell the pages."""
         if self.pages is not None:
             for purpose, message in self._said:
-                if self.may_show(purpose, message):
-                    self.pages.publish(message.subject, message)
+                self.announce(purpose, message)
             for subject, interventions in self._taken_back:
                 self.pages.withdraw(subject, interventions)
             for former in self._joined:
                 self.pages.reconnect(former)
         self.rolled_back()
+
+    def announce(self, purpose: str, message: Message) -> None:
+        """Tell the pages of a message that was made outside the stage, and is durable."""
+        if self.pages is not None and self.may_show(purpose, message):
+            self.pages.publish(message.subject, message)
 
     def rolled_back(self) -> None:
         """What was written down is gone."""

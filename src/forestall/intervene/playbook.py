@@ -170,7 +170,8 @@ def _went(
     if told is not None:
         return _feedback(state, commands, told, arrival)
     escalating = node is not None and isinstance(node.step, Escalate)
-    if arrival.record.type == "forestall.ticket.opened" and not escalating:
+    own = arrival.data.get("intervention") == state.id
+    if arrival.record.type == "forestall.ticket.opened" and not (escalating or own):
         return _end(state, commands, "cancelled", "ticket_opened", at)
     return state
 

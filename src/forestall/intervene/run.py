@@ -17,12 +17,15 @@ from forestall.contracts.errors import ForestallError
 from forestall.intervene.carry import Approvals, Carrier, Pages
 from forestall.intervene.deliver import Deliveries
 from forestall.intervene.effects import Effects
+from forestall.intervene.gather import Gatherer
 from forestall.intervene.inbox import Inbox
 from forestall.intervene.jobs import Workshop
+from forestall.intervene.queues import helpdesks_of, queue_desks
 from forestall.intervene.reports import Reporter, rest
 from forestall.intervene.stage import Stage
 from forestall.intervene.store import Store
 from forestall.intervene.surroundings import Door, Surroundings
+from forestall.intervene.tickets import Casework, Tickets
 from forestall.kernel.clock import Clock, Tokens
 from forestall.kernel.database import TROUBLE
 from forestall.log.port import Log
@@ -57,9 +60,11 @@ class Interventions:
         reporter: Reporter,
         inbox: Inbox,
         door: Door,
+        tickets: Tickets,
         now: Clock,
     ) -> None:
         self.store, self.inbox, self.now = store, inbox, now
+        self.tickets = tickets
         self._door, self._stopped = door, 0
         self._carrier = carrier
         self._stage, self._deliveries = stage, deliveries
@@ -96,6 +101,7 @@ class Interventions:
     async def run(self) -> None:
         """Carry out what is decided until ``stop``."""
         reporting = asyncio.create_task(self._reporter.run(self._stopping))
+        following = asyncio.create_task(self.tickets.run(self._stopping))
         try:
             await self._carry_on()
             with contextlib.suppress(*TROUBLE):
@@ -103,6 +109,7 @@ class Interventions:
         finally:
             self._stopping.set()
             await self._effects.close()
+            await following
             await reporting
 
     async def _carry_on(self) -> None:
@@ -157,6 +164,7 @@ async def open_interventions(
     workshop: Workshop | None = None,
     approvals: Callable[[Store], Approvals] | None = None,
     paused: Callable[[Store], Callable[[str, str], str | None]] | None = None,
+    casework: Casework | None = None,
 ) -> AsyncIterator[Interventions]:
     """Interventions of the data folder ``data``, which this process alone may work in.
 
@@ -164,19 +172,30 @@ async def open_interventions(
     says which desk takes the escalations of a queue. Reports go to the URL ``gateway`` with our own
     processes' ``key``. ``event_clock``: messages expire in log time, as history is being replayed.
     ``tables`` is the PostgreSQL URL if the tables are not to be in the data folder. ``workshop``
-    does jobs; ``approvals`` and ``paused`` are made for the store.
+    does jobs; ``approvals`` and ``paused`` are made for the store; ``casework`` says what becomes
+    of cases.
     Raises ``AlreadyRunning``, ``StoreOutdated``, ``DatabaseUnavailable`` and ``DatabaseInUse``.
     """
     with _alone(data / "app.lock"):
         store = Store(tables or data / "app.db")
         try:
             asked = None if approvals is None else approvals(store)
-            carrier = Carrier(store, signals, runbooks, asked)
+            work = casework or Casework()
+            known = Gatherer(
+                store,
+                signals,
+                decisions=decisions,
+                door=door,
+                personal=work.personal,
+                links=work.links,
+            )
+            carrier = Carrier(store, signals, runbooks, asked, known)
             stage = Stage(signals, decisions, store, carrier)
             now = (lambda: stage.log_time) if event_clock else clock
+            desks = queue_desks(queues, work.queues, store, clock)
             around = Surroundings(
                 channels,
-                queues,
+                desks,
                 door,
                 now,
                 clock,
@@ -193,8 +212,16 @@ async def open_interventions(
             async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
                 reporter = Reporter(store, client, gateway, key)
                 inbox = Inbox(store, around)
+                tickets = Tickets(
+                    store,
+                    around,
+                    helpdesks_of(desks.values()),
+                    work.polls,
+                    identify=work.identify,
+                    publish=carrier.announce,
+                )
                 yield Interventions(
-                    store, carrier, stage, deliveries, effects, reporter, inbox, door, now
+                    store, carrier, stage, deliveries, effects, reporter, inbox, door, tickets, now
                 )
         finally:
             store.close()

@@ -27,6 +27,7 @@ from forestall.intervene.store import Store
 from forestall.intervene.surroundings import Surroundings, door_says
 from forestall.intervene.telemetry import TICKETS
 from forestall.kernel.database import TROUBLE
+from forestall.kernel.settings import Queue
 
 _TYPES: dict[ChangeKind, str] = {
     "opened": "forestall.ticket.opened",
@@ -44,6 +45,18 @@ Identify = Callable[[str], str | None]
 
 Publish = Callable[[str, Message], None]
 """Tells open pages of a message for a purpose, once it is durable."""
+
+
+class Casework(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment says about cases: its queues by name, how long to wait between two questions
+    to a helpdesk (microseconds), which fields of events are personal, where links lead, and who a
+    helpdesk's customer is."""
+
+    queues: Mapping[str, Queue] = {}
+    polls: Mapping[str, int] = {}
+    personal: Mapping[str, frozenset[str]] = {}
+    links: Mapping[str, str] = {}
+    identify: Identify = lambda _id: None
 
 
 class Tickets:
