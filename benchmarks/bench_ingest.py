@@ -122,6 +122,8 @@ async def _measured(server: Served, load: Load, strangers: Load, seconds: float)
         figures += more
         acknowledged += overloaded
         await _settled(watch)
+    await load.close()
+    await strangers.close()
     lost = _lost(server, load, acknowledged) + _lost(server, strangers, met)
     return [*figures, Figure("acknowledged and not in the log", lost, "events", "F8", at_most=0)]
 

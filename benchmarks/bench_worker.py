@@ -74,4 +74,5 @@ def _decided(server: Served) -> None:
 
 async def _steady(load: Load, seconds: float) -> None:
     tally = await load.open(RATE / BATCH, 16, seconds)
+    await load.close()
     assert set(tally.statuses) == {202}, tally.statuses

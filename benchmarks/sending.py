@@ -134,6 +134,11 @@ class Load:
             )
             self._connections.append(made)
 
+    async def close(self) -> None:
+        """Hang up everywhere."""
+        await self.connect(0)
+        await asyncio.sleep(0)
+
     def _send(self, connection: Connection, due: float) -> None:
         connection.send(self.data(self._next), self._next, due)
         self._next += 1
