@@ -1,23 +1,29 @@
 """Write the pages of the reference that the code already says: ``make docs``.
 
-``commands.md`` comes from the commands' help texts, ``errors.md`` from the errors' docstrings.
+``commands.md`` comes from the commands' help texts, ``errors.md`` from the errors' docstrings, and
+the published schema of a case from its types.
 """
 
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer.main
 
 import forestall
 from forestall.cli import app
 from forestall.contracts.errors import ForestallError
+from forestall.contracts.intervention import Case
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+
+CONTRACTS = Path(forestall.__file__).parent / "contracts"
 
 COMMANDS = """# Commands
 
@@ -67,12 +73,40 @@ def errors() -> list[type[ForestallError]]:
     return sorted({error.code: error for error in below(ForestallError)}.values(), key=_code)
 
 
+def case_schema() -> str:
+    """The JSON Schema of what people are handed."""
+    made = msgspec.json.schema(Case)
+    parts = {name: _tidy(one) for name, one in sorted(made["$defs"].items())}
+    top = parts.pop("Case")
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:forestall:case:1",
+        "title": "Case",
+    }
+    return json.dumps({**head, **top, "$defs": parts}, indent=2) + "\n"
+
+
+def _tidy(schema: dict[str, Any]) -> dict[str, Any]:
+    """With the description on one line, and what every time is."""
+    tidy = dict(schema)
+    tidy["description"] = " ".join(schema["description"].replace("``", "`").split())
+    for name in ("at", "since"):
+        if name in schema["properties"]:
+            tidy["properties"] = {
+                **tidy["properties"],
+                name: {**schema["properties"][name], "format": "date-time"},
+            }
+    return tidy
+
+
 def pages() -> dict[Path, str]:
     """What each page should hold."""
     sections = [_section(name, command) for name, command in commands()]
     return {
         FOLDER / "commands.md": "\n".join([COMMANDS, *sections]),
         FOLDER / "errors.md": ERRORS + "".join(_row(error) for error in errors()),
+        FOLDER / "case.schema.json": case_schema(),
+        CONTRACTS / "case.schema.json": case_schema(),
     }
 
 

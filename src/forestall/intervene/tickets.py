@@ -162,9 +162,9 @@ class Tickets:
             self._taken(ours.intervention, change.by or name, change.at)
         elif change.kind == "solved":
             return self._solved(ours, subject, change)
-        elif change.kind == "reopened":
-            self._escalations.solve(ours.intervention, None)
-        if change.kind != "opened":
+        elif change.kind != "opened":
+            if change.kind == "reopened":
+                self._escalations.solve(ours.intervention, None)
             self._note(ours, f"ticket_{change.kind}", change)
         return []
 
