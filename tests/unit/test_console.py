@@ -17,7 +17,7 @@ from forestall.console.watch import Watch
 from forestall.contracts.decision import Decided, Decision, Mode, Outcome, Reason
 from forestall.contracts.event import Record
 from forestall.contracts.instants import SECOND, format_time
-from forestall.contracts.intervention import Tell
+from forestall.contracts.intervention import REPORTS, Tell
 from forestall.log.memory import MemoryLog
 from forestall.log.port import Log, LogMissing
 from forestall.log.streams import SIGNALS, decisions, signals
@@ -383,3 +383,11 @@ def _luminance(colour: str) -> float:
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
     ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("told", sorted(REPORTS.values()))
+def test_whatever_is_told_of_an_intervention_is_shown(told: str) -> None:
+    shop = Shop()
+    shop.decide(decision("d1"))
+    shop.accept(f"forestall.intervention.{told}", intervention="d1")
+    assert shop.watch.poll().interventions.by_state == {told: 1}
