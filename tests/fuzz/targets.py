@@ -26,6 +26,8 @@ from forestall.policy.language.cel import (
 from forestall.policy.language.check import ANYTHING, Surroundings, check
 from forestall.policy.language.clauses import CONDITION_VARIABLES
 from forestall.policy.language.compile import compile_policy
+from forestall.policy.language.flow import flow
+from forestall.policy.language.offers import Offer
 from forestall.policy.language.parse import parse_located
 
 PATIENCE = 2.0
@@ -45,6 +47,12 @@ AROUND = Surroundings(
     runbooks=frozenset(["card-declined"]),
     queues=frozenset(["payments"]),
     channels=frozenset(["inapp"]),
+    lookups={"crm": Offer(arguments=frozenset(["id"]), fields=frozenset(["plan"]))},
+    agents={"triage": Offer()},
+    actions={
+        "retry": Offer(arguments=frozenset(["id"]), required=frozenset(["id"]), risk="high"),
+        "tell": Offer(risk="low"),
+    },
 )
 _POLICY = """apiVersion: forestall/v1
 kind: Policy
@@ -129,6 +137,7 @@ def policy_file(text: str) -> None:
         written = canonical(one.policy)
         assert canonical(from_canonical(written)) == written
         compile_policy(one.policy, version(one.policy))
+        assert all(node.next <= len(flow(one.policy)) for node in flow(one.policy))
 
 
 def with_data(text: str) -> None:

@@ -20,7 +20,7 @@ from forestall.policy.language.model import (
     Resolve,
 )
 from forestall.policy.language.parse import parse, parse_located
-from forestall.policy.language.steps import MAX_NESTED, MAX_STEPS
+from forestall.policy.language.steps import MAX_NESTED, MAX_STEPS, MAX_WAYS
 
 HEAD = """apiVersion: forestall/v1
 kind: Policy
@@ -388,6 +388,19 @@ def test_nested_steps_count_too_and_the_surplus_is_told_once() -> None:
     arm = f"{{if: 'true', do: [{', '.join(['{resolve: {}}'] * 30)}]}}"
     (found,) = told(f"playbook: [{{branch: [{arm}, {arm}, {arm}]}}, {{resolve: {{}}}}]")
     assert "too-large: a playbook has at most 64 steps" in found
+
+
+def test_ways_and_arguments_are_limited() -> None:
+    way = "{if: 'true', do: []}"
+    assert len(read(f"[{{branch: [{', '.join([way] * MAX_WAYS)}]}}]")) == 1
+    assert told(f"playbook: [{{branch: [{', '.join([way] * 20_000)}]}}]") == [
+        "6:23 too-large: `spec.playbook[0].branch` has 20000 ways; at most 16 are allowed"
+        " | branch again in the `else`"
+    ]
+    given = ", ".join(f"a{number}: '1'" for number in range(20_000))
+    assert told(f"playbook: [{{enrich: {{from: crm, fields: [x], with: {{{given}}}}}}}]") == [
+        "6:54 too-large: `spec.playbook[0].enrich.with` has 20000 arguments; at most 64 are allowed"
+    ]
 
 
 def nested(lists: int) -> str:

@@ -10,6 +10,7 @@ from forestall.policy.language.reader import Default, Fields, describe
 MAX_TEXT = 8_192
 MAX_LABEL = 200
 MAX_NAME = 63
+MAX_ARGUMENTS = 64
 CHOICES = range(2, 9)
 
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -114,7 +115,11 @@ def arguments(fields: Fields) -> dict[str, str]:
     given = fields.fields("with")
     if given is None:
         return {}
-    read = {name: given.expression(name, STEP_VARIABLES) for name in given.node.entries}
+    names = list(given.node.entries)
+    if len(names) > MAX_ARGUMENTS:
+        message = f"`{given.path}` has {len(names)} arguments; at most {MAX_ARGUMENTS} are allowed"
+        fields.fail("with", "too-large", message)
+    read = {name: given.expression(name, STEP_VARIABLES) for name in names[:MAX_ARGUMENTS]}
     return {name: source for name, source in sorted(read.items()) if source is not None}
 
 

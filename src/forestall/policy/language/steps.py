@@ -41,6 +41,7 @@ from forestall.policy.language.step_parts import (
 
 MAX_STEPS = 64
 MAX_NESTED = 5
+MAX_WAYS = 16
 MAX_PEOPLE = 5
 
 _FOLLOWS = ("on_failure", "undo")
@@ -254,8 +255,13 @@ class _Steps:
         arms: list[Arm] = []
         otherwise: Place | None = None
         nodes = step.each("branch")
-        for arm in nodes:
-            arm.allow(_BRANCHES, {"then": ("a way of a branch takes `do`, not `then`", "write `do`")})
+        if len(nodes) > MAX_WAYS:
+            message = f"`{step.at('branch')}` has {len(nodes)} ways; at most {MAX_WAYS} are allowed"
+            step.fail("branch", "too-large", message, "branch again in the `else`")
+        for arm in nodes[:MAX_WAYS]:
+            arm.allow(
+                _BRANCHES, {"then": ("a way of a branch takes `do`, not `then`", "write `do`")}
+            )
             if otherwise is not None:
                 message = f"`{arm.path}` stands after the `else`, so it is never taken"
                 hint = f"the `else` on line {otherwise.line} takes all; put it last"
