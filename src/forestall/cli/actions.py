@@ -122,15 +122,17 @@ def run(
 async def _performed(
     settings: Settings, job: Job, key: str, *, dry: bool, by: str | None, why: str | None
 ) -> Outcome:
-    async with outbound(settings.outbound) as client:
-        with load_workshop(settings, client=client, clock=wall_clock) as workshop:
-            outcome = await workshop.perform(job, key, dry=dry)
-            if job.kind == "action" and not dry:
-                ended = f"{outcome.outcome} {outcome.reason or ''}".strip()
-                workshop.notes.note_by_hand(
-                    ByHand(wall_clock(), job.name, key, by or "", why or "", ended)
-                )
-            return outcome
+    async with (
+        outbound(settings.outbound) as client,
+        load_workshop(settings, client=client, clock=wall_clock) as workshop,
+    ):
+        outcome = await workshop.perform(job, key, dry=dry)
+        if job.kind == "action" and not dry:
+            ended = f"{outcome.outcome} {outcome.reason or ''}".strip()
+            workshop.notes.note_by_hand(
+                ByHand(wall_clock(), job.name, key, by or "", why or "", ended)
+            )
+        return outcome
 
 
 def _declared(settings: Settings) -> Declarations:

@@ -71,6 +71,10 @@ class Calls:
         self._mcp = McpCalls(needed, client, credentials)
         self._python = PythonCalls(functions, credentials)
 
+    async def aclose(self) -> None:
+        """Stop what was started."""
+        await self._mcp.aclose()
+
     def hide(self, value: Any) -> Any:
         """JSON data without secrets."""
         return self._credentials.hide(value)

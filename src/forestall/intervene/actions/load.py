@@ -1,7 +1,7 @@
 """A workshop from a deployment's settings."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 
@@ -15,10 +15,10 @@ from forestall.kernel.settings import Settings
 from forestall.policy.actions.folder import Declarations, load_declarations
 
 
-@contextmanager
-def load_workshop(
+@asynccontextmanager
+async def load_workshop(
     settings: Settings, *, client: httpx.AsyncClient, clock: Clock
-) -> Iterator[ActionWorkshop]:
+) -> AsyncIterator[ActionWorkshop]:
     """The workshop of a deployment, with the functions it calls imported; closed at the end.
 
     ``client`` is the one way out (``channels.outbound``), ``clock`` wall time. A deployment without
@@ -36,4 +36,5 @@ def load_workshop(
     try:
         yield ActionWorkshop(declarations, calls, notes=notes, clock=clock)
     finally:
+        await calls.aclose()
         notes.close()

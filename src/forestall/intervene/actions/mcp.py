@@ -1,7 +1,7 @@
-"""Calls of tools of MCP servers, by the official client; a session for each call.
+"""Calls of tools of MCP servers, by the official client.
 
-A server is started (its standard input and output) or called (streamable HTTP, over the one way
-out). The idempotency key travels in the request's ``_meta`` and, where the declaration names one,
+A server is started when it is first needed and spoken to over its standard input and output, or
+called over streamable HTTP, by the one way out and with a session for each call. The idempotency key travels in the request's ``_meta`` and, where the declaration names one,
 in an argument. Needs the extra ``mcp``.
 """
 
@@ -51,6 +51,7 @@ class McpCalls:
         credentials: Credentials,
     ) -> None:
         self._servers, self._client, self._credentials = servers, client, credentials
+        self._started: dict[str, _Started] = {}
         if servers:
             _installed()
 
@@ -65,59 +66,130 @@ class McpCalls:
         }
         return shown if server.credential is None else {**shown, "credential": MASK}
 
+    async def aclose(self) -> None:
+        """Stop the servers that were started."""
+        for started in list(self._started.values()):
+            await started.stop()
+        self._started.clear()
+
     async def call(
         self, way: Tool, values: dict[str, Any], key: str | None, seconds: float
     ) -> Answer:
         """Call the tool once."""
         asked = _Asked()
+        arguments = _keyed(way, values, key)
         try:
             async with asyncio.timeout(seconds):
-                return await self._called(way, _keyed(way, values, key), key, seconds, asked)
+                if self._servers[way.server].url is None:
+                    client = await self._running(way.server)
+                    return await _called(client, way, arguments, key, asked)
+                async with AsyncExitStack() as stack:
+                    client = await self._connected(way.server, seconds, asked, stack)
+                    return await _called(client, way, arguments, key, asked)
         except TimeoutError:
+            await self._give_up(way.server)
             ended: Ended = "timeout" if asked.tool else "unreachable"
             return Answer(ended=ended, detail=f"{way.server} gave no answer in time")
         except Exception as error:  # noqa: BLE001
+            await self._give_up(way.server)
             return _broken(way, error, asked)
 
-    async def _called(
-        self, way: Tool, arguments: dict[str, Any], key: str | None, seconds: float, asked: "_Asked"
-    ) -> Answer:
-        from mcp import Client, MCPError
+    async def _running(self, name: str) -> Any:
+        """The client of a started server; it is started if it is not running."""
+        started = self._started.get(name)
+        if started is None or started.over:
+            server = self._servers[name]
+            started = self._started[name] = _Started(server, self._credentials)
+        return await started.client()
 
-        async with AsyncExitStack() as stack:
-            transport = await self._transport(way.server, seconds, asked, stack)
-            client = await stack.enter_async_context(Client(transport, cache=None))
-            asked.tool = True
-            try:
-                meta: Any = None if key is None else {KEY_META: key}
-                result = await client.call_tool(way.tool, arguments, meta=meta)
-            except MCPError as error:
-                ended: Ended = "refused" if error.code in _REFUSALS else "uncertain"
-                return Answer(ended=ended, detail=f"{way.server} answered error {error.code}")
-            return _judged(way, result)
+    async def _give_up(self, name: str) -> None:
+        """A server that broke, or is busy with a call that nobody waits for, is started anew."""
+        started = self._started.pop(name, None)
+        if started is not None:
+            await started.stop()
 
-    async def _transport(
+    async def _connected(
         self, name: str, seconds: float, asked: "_Asked", stack: AsyncExitStack
     ) -> Any:
-        from mcp.client.stdio import StdioServerParameters, stdio_client
+        """A client of a server that is called over HTTP."""
+        import httpx2
+        from mcp import Client
         from mcp.client.streamable_http import streamable_http_client
 
         server = self._servers[name]
         secret = self._credentials.secret(server.credential)
-        if server.url is None:
-            log = Path(server.log or os.devnull).open("a", encoding="utf-8")  # noqa: SIM115
-            stack.callback(log.close)
-            environment = {server.variable: secret.reveal()} if secret and server.variable else {}
-            command, *rest = server.command
-            started = StdioServerParameters(command=command, args=rest, env=environment)
-            return stdio_client(started, errlog=log)
-        import httpx2
-
         headers = {} if secret is None else {"authorization": f"Bearer {secret.reveal()}"}
         bridge = _bridge(self._client, seconds, asked)
-        client = httpx2.AsyncClient(transport=bridge, headers=headers, trust_env=False)
-        await stack.enter_async_context(client)
-        return streamable_http_client(server.url, http_client=client)
+        http = httpx2.AsyncClient(transport=bridge, headers=headers, trust_env=False)
+        await stack.enter_async_context(http)
+        transport = streamable_http_client(server.url or "", http_client=http)
+        return await stack.enter_async_context(Client(transport, cache=None))
+
+
+class _Started:
+    """A started server and the session with it, which one task opens and closes."""
+
+    def __init__(self, server: McpServer, credentials: Credentials) -> None:
+        self._server, self._credentials = server, credentials
+        self._ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._stopping = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def over(self) -> bool:
+        """Whether the server ended."""
+        return self._task.done()
+
+    async def client(self) -> Any:
+        """The client, when the server is ready. Raises what starting it raised."""
+        return await asyncio.shield(self._ready)
+
+    async def stop(self) -> None:
+        """Stop the server; after a few seconds, by force."""
+        self._stopping.set()
+        if not self._ready.done():
+            self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        from mcp import Client
+        from mcp.client.stdio import StdioServerParameters, stdio_client
+
+        server = self._server
+        secret = self._credentials.secret(server.credential)
+        environment = {server.variable: secret.reveal()} if secret and server.variable else {}
+        command, *rest = server.command
+        started = StdioServerParameters(command=command, args=rest, env=environment)
+        try:
+            with Path(server.log or os.devnull).open("a", encoding="utf-8") as log:
+                async with Client(stdio_client(started, errlog=log), cache=None) as client:
+                    self._ready.set_result(client)
+                    await self._stopping.wait()
+        except asyncio.CancelledError:
+            self._settle(ConnectionAbortedError("stopped before it was ready"))
+        except Exception as error:  # noqa: BLE001
+            self._settle(error)
+
+    def _settle(self, error: Exception) -> None:
+        if not self._ready.done():
+            self._ready.set_exception(error)
+            self._ready.exception()
+
+
+async def _called(
+    client: Any, way: Tool, arguments: dict[str, Any], key: str | None, asked: "_Asked"
+) -> Answer:
+    from mcp import MCPError
+
+    asked.tool = True
+    try:
+        meta: Any = None if key is None else {KEY_META: key}
+        result = await client.call_tool(way.tool, arguments, meta=meta)
+    except MCPError as error:
+        if error.code not in _REFUSALS:
+            raise
+        return Answer(ended="refused", detail=f"{way.server} answered error {error.code}")
+    return _judged(way, result)
 
 
 class _Asked:

@@ -207,9 +207,12 @@ class Run:
     async def _verify(self) -> Verdict:
         """Ask until it holds, or there is just time left to undo."""
         check = self._action.verify
+        left = self._deadline.left()
         reserve = 0.0
         if self._action.undo is not None:
-            reserve = min(self._action.timeout / SECOND, self._deadline.left() / 3)
+            reserve = min(self._action.timeout / SECOND, left / 3)
+        if check.within is not None:
+            reserve = max(reserve, left - check.within / SECOND)
         pause = check.every / SECOND
         tries = 0
         while True:

@@ -51,6 +51,11 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True):
     operations: dict[tuple[str, str], Operation] = {}
     addresses: dict[str, str] = {}
 
+    def demands(self, action: str) -> int:
+        """How many people have to approve each call of an action; 0 where none has to."""
+        known = self.actions.get(action)
+        return known.people if known is not None and known.needs_approval else 0
+
 
 def load_declarations(folder: Path, settings: Settings) -> Declarations:
     """Everything declared in the ``*.yaml`` and ``*.yml`` files below ``folder``.
@@ -299,11 +304,10 @@ class _Judge:
             one.problem((*path, "operation"), "bad-operation", message)
             return None
         self.operations[way.api, way.operation] = operation
-        given = (
-            way.arguments
-            if way.arguments is not None
-            else dict.fromkeys(_inputs(one.declaration)[0] or ())
-        )
+        taken, _ = _inputs(one.declaration)
+        if way.arguments is None and taken is None:
+            taken = operation.required
+        given = way.arguments if way.arguments is not None else dict.fromkeys(taken or ())
         given = {**given, **({dry.argument: ""} if isinstance(dry, Flag) else {})}
         if way.arguments is not None:
             for name in way.arguments:

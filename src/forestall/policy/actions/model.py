@@ -73,13 +73,17 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether ``condition`` (written ``if``) holds over what ``lookup`` answers to ``arguments``;
-    asked again every so many microseconds where it waits for something to become true."""
+    """Whether ``condition`` (written ``if``) holds over what ``lookup`` answers to ``arguments``.
+
+    Where it waits for something to become true it is asked ``every`` so many microseconds, for
+    ``within`` of them (none: as long as the job has time).
+    """
 
     lookup: str | None
     arguments: dict[str, str] = {}
     condition: str
     every: int = 1_000_000
+    within: int | None = None
 
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True):

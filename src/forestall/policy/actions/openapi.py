@@ -211,7 +211,8 @@ def sound_url(text: str) -> bool:
     except ValueError:
         return False
     plain = not (url.query or url.fragment or url.username or url.password)
-    return url.scheme in ("http", "https") and bool(url.hostname) and plain and port != 0
+    host = bool(url.hostname) and not set(text) & set("{} \\")
+    return url.scheme in ("http", "https") and host and plain and port != 0
 
 
 def host_of(url: str) -> tuple[str, int]:

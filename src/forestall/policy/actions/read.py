@@ -317,7 +317,7 @@ def _check(
     fields = spec.fields(key)
     if fields is None:
         return None
-    fields.allow(("lookup", "with", "if", *(("every",) if every else ())), {})
+    fields.allow(("lookup", "with", "if", *(("every", "within") if every else ())), {})
     fields.require("if", *(("lookup",) if lookup else ()))
     if "with" in fields and "lookup" not in fields and not lookup:
         fields.fail(
@@ -330,24 +330,28 @@ def _check(
         arguments=_expressions(fields, given) or {},
         condition=fields.expression("if", seen) or "false",
         every=max(fields.duration("every", SECOND), 10_000),
+        within=fields.duration("within", None),
     )
+
+
+_ANY = {"type": "object", "additionalProperties": True}
 
 
 def _schema(spec: Fields) -> dict[str, Any]:
     fields = spec.fields("input")
     if fields is None:
-        return {"type": "object"}
+        return _ANY
     schema: dict[str, Any] = plain(fields.node)
     if schema.get("type") != "object":
         fields.source.fail(
             fields.node.place, "bad-schema", "`input` describes an object: write `type: object`"
         )
-        return {"type": "object"}
+        return _ANY
     try:
         Arguments(schema)
     except UnusableSchema as error:
         fields.source.fail(_at(fields.node, error.pointer), "bad-schema", str(error))
-        return {"type": "object"}
+        return _ANY
     return schema
 
 
