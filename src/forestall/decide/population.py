@@ -18,13 +18,13 @@ SAVED_EVENTS = 250_000
 """Events of a generation that is saved, so that a restart has little to decide again."""
 
 EVENTS = 250_000
-EVENTS_PER_SUBJECT = 8
+EVENTS_PER_SUBJECT = 16
 """Events of one that is not saved, at least, and for each subject noted: packing shall cost little."""
 
-MOST_SUBJECTS = 60_000
+MOST_SUBJECTS = 100_000
 """A generation ends when so many subjects were noted, so that they need little memory."""
 
-MANY = 50_000
+MANY = 80_000
 """With so many subjects noted they are packed at once: few of them come back soon."""
 
 _CHUNK = 16

@@ -27,7 +27,7 @@ REPEATED_WITHIN: Final = 7 * DAY
 IDS: Final = 100_000
 """Ids remembered per subject and source; beyond that the oldest are forgotten."""
 
-MANY: Final = 16
+MANY: Final = 32
 """From so many ids of a source on, the times of further ones lie in an array."""
 
 FORGET_AFTER = DAY
