@@ -372,6 +372,57 @@ def test_a_policy_of_high_risk_has_its_approval() -> None:
     assert len(told("- await: {for: 1m}", f"- remediate: {RETRY}", head=head)) == 1
 
 
+def test_somebody_can_approve() -> None:
+    around = Surroundings(roles={"approver": 1, "lead": 2})
+    assert (
+        told("- approve: {for: 5m}", "- approve: {for: 5m, by: lead, people: 2}", around=around)
+        == []
+    )
+    assert told("- approve: {for: 5m, by: leed}", around=around) == [
+        "7:30 unknown-role: nobody has the role `leed` | there is `approver`, `lead`"
+    ]
+    assert told("- approve: {for: 5m, people: 2}", around=around) == [
+        "7:16 unknown-role: 2 `approver` are to approve, and there is only 1"
+        " | ask fewer, or give more people the role"
+    ]
+    assert told("- approve: {for: 5m, by: leed}", around=ANYTHING) == []
+
+
+@pytest.mark.parametrize(
+    ("when", "trusted"),
+    [
+        ("{event: page.clicked}", False),
+        ("{event: [page.clicked, payment.declined]}", True),
+        ("{event: payment.declined}", True),
+        ("{event: '*'}", True),
+        ("{sequence: [{event: page.clicked}, {event: payment.declined}]}", True),
+        ("{sequence: [{event: page.clicked}, {not: payment.declined, for: 5s}]}", False),
+        ("{all: [{event: page.clicked}, {event: page.viewed}], within: 5m}", False),
+    ],
+)
+def test_nothing_is_mended_because_a_browser_says_so(
+    when: str, trusted: bool, tmp_path: Path
+) -> None:
+    page = {"x-owner": "me", "x-origins": ["browser"], "type": "object"}
+    for name, schema in {
+        "payment.declined": DECLINED,
+        "page.clicked": page,
+        "page.viewed": page,
+    }.items():
+        (tmp_path / f"{name}.v1.json").write_text(json.dumps(schema))
+    around = Surroundings(catalogue=load_catalogue(tmp_path))
+    head = HEAD.replace("{event: payment.declined}", when)
+    found = told(
+        f"- branch: [{{if: 'true', do: [{{remediate: {RESEND}}}]}}]", head=head, around=around
+    )
+    expected = (
+        "7:46 untrusted-trigger: whatever sets this policy off comes from browsers, so anybody"
+        " could have `resend` carried out | let the pattern wait for an event that a server sends too"
+    )
+    assert found == ([] if trusted else [expected])
+    assert told("- guide: {text: hi, channel: inapp}", head=head, around=around) == []
+
+
 def test_somebody_takes_over_when_a_remediation_fails() -> None:
     message = "needs-queue: who takes over when `resend` fails? This stops, and has no `queue`"
     hint = "name a `queue`, or say what follows in `on_failure`"

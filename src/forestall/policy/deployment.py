@@ -1,5 +1,6 @@
 """A deployment's folders as what should be in force: the bundle, checked against its surroundings."""
 
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -31,7 +32,7 @@ def surroundings(settings: Settings) -> Surroundings:
 
     Without a catalogue any type, field and trait; without queues, runbooks, or write keys and
     webhooks in the settings any queue, runbook or channel; without a folder of actions any lookup,
-    agent or action. Raises ``InvalidFile`` when a contract, a runbook or a declaration has mistakes.
+    agent or action; without people any role. Raises ``InvalidFile`` when a contract, a runbook or a declaration has mistakes.
     """
     if settings.file is None:
         return ANYTHING
@@ -45,6 +46,7 @@ def surroundings(settings: Settings) -> Surroundings:
         lookups=lookups,
         agents=agents,
         actions=actions,
+        roles=Counter(role for one in settings.people.values() for role in one.roles) or None,
     )
 
 

@@ -27,6 +27,7 @@ from forestall.policy.language.sites import (
     playbook_steps,
 )
 from forestall.policy.language.soundness import unsound
+from forestall.policy.language.trust import unstaffed, untrusted
 from forestall.policy.language.unmatched import unmatched
 
 INAPP = "inapp"
@@ -34,7 +35,9 @@ EVENT_FIELDS = ("id", "type", "source", "time", "origin", "data")
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy may name in a deployment; none where it is not known, and not judged."""
+    """What a policy may name in a deployment; none where it is not known, and not judged.
+
+    ``roles`` tells how many people have each role."""
 
     catalogue: Catalogue | None = None
     runbooks: frozenset[str] | None = None
@@ -43,6 +46,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     lookups: Offers | None = None
     agents: Offers | None = None
     actions: Offers | None = None
+    roles: dict[str, int] | None = None
 
 
 ANYTHING = Surroundings()
@@ -62,6 +66,8 @@ def check(located: Located, surroundings: Surroundings = ANYTHING) -> list[Probl
         agents=surroundings.agents,
         actions=surroundings.actions,
     )
+    problems += untrusted(examined, surroundings.catalogue)
+    problems += unstaffed(examined, surroundings.roles)
     problems += unmatched(examined, surroundings.catalogue, troubled)
     return sorted(problems)
 
