@@ -260,7 +260,7 @@ class Deliveries:
         """An attempt whose end is not known: the other side may have it, or not."""
         how = self._deduplication(effect)
         if effect.kind == "escalation":
-            if how != "dedupes":
+            if how == "neither":
                 case = replace(decode_case(effect), possibly_doubled=True)
                 effect = replace(effect, body=msgspec.json.encode(case))
             return self._again(effect, "uncertain", retry_after)
