@@ -85,7 +85,7 @@ def test_an_approval_is_listed_shown_and_approved(shell: Shell, staffed: Staffed
     shown = shell.text("approval", "show", asked.id)
     for words in (
         "retry-charge",
-        "amount        20",
+        "amount      20",
         "2 undecided for the same action",
         "A second charge.",
         "done would: charge 20",
