@@ -32,7 +32,8 @@ def surroundings(settings: Settings) -> Surroundings:
 
     Without a catalogue any type, field and trait; without queues, runbooks, or write keys and
     webhooks in the settings any queue, runbook or channel; without a folder of actions any lookup,
-    agent or action; without people any role. Raises ``InvalidFile`` when a contract, a runbook or a declaration has mistakes.
+    agent or action; without people any role. Raises ``InvalidFile`` when a contract, a runbook or
+    a declaration has mistakes.
     """
     if settings.file is None:
         return ANYTHING

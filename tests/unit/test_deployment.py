@@ -1,0 +1,86 @@
+"""A deployment's settings and folders as what its policies may name."""
+
+from pathlib import Path
+
+import pytest
+
+from forestall.contracts.errors import InvalidFile
+from forestall.kernel.settings import Settings, load_settings
+from forestall.policy.deployment import load_bundle, surroundings
+from forestall.policy.language.check import ANYTHING
+
+POLICY = """apiVersion: forestall/v1
+kind: Policy
+metadata: {name: x, owner: me}
+spec:
+  when: {event: a.b}
+  playbook:
+    - approve: {for: 5m, by: lead, people: 2}
+    - escalate: {queue: payments}
+"""
+SETTINGS = """
+[people.ann]
+token = "ann-has-a-token-of-her-own"
+roles = ["lead", "approver"]
+[people.ben]
+token = "ben-has-a-token-of-his-own"
+roles = ["lead"]
+[queues.payments]
+webhook = "help"
+[webhooks.help]
+url = "https://help.example/cases"
+secret = "${HELP_SECRET}"
+"""
+
+
+def deployed(folder: Path, settings: str) -> list[str]:
+    """The mistakes of ``POLICY`` in a deployment with these settings."""
+    (folder / "x.yaml").write_text(POLICY)
+    (folder / "forestall.toml").write_text(settings)
+    try:
+        load_bundle(folder, load_settings(folder / "forestall.toml", secrets=False))
+    except InvalidFile as error:
+        return [f"{p.line}:{p.column} {p.code}: {p.message}" for p in error.problems]
+    return []
+
+
+def test_people_and_queues_are_there(tmp_path: Path) -> None:
+    assert deployed(tmp_path, SETTINGS) == []
+    found = surroundings(load_settings(tmp_path / "forestall.toml", secrets=False))
+    assert found.roles == {"lead": 2, "approver": 1}
+    assert found.queues == {"payments"}
+    assert (found.lookups, found.agents, found.actions) == (None, None, None)
+
+
+def test_people_and_queues_are_missing(tmp_path: Path) -> None:
+    settings = SETTINGS.replace('roles = ["lead"]', 'roles = ["viewer"]')
+    assert deployed(tmp_path, settings.replace("queues.payments", "queues.payment")) == [
+        "7:30 unknown-role: 2 `lead` are to approve, and there is only 1",
+        "8:25 unknown-queue: there is no queue `payments`",
+    ]
+
+
+def test_what_the_settings_do_not_tell_is_not_judged(tmp_path: Path) -> None:
+    assert deployed(tmp_path, "") == []
+    (tmp_path / "x.yaml").write_text(POLICY)
+    assert load_bundle(tmp_path / "x.yaml", Settings()).policies[0].name == "x"
+    assert surroundings(Settings()) is ANYTHING
+
+
+@pytest.mark.parametrize("kind", ["lookup", "agent", "action"])
+def test_a_folder_of_actions_tells_what_there_is(tmp_path: Path, kind: str) -> None:
+    step = {
+        "lookup": "enrich: {from: crm, fields: [a]}",
+        "agent": "infer: {agent: crm, fields: [a]}",
+        "action": "remediate: {action: crm, queue: payments}",
+    }[kind]
+    (tmp_path / "actions").mkdir()
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "x.yaml").write_text(
+        POLICY.replace("approve: {for: 5m, by: lead, people: 2}", step)
+    )
+    (tmp_path / "forestall.toml").write_text('[actions]\nfolder = "actions"\n' + SETTINGS)
+    settings = load_settings(tmp_path / "forestall.toml", secrets=False)
+    with pytest.raises(InvalidFile) as caught:
+        load_bundle(tmp_path / "policies", settings)
+    assert [one.code for one in caught.value.problems] == [f"unknown-{kind}"]
