@@ -30,6 +30,7 @@ from forestall.decide.stage import CURSOR
 from forestall.ingest.exchange import App, Receive, Refuse, Response, Scope, Send, problem, respond
 from forestall.ingest.serve import Server, listen
 from forestall.ingest.writers import internal_key
+from forestall.intervene.actions.load import load_workshop
 from forestall.intervene.run import Interventions, open_interventions
 from forestall.kernel.clock import Clock, chance, monotonic, random_id, wall_clock
 from forestall.kernel.database import open_database
@@ -68,7 +69,15 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         door = stack.enter_context(Door(data / "gateway.db"))
         client = await stack.enter_async_context(outbound(settings.outbound))
         webhooks = _webhooks(settings, client, stack, lambda: interventions.now())
-        staff = Staff(settings, log_time=lambda: interventions.now())
+        workshop = await stack.enter_async_context(
+            load_workshop(settings, client=client, clock=wall_clock)
+        )
+        staff = Staff(
+            settings,
+            log_time=lambda: interventions.now(),
+            workshop=workshop,
+            demands=workshop.declarations.demands,
+        )
         interventions = await stack.enter_async_context(
             open_interventions(
                 data,
