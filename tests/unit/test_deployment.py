@@ -48,7 +48,7 @@ def test_people_and_queues_are_there(tmp_path: Path) -> None:
     assert deployed(tmp_path, SETTINGS) == []
     found = surroundings(load_settings(tmp_path / "forestall.toml", secrets=False))
     assert found.roles == {"lead": 2, "approver": 1}
-    assert found.queues == {"payments"}
+    assert found.queues == frozenset(["payments"])
     assert (found.lookups, found.agents, found.actions) == (None, None, None)
 
 
@@ -84,3 +84,16 @@ def test_a_folder_of_actions_tells_what_there_is(tmp_path: Path, kind: str) -> N
     with pytest.raises(InvalidFile) as caught:
         load_bundle(tmp_path / "policies", settings)
     assert [one.code for one in caught.value.problems] == [f"unknown-{kind}"]
+
+
+def test_what_runbooks_read_is_known(tmp_path: Path) -> None:
+    (tmp_path / "runbooks").mkdir()
+    (tmp_path / "runbooks" / "r.md").write_text(
+        "---\nid: r\ntitle: R\nversion: 1\nowner: me\nreview_by: 2030-01-01\n"
+        "fields: [fields.brand, subject.plan]\n---\n## Customer\n"
+        'Your {{ fields.brand }} on {{ subject.plan | default("your plan") }}.\n'
+    )
+    (tmp_path / "forestall.toml").write_text('[runbooks]\nfolder = "runbooks"\n')
+    found = surroundings(load_settings(tmp_path / "forestall.toml", secrets=False))
+    assert found.runbooks == frozenset(["r"])
+    assert found.runbook_reads == {"r": {"fields.brand"}}

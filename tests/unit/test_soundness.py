@@ -160,7 +160,7 @@ BRANCH = "- branch:\n    - if: event.data.x\n      do:\n        {}\n    - else:\
          "13:29 unfilled-field: `fields.answer` is not filled on every way that leads here"
          " | fill it before the ways part, or test `has(fields.answer)` first"),
         ([BRANCH.format(ASK, LOOK), '- guide: {text: "So {{ fields.brand }}", channel: inapp}'],
-         "13:25 unfilled-field: `fields.brand` is not filled on every way that leads here"
+         "13:24 unfilled-field: `fields.brand` is not filled on every way that leads here"
          ' | fill it before the ways part, or write `{{ fields.brand | default("...") }}`'),
         (["- branch: [{if: event.data.x, do: [{ask: {text: hi, choices: {a: A, b: B}, as: it, for: 5m}}]}]",
           "- remediate: {action: resend, with: {to: fields.it}, queue: payments}"],
@@ -215,6 +215,21 @@ def test_an_answer_is_compared_with_what_can_be_answered(tmp_path: Path) -> None
         " | write '5' in quotes"
     ]
     assert told(ASK, "- branch: [{if: fields.answer == null, do: []}]", around=around) == []
+
+
+def test_what_a_runbook_reads_is_there() -> None:
+    reads = {"card-declined": frozenset(["fields.brand", "features.n", "event.data.x"])}
+    around = Surroundings(runbooks=frozenset(reads), runbook_reads=reads)
+    guide = "- guide: {runbook: card-declined, channel: inapp}"
+    head = HEAD.replace("  when:", "  features: {n: {count: payment.declined, over: 5m}}\n  when:")
+    declared = "which this policy does not declare | give it a default there"
+    filled = "which is not filled on every way that leads here | give it a default there"
+    assert told(LOOK, guide, head=head, around=around) == []
+    assert told(BRANCH.format(LOOK, ASK), guide, around=around) == [
+        f"13:24 unfilled-field: the runbook `card-declined` reads `fields.brand`, {filled}",
+        f"13:24 unknown-feature: the runbook `card-declined` reads `features.n`, {declared}",
+    ]
+    assert told(guide, around=ANYTHING) == []
 
 
 # -- types and fields in expressions ---------------------------------------------------------------

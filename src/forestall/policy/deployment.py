@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from forestall.context.knowledge.runbooks import load_runbooks
+from forestall.context.knowledge.runbooks import Runbook, load_runbooks
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.control import (
     Control,
@@ -38,10 +38,12 @@ def surroundings(settings: Settings) -> Surroundings:
     if settings.file is None:
         return ANYTHING
     serves = bool(settings.keys or settings.webhooks)
+    runbooks = load_runbooks(settings.runbooks) if settings.runbooks else None
     lookups, agents, actions = _offered(settings)
     return Surroundings(
         catalogue=load_catalogue(settings.contracts) if settings.contracts else None,
-        runbooks=frozenset(load_runbooks(settings.runbooks)) if settings.runbooks else None,
+        runbooks=None if runbooks is None else frozenset(runbooks),
+        runbook_reads={name: _needed(one) for name, one in (runbooks or {}).items()},
         queues=frozenset(settings.queues) or None,
         channels=frozenset([INAPP, *settings.webhooks]) if serves else None,
         lookups=lookups,
@@ -49,6 +51,11 @@ def surroundings(settings: Settings) -> Surroundings:
         actions=actions,
         roles=Counter(role for one in settings.people.values() for role in one.roles) or None,
     )
+
+
+def _needed(runbook: Runbook) -> frozenset[str]:
+    """The fields without which a runbook's text has a gap."""
+    return frozenset(part.path for part in runbook.customer.reads() if part.default is None)
 
 
 def _offered(settings: Settings) -> tuple[Offers | None, Offers | None, Offers | None]:

@@ -37,7 +37,8 @@ EVENT_FIELDS = ("id", "type", "source", "time", "origin", "data")
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What a policy may name in a deployment; none where it is not known, and not judged.
 
-    ``roles`` tells how many people have each role."""
+    ``roles`` tells how many people have each role, ``runbook_reads`` the fields that a runbook's
+    text cannot do without, such as ``fields.brand``."""
 
     catalogue: Catalogue | None = None
     runbooks: frozenset[str] | None = None
@@ -47,6 +48,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     agents: Offers | None = None
     actions: Offers | None = None
     roles: dict[str, int] | None = None
+    runbook_reads: dict[str, frozenset[str]] = {}
 
 
 ANYTHING = Surroundings()
@@ -65,6 +67,7 @@ def check(located: Located, surroundings: Surroundings = ANYTHING) -> list[Probl
         lookups=surroundings.lookups,
         agents=surroundings.agents,
         actions=surroundings.actions,
+        runbook_reads=surroundings.runbook_reads,
     )
     problems += untrusted(examined, surroundings.catalogue)
     problems += unstaffed(examined, surroundings.roles)

@@ -31,7 +31,12 @@ from forestall.policy.language.sites import Examined, NodePath, Site, playbook_s
 
 
 def unsound(
-    one: Examined, *, lookups: Offers | None, agents: Offers | None, actions: Offers | None
+    one: Examined,
+    *,
+    lookups: Offers | None,
+    agents: Offers | None,
+    actions: Offers | None,
+    runbook_reads: Mapping[str, frozenset[str]],
 ) -> Iterator[Problem]:
     """Everything for which the playbook cannot be carried out as it stands."""
     yield from _named(one, {"lookup": lookups, "agent": agents, "action": actions})
@@ -41,6 +46,7 @@ def unsound(
     before = _before(program)
     yield from _unreachable(one, program, before)
     yield from _unfilled(one, program, before)
+    yield from _unread(one, before, runbook_reads)
     yield from _unapproved(one, program, before, actions or {})
     yield from _untaken(one)
     yield from _unheard(one, before)
@@ -169,6 +175,27 @@ def _minded(site: Site) -> set[str]:
             case syntax.MapNode(entries=entries):
                 left += [part for entry in entries for part in entry]
     return found
+
+
+def _unread(
+    one: Examined, before: Mapping[int, _Before], runbook_reads: Mapping[str, frozenset[str]]
+) -> Iterator[Problem]:
+    """What a runbook's text reads, and would not find in this playbook."""
+    for at, node in playbook_steps(one.located.policy):
+        step, here = node.step, before.get(node.number)
+        if not isinstance(step, Guide) or step.runbook is None or here is None:
+            continue
+        place = one.located.place(*at, "runbook")
+        for read in sorted(runbook_reads.get(step.runbook, ())):
+            root, _, rest = read.partition(".")
+            name = rest.partition(".")[0]
+            message = f"the runbook `{step.runbook}` reads `{read}`, which "
+            if root == "fields" and name not in here.filled:
+                message += "is not filled on every way that leads here"
+                yield one.problem(place, "unfilled-field", message, "give it a default there")
+            elif root == "features" and name not in one.located.policy.features:
+                message += "this policy does not declare"
+                yield one.problem(place, "unknown-feature", message, "give it a default there")
 
 
 # -- names -----------------------------------------------------------------------------------------
