@@ -160,7 +160,7 @@ BRANCH = "- branch:\n    - if: event.data.x\n      do:\n        {}\n    - else:\
          "13:29 unfilled-field: `fields.answer` is not filled on every way that leads here"
          " | fill it before the ways part, or test `has(fields.answer)` first"),
         ([BRANCH.format(ASK, LOOK), '- guide: {text: "So {{ fields.brand }}", channel: inapp}'],
-         "13:24 unfilled-field: `fields.brand` is not filled on every way that leads here"
+         "13:25 unfilled-field: `fields.brand` is not filled on every way that leads here"
          ' | fill it before the ways part, or write `{{ fields.brand | default("...") }}`'),
         (["- branch: [{if: event.data.x, do: [{ask: {text: hi, choices: {a: A, b: B}, as: it, for: 5m}}]}]",
           "- remediate: {action: resend, with: {to: fields.it}, queue: payments}"],
