@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import msgspec
 
@@ -127,12 +128,17 @@ class McpCalls:
 
 
 class _Started:
-    """A started server and the session with it, which one task opens and closes."""
+    """A started server and the session with it, which one task opens and closes.
+
+    It is stopped by a scope of anyio, whose cancelling lets the client end the process; the plain
+    cancelling of a task would leave it running.
+    """
 
     def __init__(self, server: McpServer, credentials: Credentials) -> None:
         self._server, self._credentials = server, credentials
         self._ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._stopping = asyncio.Event()
+        self._scope = anyio.CancelScope()
         self._task = asyncio.create_task(self._run())
 
     @property
@@ -148,7 +154,7 @@ class _Started:
         """Stop the server; after a few seconds, by force."""
         self._stopping.set()
         if not self._ready.done():
-            self._task.cancel()
+            self._scope.cancel()
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
@@ -161,14 +167,13 @@ class _Started:
         command, *rest = server.command
         started = StdioServerParameters(command=command, args=rest, env=environment)
         try:
-            with Path(server.log or os.devnull).open("a", encoding="utf-8") as log:
+            with self._scope, Path(server.log or os.devnull).open("a", encoding="utf-8") as log:
                 async with Client(stdio_client(started, errlog=log), cache=None) as client:
                     self._ready.set_result(client)
                     await self._stopping.wait()
-        except asyncio.CancelledError:
-            self._settle(ConnectionAbortedError("stopped before it was ready"))
         except Exception as error:  # noqa: BLE001
             self._settle(error)
+        self._settle(ConnectionAbortedError("stopped before it was ready"))
 
     def _settle(self, error: Exception) -> None:
         if not self._ready.done():
