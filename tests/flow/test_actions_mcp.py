@@ -92,8 +92,8 @@ def serving(state: Path) -> Iterator[str]:
             time.sleep(0.01)
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
-        process.terminate()
-        process.wait(20)
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(params=["stdio", "http"])

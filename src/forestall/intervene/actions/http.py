@@ -208,6 +208,8 @@ def _header(name: str, value: Any) -> str:
 
 def _text(name: str, value: Any) -> str:
     if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
+            raise BadArguments(f"`{name}` is no text that can be sent")
         return value
     if isinstance(value, dict | list):
         raise BadArguments(f"`{name}` has to be a single value")

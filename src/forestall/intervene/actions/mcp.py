@@ -238,8 +238,10 @@ def _broken(way: Tool, error: Exception, asked: _Asked) -> Answer:
     if isinstance(asked.failure, BlockedAddress):
         return Answer(ended="blocked-address", detail=str(asked.failure))
     detail = f"{way.server}: {type(asked.failure or error).__name__}"
-    unsent = asked.failure is not None and not asked.lost
-    return Answer(ended="unreachable" if unsent or not asked.tool else "uncertain", detail=detail)
+    if not asked.tool or (asked.failure is not None and not asked.lost):
+        return Answer(ended="unreachable", detail=detail)
+    slow = isinstance(asked.failure, httpx.TimeoutException)
+    return Answer(ended="timeout" if slow else "uncertain", detail=detail)
 
 
 def _installed() -> None:
