@@ -16,7 +16,15 @@ from email.utils import format_datetime, parseaddr
 from urllib.parse import SplitResult, urlsplit
 
 from forestall.channels.base import Deduplication, Delivery, Reason
-from forestall.channels.helpdesk.mailbox import AT_ONCE, CASE, PROOF, STATUS, Mailbox, Reader
+from forestall.channels.helpdesk.mailbox import (
+    AT_ONCE,
+    CASE,
+    PROOF,
+    STATUS,
+    Mailbox,
+    Reader,
+    closed_on_error,
+)
 from forestall.channels.helpdesk.port import (
     Changes,
     HelpdeskUnavailable,
@@ -187,7 +195,8 @@ class MailHelpdesk:
             )
         server = smtplib.SMTP(host, port or 587, here, timeout=self._seconds)
         if self._smtp.scheme == "smtp":
-            server.starttls(context=self._tls)
+            with closed_on_error(server.close):
+                server.starttls(context=self._tls)
         return server
 
 

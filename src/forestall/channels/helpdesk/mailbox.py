@@ -14,8 +14,8 @@ import hmac
 import imaplib
 import re
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import default
@@ -176,8 +176,18 @@ class Mailbox:
             )
         server = imaplib.IMAP4(host, port or 143, timeout=self._seconds)
         if self._address.scheme == "imap":
-            _done(server.starttls(self._tls))
+            with closed_on_error(server.shutdown):
+                _done(server.starttls(self._tls))
         return server
+
+
+@contextmanager
+def closed_on_error(close: Callable[[], object]) -> Iterator[None]:
+    """Close a connection that does not become what it should."""
+    with ExitStack() as stack:
+        stack.callback(close)
+        yield
+        stack.pop_all()
 
 
 def _search(server: imaplib.IMAP4, *words: str) -> list[int]:
