@@ -24,6 +24,7 @@ from typing import Any, cast
 from urllib.parse import SplitResult
 
 import msgspec
+import structlog
 
 from forestall.channels.helpdesk.port import (
     ChangeKind,
@@ -42,6 +43,7 @@ AT_ONCE = 100
 LARGEST = 65_536
 """Bytes that are read of a message: its headers and first lines."""
 
+_log = structlog.get_logger(__name__)
 _ROOT = re.compile(r"<case\.([0-9a-f]{16})@")
 _VALIDITY = re.compile(rb"\d+")
 _FETCHED = re.compile(rb'UID (\d+) .*?INTERNALDATE "([^"]+)"', re.DOTALL)
@@ -68,7 +70,15 @@ class Reader(msgspec.Struct, frozen=True):
     account: str
 
     def changes(self, letter: Letter) -> list[TicketChange]:
-        """What a message says; nothing where it is none of ours, or nobody who may speak."""
+        """What a message says; nothing where it is none of ours, or nobody who may speak, or where
+        Python's parser stumbles over it, as it does over some malformed headers."""
+        try:
+            return self._changes(letter)
+        except (LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
+            _log.warning("message_unreadable", uid=letter.uid, why=repr(error)[:200])
+            return []
+
+    def _changes(self, letter: Letter) -> list[TicketChange]:
         message = email.message_from_bytes(letter.raw, policy=default)
         identity = _header(message, "Message-ID") or f"{letter.uid}@{letter.at}"
         sender = parseaddr(_header(message, "From"))[1].lower()
