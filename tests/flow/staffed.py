@@ -90,9 +90,11 @@ class OpenDoor:
 
 
 class Staffed(World):
-    """A world whose ``office`` is staffed. ``seconds`` is wall and log time after the start."""
+    """A world whose ``office`` is staffed. ``seconds`` is wall and log time after the start;
+    ``tables`` is the URL of a PostgreSQL database, if they are to be there."""
 
-    def __init__(self, folder: Path, *texts: str) -> None:
+    def __init__(self, folder: Path, *texts: str, tables: str | None = None) -> None:
+        self.tables = tables
         self.seconds = 0.0
         self.people = People(PEOPLE)
         self.bench = Bench()
@@ -110,7 +112,7 @@ class Staffed(World):
         return self.demands.get(action, 0)
 
     def start(self) -> None:
-        self.store = Store(self.folder / "app.db")
+        self.store = Store(self.tables or self.folder / "app.db")
         self.approving = Approving(
             self.store,
             people=self.people,

@@ -1,12 +1,14 @@
 """High risk waits for people: from the request over the answer to the act, with the real stage."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
+from databases import postgres
 from flow.staffed import ANN, BOB, CAT, EVE, Staffed, charge
 from forestall.contracts.event import CloudEvent
 from forestall.contracts.instants import HOUR, MINUTE
@@ -22,9 +24,12 @@ from forestall.intervene.jobs import Job, Outcome
 from forestall.intervene.receipts import read_public, verify
 
 
-@pytest.fixture
-def staffed(tmp_path: Path) -> Staffed:
-    return Staffed(tmp_path)
+@pytest.fixture(params=["sqlite", "postgres"])
+def staffed(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Staffed]:
+    tables = postgres().database() if request.param == "postgres" else None
+    world = Staffed(tmp_path, tables=tables)
+    yield world
+    world.store.close()
 
 
 def decide(staffed: Staffed, approval: str, token: str = ANN, *, yes: bool = True) -> Approval:

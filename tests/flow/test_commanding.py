@@ -1,10 +1,12 @@
 """People in command: pauses and commands reach what runs, each with who and why."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from databases import postgres
 from flow.intervening import event
 from flow.staffed import ANN, BOB, CAT, DAN, Staffed, charge
 from forestall.contracts.event import CloudEvent
@@ -30,9 +32,12 @@ spec:
 """
 
 
-@pytest.fixture
-def staffed(tmp_path: Path) -> Staffed:
-    return Staffed(tmp_path, charge(), GUIDE)
+@pytest.fixture(params=["sqlite", "postgres"])
+def staffed(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Staffed]:
+    tables = postgres().database() if request.param == "postgres" else None
+    world = Staffed(tmp_path, charge(), GUIDE, tables=tables)
+    yield world
+    world.store.close()
 
 
 def pause(staffed: Staffed, scope: Scope, what: str | None = None, **more: int) -> str:
