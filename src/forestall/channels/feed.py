@@ -19,7 +19,8 @@ HEARTBEAT = b":\n\n"
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``data`` of a ``message`` event. ``expires_in`` is milliseconds from when it was sent."""
+    """``data`` of a ``message`` event. ``expires_in`` is milliseconds from when it was sent; a
+    question has ``choices``, labels by value, and the ``step`` that an answer names."""
 
     id: str
     intervention: str
@@ -30,6 +31,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created: str
     expires: str
     expires_in: int
+    step: int | None = None
+    choices: dict[str, str] | None = None
     locale: str | None = None
     traceparent: str | None = None
 
@@ -63,6 +66,8 @@ def message_event(message: Message, now: int) -> bytes:
         created=format_time(message.created),
         expires=format_time(message.expires),
         expires_in=(message.expires - now) // 1_000,
+        step=message.step,
+        choices=message.choices,
         locale=message.locale,
         traceparent=message.traceparent,
     )

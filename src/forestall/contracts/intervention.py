@@ -13,8 +13,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``id`` is unique and never reused (a client ignores one it has seen), ``intervention`` the id of
     the decision behind it, ``subject`` a pseudonym, ``why`` the sentence that tells the customer
     why they see this. ``created`` and ``expires`` are log times in microseconds; from ``expires``
-    on it may no longer be shown. ``choices`` are the answers to a question, labels by value. ``locale`` is a BCP 47 tag such as ``de-CH``, ``traceparent``
-    that of the decision.
+    on it may no longer be shown. ``step`` is that of the playbook; ``choices`` are the answers to a
+    question, labels by value. ``locale`` is a BCP 47 tag such as ``de-CH``, ``traceparent`` that of
+    the decision.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     why: str
     created: int
     expires: int
+    step: int | None = None
     choices: dict[str, str] | None = None
     locale: str | None = None
     traceparent: str | None = None

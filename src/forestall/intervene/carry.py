@@ -176,6 +176,7 @@ class Carrier:
             why=decision.explanation,
             created=say.at,
             expires=say.expires,
+            step=say.step,
             choices=say.words.choices if isinstance(say.words, Ask) else None,
             traceparent=_text(decision.traceparent),
         )
