@@ -9,7 +9,7 @@ import pytest
 from flow.intervening import DECLINED_TWICE, START, World, event
 from flow.reaching import DELIVERED, DOWN, REFUSED, UNCERTAIN, Around, Vendor
 from forestall.channels.base import Deduplication, Delivery
-from forestall.contracts.intervention import Case
+from forestall.contracts.intervention import Case, Message
 from forestall.intervene.deliver import Deliveries
 from forestall.intervene.effect_store import Effect
 from forestall.intervene.inbox import Inbox
@@ -224,3 +224,28 @@ def test_the_inbox_looks_at_the_door_and_reports_shown_once(tmp_path: Path) -> N
     assert world.told() == ["started", "shown 1"]
     around.door.opted_out.add("s1")
     assert inbox.after("s1", None, around.now()) == []
+
+
+def test_what_a_channel_keeps_trying_is_called_off_when_the_customer_says_no(
+    tmp_path: Path,
+) -> None:
+    class Trying(Vendor):
+        async def send(self, message: Message, key: str) -> Delivery:
+            self.got.append((key, message))
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+    async def main() -> str:
+        trying = asyncio.create_task(scene.deliveries.attempt(scene.key, 1))
+        while not scene.vendor.got:
+            await asyncio.sleep(0)
+        scene.deliveries.stopped("s1")
+        assert not trying.done()
+        scene.around.door.opted_out.add("s1")
+        scene.deliveries.stopped("s1")
+        return await trying
+
+    scene = Scene(tmp_path, Trying())
+    assert asyncio.run(main()) == "opted_out"
+    assert scene.effect.status == "refused"
+    assert scene.world.told() == ["started", "failed 1 opted_out"]

@@ -171,7 +171,7 @@ def test_nobody_does_jobs_where_there_is_no_workshop(tmp_path: Path) -> None:
 
 def test_a_busy_other_side_is_tried_again_within_the_time_of_the_job(tmp_path: Path) -> None:
     scene = Scene(tmp_path, Script(BUSY))
-    results = []
+    results: list[str] = []
     while not results or results[-1] == "again":
         results.append(scene.attempt())
     assert results[-1] == "failed"
@@ -245,7 +245,7 @@ def test_what_the_other_side_knows_is_not_done_again(
 def test_who_can_never_be_asked_is_given_up_as_uncertain(tmp_path: Path) -> None:
     scene = Scene(tmp_path, Script(UNCERTAIN, how="lookup", found=UNCERTAIN))
     scene.to_action()
-    results = []
+    results: list[str] = []
     while not results or results[-1] == "again":
         results.append(scene.attempt())
     assert results[-1] == "dropped"

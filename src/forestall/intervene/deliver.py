@@ -29,6 +29,8 @@ from forestall.intervene.telemetry import EFFECTS
 _FIRST_PAUSE, _LONGEST_PAUSE = 2 * SECOND, 10 * MINUTE
 _JOB_PAUSE, _JOB_LONGEST = SECOND // 4, 30 * SECOND
 _PUT_OFF = 2 * SECOND
+_OWED = 10 * MINUTE
+"""How long an undo is tried before people get the case."""
 _TOLD: dict[str, Told] = {
     "guide": "shown",
     "escalation": "escalated",
@@ -45,6 +47,7 @@ class Deliveries:
 
     def __init__(self, store: Store, surroundings: Surroundings) -> None:
         self._store, self._now = store, surroundings
+        self._sending: dict[str, asyncio.Future[Delivery]] = {}
 
     def waiting(self, limit: int, besides: Collection[str] = ()) -> list[Effect]:
         """Effects that may be tried now, longest waiting first, but for those channels. What is
@@ -66,17 +69,18 @@ class Deliveries:
         return self._now.paused(effect.subject, decision.policy) is not None
 
     def stopped(self, subject: str) -> None:
-        """``subject`` may have opted out or withdrawn consent: what waits is refused at once."""
-        waiting = [
-            effect
-            for effect in self._store.effects.waiting_of(subject)
-            if effect.kind != "undo" and effect.began < effect.attempt
-        ]
-        refused = [(one, door_says(self._now, subject, one.purpose)) for one in waiting]
+        """``subject`` may have opted out or withdrawn consent: what waits is refused at once, and
+        what a channel or a desk is about to try again is called off."""
+        waiting = [one for one in self._store.effects.waiting_of(subject) if one.kind != "undo"]
+        judged = [(one, door_says(self._now, subject, one.purpose)) for one in waiting]
+        refused = [(effect, why) for effect, why in judged if why is not None]
         with self._store.transaction():
             for effect, why in refused:
-                if why is not None:
+                if effect.began < effect.attempt:
                     self._refuse(effect, why)
+        for effect, _ in refused:
+            if effect.key in self._sending:
+                self._sending[effect.key].cancel()
 
     def cut_off(self, key: str, number: int) -> None:
         """The attempt is over; if it left no result, something stopped it in between."""
@@ -109,9 +113,7 @@ class Deliveries:
                 return turned_away
             effect = self._begin(effect)
         if effect.kind in ("guide", "escalation"):
-            delivery = await self._deliver(effect)
-            with self._store.transaction():
-                return self._settle(effect, delivery)
+            return await self._send(effect)
         outcome = await self._perform(effect)
         with self._store.transaction():
             return self._settle_job(effect, outcome)
@@ -135,7 +137,8 @@ class Deliveries:
     def _begin(self, effect: Effect) -> Effect:
         deadline = effect.deadline
         if deadline is None and effect.kind not in ("guide", "escalation"):
-            deadline = self._now.clock() + decode_job(effect).timeout
+            owed = _OWED if effect.kind == "undo" else 0
+            deadline = self._now.clock() + max(decode_job(effect).timeout, owed)
         effect = replace(effect, began=effect.attempt, deadline=deadline)
         self._store.effects.keep(effect)
         return effect
@@ -159,6 +162,21 @@ class Deliveries:
             return "neither" if desk is None else desk.deduplication
         workshop = self._now.workshop
         return "neither" if workshop is None else workshop.deduplication(decode_job(effect))
+
+    async def _send(self, effect: Effect) -> str:
+        """Deliver a message or a case, unless the customer says no while that is tried."""
+        sending = asyncio.ensure_future(self._deliver(effect))
+        self._sending[effect.key] = sending
+        try:
+            await asyncio.wait([sending])
+        finally:
+            del self._sending[effect.key]
+            sending.cancel()
+        with self._store.transaction():
+            if sending.cancelled():
+                why = door_says(self._now, effect.subject, effect.purpose)
+                return self._refuse(effect, why or "no_consent")
+            return self._settle(effect, sending.result())
 
     async def _deliver(self, effect: Effect) -> Delivery:
         if effect.kind == "guide":
