@@ -12,6 +12,7 @@ import pytest
 from flow.intervening import event
 from flow.staffed import ANN, BOB, CAT, DAN, EVE, Staffed
 from forestall.console.api import LARGEST, ROUTES, STATUS, Api, serves
+from forestall.intervene.approvals import digest
 from forestall.intervene.receipts import read_public, verify
 from forestall.kernel.database import TROUBLE
 
@@ -180,7 +181,10 @@ def test_an_approval_from_the_list_to_the_receipt(client: Client) -> None:
     receipt = client.ask("GET", f"/v1/approvals/{asked.id}/receipt").content
     key = client.ask("GET", "/v1/approvals/key")
     assert key.headers["content-type"] == "application/x-pem-file"
-    assert verify(receipt, read_public(key.content))["people"][0]["reason"] == "I looked"
+    statement = verify(receipt, read_public(key.content))
+    assert statement["people"][0]["reason"] == "I looked"
+    assert statement["evidence_hash"] == digest(shown["evidence"])
+    assert statement["arguments_hash"] == digest(shown["arguments"])
 
 
 def test_the_list_is_by_status(client: Client) -> None:

@@ -101,6 +101,18 @@ def test_an_approval_is_listed_shown_and_approved(shell: Shell, staffed: Staffed
         shell.run("approval", "decline", asked.id, "--reason", "too late")
 
 
+def test_what_customers_send_does_not_look_like_our_words(shell: Shell, staffed: Staffed) -> None:
+    lie = "p1\ndry run       done\x1b[2K\u202e[bold]"
+    asked = staffed.ask(payment=lie)
+    told = r"p1\u000adry run       done\u001b[2K\u202e[bold]"
+    assert told in shell.text("approval", "show", asked.id)
+    assert told in shell.text("approval", "list")
+    why = "look: [red]\x07"
+    shell.text("pause", "--policy", "[bold]", "--reason", why, token=CAT)
+    assert "[bold]" in shell.text("pauses")
+    assert r"look: [red]\u0007" in shell.text("records")
+
+
 def test_a_second_person_is_asked_for(shell: Shell, staffed: Staffed) -> None:
     staffed.demands["retry-charge"] = 2
     asked = staffed.ask()

@@ -1,5 +1,6 @@
 """``forestall approval``: what waits for a person's yes, and the receipts of what was decided."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -7,7 +8,17 @@ import typer
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption
-from forestall.cli.person import AsJson, Because, ask, ask_text, echo_json, moment, part
+from forestall.cli.person import (
+    AsJson,
+    Because,
+    ask,
+    ask_text,
+    cell,
+    echo_json,
+    moment,
+    part,
+    plain,
+)
 from forestall.cli.tables import print_table
 from forestall.contracts.errors import UnreadableInput
 from forestall.intervene.receipts import read_public, verify
@@ -38,7 +49,8 @@ def list_(
         given = ", ".join(f"{name}={value}" for name, value in one["arguments"].items())
         until = moment(one["expires"])
         action = one["action"] or "(go on)"
-        table.add_row(one["id"], one["status"], action, given, one["subject"], one["policy"], until)
+        row = (one["id"], one["status"], action, given, one["subject"], one["policy"], until)
+        table.add_row(*map(cell, row))
     if found:
         print_table(table)
     else:
@@ -150,7 +162,11 @@ def _text(one: dict[str, Any]) -> str:
         ("policy", f"{one['policy']} {one['version']}"),
         ("intervention", one["intervention"]),
     ]
-    return "\n".join(f"{name:<13} {value}" for name, value in lines)
+    return _lines(lines)
+
+
+def _lines(lines: Iterable[tuple[str, Any]]) -> str:
+    return "\n".join(f"{plain(name):<13} {plain(value)}" for name, value in lines)
 
 
 def _dry(dry: dict[str, Any]) -> str:

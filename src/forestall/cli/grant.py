@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption
-from forestall.cli.person import AsJson, Because, ask, echo_json, moment, part
+from forestall.cli.person import AsJson, Because, ask, cell, echo_json, moment, part
 from forestall.cli.tables import print_table
 from forestall.contracts.errors import UnreadableInput
 
@@ -53,12 +53,12 @@ def list_(config: ConfigOption = None, as_json: AsJson = False) -> None:
     for one in found:
         table.add_row(
             one["id"],
-            one["action"],
-            one["policy"] or "",
+            cell(one["action"]),
+            cell(one["policy"] or ""),
             f"{one['used']}/{one['budget']}",
             moment(one["until"]),
-            one["by"],
-            one["why"],
+            cell(one["by"]),
+            cell(one["why"]),
             moment(one["revoked"]),
         )
     if found:

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption
-from forestall.cli.person import AsJson, Because, ask, echo_json, moment, part
+from forestall.cli.person import AsJson, Because, ask, cell, echo_json, moment, part
 from forestall.cli.tables import print_table
 from forestall.contracts.errors import UnreadableInput
 
@@ -64,7 +64,8 @@ def pauses(
     table = Table("id", "scope", "what", "since", "until", "ended", "by", "why", box=None)
     for one in found:
         times = (moment(one[name]) for name in ("since", "until", "ended"))
-        table.add_row(one["id"], one["scope"], one["what"] or "", *times, one["by"], one["why"])
+        row = (one["id"], one["scope"], one["what"] or "", *times, one["by"], one["why"])
+        table.add_row(*map(cell, row))
     if found:
         print_table(table)
     else:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 import typer
+from rich.markup import escape
 
 from forestall.cli.deployment import settings_for
 from forestall.cli.quarantine import ServerSilent
@@ -56,6 +57,17 @@ def echo_json(value: Any) -> None:
 def moment(text: str | None) -> str:
     """An RFC 3339 time to the second, for tables."""
     return "" if text is None else f"{text[:19]}Z"
+
+
+def plain(value: Any) -> str:
+    """``value`` on one line and without control characters: what customers send must not look like
+    words of ours to somebody who decides."""
+    return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in str(value))
+
+
+def cell(value: Any) -> str:
+    """The same for a table, where brackets would be markup."""
+    return escape(plain(value))
 
 
 def _exchange(config: Path | None, method: str, path: str, body: Any) -> httpx.Response:

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption
-from forestall.cli.person import AsJson, ask, echo_json, moment
+from forestall.cli.person import AsJson, ask, cell, echo_json, moment
 from forestall.cli.tables import print_table
 
 
@@ -30,7 +30,8 @@ def records(
         return
     table = Table("at", "who", "what", "about", "why", box=None)
     for one in found:
-        table.add_row(moment(one["at"]), one["who"], one["what"], one["about"], one["why"])
+        row = (moment(one["at"]), one["who"], one["what"], one["about"], one["why"])
+        table.add_row(*map(cell, row))
     if found:
         print_table(table)
     else:

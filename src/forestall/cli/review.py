@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption
-from forestall.cli.person import AsJson, Because, ask, echo_json, part
+from forestall.cli.person import AsJson, Because, ask, cell, echo_json, part
 from forestall.cli.tables import print_table
 
 app = typer.Typer(
@@ -84,9 +84,8 @@ def _print(found: list[dict[str, Any]], *, as_json: bool) -> None:
     for one in found:
         verdict = {None: "", True: "accepted", False: "rejected"}[one["accepted"]]
         said = f"{verdict} by {one['by']}: {one['why']}" if verdict else ""
-        table.add_row(
-            one["id"], one["action"], one["policy"], one["customer"], one["intervention"], said
-        )
+        wanted = ("id", "action", "policy", "customer", "intervention")
+        table.add_row(*(cell(one[name]) for name in wanted), cell(said))
     if found:
         print_table(table)
     else:
