@@ -286,11 +286,19 @@ def test_a_started_server_gets_its_credential_by_name(tmp_path: Path) -> None:
 def test_what_is_offered_to_policies(tmp_path: Path) -> None:
     lookups, agents, actions = offers(load(tmp_path, LOOKUP, ACTION))
     assert agents == {}
-    assert lookups["payment"].arguments == lookups["payment"].required == {"payment"}
+    assert lookups["payment"].arguments == frozenset(["payment"])
+    assert lookups["payment"].required == {"payment"}
     assert lookups["payment"].fields == {"status", "brand"}
     assert lookups["payment"].risk is None
     assert actions["charge"].required == {"payment", "amount"}
     assert (actions["charge"].risk, actions["charge"].needs_approval) == ("high", True)
+
+
+def test_how_many_people_an_action_asks_for(tmp_path: Path) -> None:
+    low = changed("risk: high", "risk: low").replace("name: charge", "name: low")
+    two = low.replace("risk: low", "risk: low\n  people: 2").replace("name: low", "name: two")
+    found = load(tmp_path, LOOKUP, ACTION, low, two)
+    assert [found.demands(name) for name in ("charge", "low", "two", "none")] == [1, 0, 2, 0]
 
 
 def test_arguments_are_open_where_the_schema_is(tmp_path: Path) -> None:
