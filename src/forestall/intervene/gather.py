@@ -17,6 +17,7 @@ from forestall.intervene.store import Store
 from forestall.log.port import Log
 from forestall.log.streams import DECISIONS, SIGNALS, read_decisions, read_signals
 from forestall.policy.language.model import Policy
+from forestall.policy.language.step_reads import step_reads
 from forestall.privacy.door import DoorState
 
 LOOK_BACK = 200
@@ -75,7 +76,8 @@ class Gatherer:
         if self.policy is None:
             return frozenset()
         try:
-            return reads(self.policy(version), DecideSettings())
+            policy = self.policy(version)
+            return reads(policy, DecideSettings()) | step_reads(policy)
         except KeyError:
             return frozenset()
 
