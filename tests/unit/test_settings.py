@@ -5,11 +5,17 @@ from pathlib import Path
 import pytest
 
 from forestall.contracts.instants import HOUR
-from forestall.kernel.settings import InvalidSettings, load_settings
+from forestall.kernel.settings import InvalidSettings, Mail, RequestTracker, load_settings
 
 HOOK = '[webhooks.hook]\nurl = "https://example.org/"\nsecret = "whsec_"\n'
 KEY = '[[keys]]\nname = "shop"\nkey = "k"\norigin = "server"\n'
 CREDENTIAL = '[credentials.crm]\nvalue = "env:CRM"\nhosts = ["crm.internal"]\nactions = ["a"]\n'
+RT = '[helpdesks.rt]\nkind = "request-tracker"\nurl = "u"\ntoken = "env:RT"\nqueue = "q"\n'
+QUEUE_R = '[queues.r]\nhelpdesk = "rt"\n'
+MAIL = (
+    '[helpdesks.mail]\nkind = "email"\nsmtp = "s"\nimap = "i"\nuser = "u"\n'
+    'password = "env:MAIL"\nfrom = "f@example.com"\nto = "t@example.com"\n'
+)
 ANN = '[people.ann]\ntoken = "0123456789abcdefghij"\nroles = ["approver"]\n'
 
 
@@ -42,9 +48,39 @@ def test_everything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert load_settings(written(tmp_path, text), secrets=False).tokens.secret == "env:SIGNING"
 
 
+def test_helpdesks_and_tiers_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RT", "rt-canary")
+    monkeypatch.setenv("MAIL", "mail-canary")
+    text = RT + MAIL + '[queues.a]\nhelpdesk = "rt"\nack = "10m"\nnext = "b"\n'
+    text += '[queues.b]\nhelpdesk = "mail"\nrole = "partner"\nsolved = ""\n'
+    text += '[links]\nShop = "https://shop.example/{customer}"\n'
+    settings = load_settings(written(tmp_path, text))
+    tracker, mail = settings.helpdesks["rt"], settings.helpdesks["mail"]
+    assert isinstance(tracker, RequestTracker)
+    assert isinstance(mail, Mail)
+    assert (tracker.token, tracker.solved) == ("rt-canary", ("resolved", "rejected"))
+    assert (mail.password, mail.sender, mail.folder) == ("mail-canary", "f@example.com", "INBOX")
+    assert (settings.queues["a"].next, settings.queues["b"].role) == ("b", "partner")
+    assert settings.links == {"Shop": "https://shop.example/{customer}"}
+    assert "canary" not in repr(settings)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("[queues.q]", "queues.q: give either"),
+        ('[queues.q]\nwebhook = "h"\nhelpdesk = "h"', "queues.q: give either"),
+        ('[queues.q]\nhelpdesk = "rt"', "queues.q.helpdesk: there is no [helpdesks.rt]"),
+        (RT + '[queues.q]\nhelpdesk = "rt"\nack = "5m"', "`ack` and `next` belong together"),
+        (RT + '[queues.q]\nhelpdesk = "rt"\nnext = "x"', "`ack` and `next` belong together"),
+        (RT + '[queues.q]\nhelpdesk = "rt"\nack = "5m"\nnext = "x"', "there is no [queues.x]"),
+        (RT + '[queues.q]\nhelpdesk = "rt"\nack = "5m"\nnext = "q"', "q > q"),
+        (RT + '[queues.q]\nhelpdesk = "rt"\nack = "x"\nnext = "r"\n' + QUEUE_R, "queues.q.ack"),
+        (RT + '[queues.q]\nhelpdesk = "rt"\nrole = "boss"', "role"),
+        (RT + 'poll = "often"', "helpdesks.rt.poll"),
+        (RT + 'timeout = "1y"', "helpdesks.rt.timeout"),
+        (RT.replace("request-tracker", "pigeon"), "pigeon"),
+        (MAIL.replace('from = "f@example.com"\n', ""), "from"),
         ("[server", "forestall.toml"),
         ("[server]\nprot = 1", "prot"),
         ("[server]\nport = 65536", "$.server.port"),

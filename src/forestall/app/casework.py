@@ -10,7 +10,7 @@ from forestall.channels.helpdesk.mail import MailHelpdesk
 from forestall.channels.helpdesk.port import Helpdesk
 from forestall.channels.helpdesk.request_tracker import RequestTrackerHelpdesk
 from forestall.contracts.catalogue import load_catalogue
-from forestall.contracts.instants import parse_duration
+from forestall.contracts.instants import SECOND, parse_duration
 from forestall.intervene.gather import personal_fields
 from forestall.intervene.queues import HelpdeskDesk
 from forestall.intervene.tickets import Casework, Identify
@@ -36,7 +36,9 @@ def casework(settings: Settings, stack: AsyncExitStack) -> Casework:
     """What the settings say about cases; ``stack`` closes what is opened for it."""
     return Casework(
         queues=settings.queues,
-        polls={name: parse_duration(one.poll) for name, one in settings.helpdesks.items()},
+        polls={
+            name: max(SECOND, parse_duration(one.poll)) for name, one in settings.helpdesks.items()
+        },
         personal=personal_fields(load_catalogue(settings.contracts)),
         links=settings.links,
         identify=_identify(settings, stack),
@@ -60,4 +62,9 @@ def _identify(settings: Settings, stack: AsyncExitStack) -> Identify:
     connection = open_database(settings.data / "gateway.db", read_only=True)
     stack.callback(connection.close)
     vault = Vault(connection, load_keys(settings.data, random_id), random_id)
-    return lambda customer: vault.resolve("user", customer)
+
+    def identify(customer: str) -> str | None:
+        vault.begin()  # the gateway may have written since
+        return vault.resolve("user", customer)
+
+    return identify

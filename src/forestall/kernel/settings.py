@@ -98,6 +98,9 @@ class RequestTracker(
     timeout: str = "10s"
     poll: str = "15s"
 
+    def __repr__(self) -> str:
+        return f"RequestTracker(url={self.url!r}, queue={self.queue!r})"
+
 
 class Mail(
     msgspec.Struct,
@@ -127,6 +130,9 @@ class Mail(
     folder: str = "INBOX"
     timeout: str = "20s"
     poll: str = "30s"
+
+    def __repr__(self) -> str:
+        return f"Mail(smtp={self.smtp!r}, imap={self.imap!r}, user={self.user!r})"
 
 
 Helpdesk = RequestTracker | Mail
