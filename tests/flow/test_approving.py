@@ -218,6 +218,7 @@ def test_a_request_left_over_by_a_crash_is_void(staffed: Staffed) -> None:
     staffed.store.keep(replace(state, ending="cancelled", ended=state.clock))
     with pytest.raises(TooLate, match=r"^ended"):
         decide(staffed, asked.id)
+    staffed.seconds += 60
     staffed.tend()
     assert staffed.approving.get(asked.id).status == "void"
 

@@ -13,7 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from forestall.contracts.decision import Decision
-from forestall.contracts.instants import SECOND
+from forestall.contracts.instants import DAY, MINUTE
 from forestall.contracts.intervention import Tell, Told
 from forestall.intervene import approvals
 from forestall.intervene.approval_store import UNDECIDED, ApprovalStore
@@ -34,7 +34,7 @@ SYSTEM = "forestall"
 DRY_RUNS = 4
 """Dry runs under way at the same time."""
 
-LONGEST_GRANT = 90 * 24 * 3_600 * SECOND
+LONGEST_GRANT = 90 * DAY
 """Microseconds that a grant may last."""
 
 _EVERY = 0.5
@@ -68,6 +68,7 @@ class Approving:
         self._kept, self._records = ApprovalStore(store.database), Records(store.database)
         self._drying: dict[str, asyncio.Task[None]] = {}
         self._tapped = asyncio.Event()
+        self._sweep = 0
 
     def request(self, state: Running, request: Request, decision: Decision) -> None:
         """Ask people what a playbook wants to know. Works inside the stage's transaction; one that
@@ -278,9 +279,11 @@ class Approving:
         for approval in self._kept.expired(now):
             with self._store.transaction():
                 self._expire(approval, now)
-        for approval in self._kept.orphaned():
-            with self._store.transaction():
-                self._void(approval, "ended")
+        if now >= self._sweep:
+            self._sweep = now + MINUTE
+            for approval in self._kept.orphaned():
+                with self._store.transaction():
+                    self._void(approval, "ended")
         for approval in self._kept.preparing(2 * DRY_RUNS):
             if approval.id not in self._drying and len(self._drying) < DRY_RUNS:
                 self._drying[approval.id] = asyncio.create_task(self._prepare(approval))

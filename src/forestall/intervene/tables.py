@@ -151,16 +151,9 @@ approvals = sa.Table(
     Column("body", LargeBinary, nullable=False),
     Column("receipt", LargeBinary),
     Index("approvals_intervention", "intervention"),
+    Index("approvals_status", "status", "expires"),
     sqlite_with_rowid=False,
 )
-_undecided = approvals.c.status.in_(["preparing", "open"])
-Index(
-    "approvals_undecided",
-    approvals.c.expires,
-    sqlite_where=_undecided,
-    postgresql_where=_undecided,
-)
-
 grants = sa.Table(
     "grants",
     metadata,
