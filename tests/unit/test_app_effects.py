@@ -2,13 +2,21 @@
 
 import asyncio
 import resource
+import sqlite3
 from collections.abc import Iterator
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from forestall.app.effects import keep_watching, most_streams
+from forestall.app.effects import identifier, keep_watching, most_streams
 from forestall.app.roles import allow_open_files
+from forestall.kernel.clock import random_id
+from forestall.kernel.settings import Settings
+from forestall.privacy.keys import load_keys
+from forestall.privacy.tokens import SubjectToken, TokenInvalid
+from forestall.privacy.vault import Vault
 
 
 @pytest.fixture
@@ -33,6 +41,27 @@ def test_the_console_is_kept_up_to_date_although_nobody_looks() -> None:
         return looks
 
     assert asyncio.run(watched()) == 1
+
+
+def test_whom_a_token_speaks_of_is_known_as_soon_as_the_gateway_knows(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)) as connection:
+        vault = Vault(connection, load_keys(tmp_path, random_id, create=True), random_id)
+        vault.lay()
+
+        async def asked() -> None:
+            async with AsyncExitStack() as stack:
+                identify = identifier(Settings(data=tmp_path), stack)
+                user = SubjectToken(subject_id="user-17", expires=1)
+                visitor = SubjectToken(anonymous_id="v-1", expires=1)
+                assert (identify(user), identify(visitor)) == (None, None)
+                pseudonym = vault.assign("anonymous", "v-1")
+                assert identify(visitor) == pseudonym
+                vault.assign("user", "user-17", pseudonym)
+                assert identify(user) == pseudonym
+                with pytest.raises(TokenInvalid):
+                    identify(visitor)
+
+        asyncio.run(asked())
 
 
 def test_a_process_may_open_as_many_files_as_the_system_lets_it(files: int) -> None:

@@ -143,11 +143,26 @@ def _hub(settings: Settings, interventions: Interventions, stack: AsyncExitStack
     """The hub, where the deployment has a secret to check subject tokens with."""
     if settings.tokens.secret is None:
         return None
+    return Hub(
+        messages=interventions.inbox,
+        identify=identifier(settings, stack),
+        secret=settings.tokens.secret,
+        now=wall_clock,
+        log_time=interventions.now,
+        origins=settings.ingest.cors_origins,
+        sent=lambda message, now: interventions.shown(message.id, now),
+        streams=most_streams(),
+    )
+
+
+def identifier(settings: Settings, stack: AsyncExitStack) -> Callable[[SubjectToken], str | None]:
+    """Gives the pseudonym of whom a token speaks, as the gateway knows them by now."""
     connection = open_database(settings.data / "gateway.db", read_only=True)
     stack.callback(connection.close)
     vault = Vault(connection, load_keys(settings.data, random_id), random_id)
 
     def identify(token: SubjectToken) -> str | None:
+        vault.begin()
         if token.subject_id is not None:
             return vault.resolve("user", token.subject_id)
         pseudonym = vault.resolve("anonymous", token.anonymous_id or "")
@@ -157,16 +172,7 @@ def _hub(settings: Settings, interventions: Interventions, stack: AsyncExitStack
             )
         return pseudonym
 
-    return Hub(
-        messages=interventions.inbox,
-        identify=identify,
-        secret=settings.tokens.secret,
-        now=wall_clock,
-        log_time=interventions.now,
-        origins=settings.ingest.cors_origins,
-        sent=lambda message, now: interventions.shown(message.id, now),
-        streams=most_streams(),
-    )
+    return identify
 
 
 def most_streams() -> int:
