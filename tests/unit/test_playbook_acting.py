@@ -227,9 +227,17 @@ def test_the_first_arm_that_holds_is_taken_and_an_error_holds_not() -> None:
         )
 
     assert words(begin(branch("event.data.amount == 12"))[1])[-1] == ("HandOver", 2)
-    state, commands = begin(branch("event.data.missing == 1"))
-    assert words(commands)[1:3] == [("Say", 3), ("resolved", 4)]
-    assert state.ending == "resolved"
+    _, commands = begin(branch("event.data.missing == 1"))
+    assert words(commands)[1:] == [("Say", 3)]
+
+
+def test_resolving_waits_for_what_was_said_and_takes_none_of_it_back() -> None:
+    state, commands = play(begin(GUIDE, Resolve(then="helped")), told("shown", SECOND, step=1))
+    assert state.ending == "helped"
+    assert words(commands)[2:] == [("helped", 2)]
+    state, commands = play(begin(GUIDE, Resolve()), arrival("page.viewed", 3 * MINUTE))
+    assert state.ending == "resolved", "also where it could not be delivered"
+    assert begin(Resolve())[0].ending == "resolved"
 
 
 def test_a_remedy_verified_ends_as_remediated() -> None:

@@ -269,8 +269,8 @@ def _enter(state: Running, commands: list[Command]) -> Running:
             continue
         state = replace(state, last=node.number)
         if isinstance(node.step, Resolve):
-            commands.append(Report(node.step.then, at, node.number))
-            return _end(state, commands, node.step.then, None, at)
+            state = replace(state, resolved=node.step.then, step=END)
+            continue
         if isinstance(node.step, Guide) and not holds(node):
             state = replace(_say(state, commands, node, node.step), step=node.next)
             continue
@@ -356,10 +356,13 @@ def _heard(state: Running, commands: list[Command], node: Node) -> Running:
 
 def _finish(state: Running, commands: list[Command], at: int) -> Running:
     """All steps are done: end, unless the fate of guidance is still open."""
-    if state.handed_over:
+    if state.handed_over and state.resolved is None:
         return _end(state, commands, "escalated", None, at)
     if any(words.status == "waiting" for words in state.words):
         return state
+    if state.resolved is not None:
+        commands.append(Report(state.resolved, at, state.last))
+        return _end(state, commands, state.resolved, None, at)
     last = state.program[state.last - 1].step if state.last else None
     if state.missed:
         commands.append(Report("expired", at, None, "unanswered"))
@@ -450,7 +453,8 @@ def _end(
 ) -> Running:
     if ending == "cancelled":
         commands.append(Report("expired", at, None, reason))
-    if ending not in ("shown", "escalated", "remediated", "ended"):
+    said = ending in ("shown", "escalated", "remediated", "ended") or state.resolved == ending
+    if not said:
         commands.append(Withdraw(at, reason or ending))
     return replace(
         state, ending=ending, reason=reason, ended=at, deadline=None, clock=max(at, state.clock)

@@ -59,8 +59,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     says that the last wait ran out; ``sent`` are the arguments of the current job.
 
     ``phase`` is ``undoing`` while what was done (``did``) is undone, last first, and ``handing``
-    while the case goes to the queue of the step ``takeover``; it then ends as ``closing``. Ended
-    when ``ending`` is set, at log time ``ended``.
+    while the case goes to the queue of the step ``takeover``; it then ends as ``closing``. ``resolved``
+    is how a ``resolve`` wants it to end once the fate of its guidance is known. Ended when ``ending`` is set, at log time ``ended``.
     """
 
     id: str
@@ -91,6 +91,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     takeover: int | None = None
     closing: Literal["failed", "cancelled"] = "failed"
     remediated: bool = False
+    resolved: Literal["resolved", "helped"] | None = None
     handed_over: bool = False
     ending: Ending | None = None
     reason: str | None = None
