@@ -126,6 +126,37 @@ def test_who_commands_after_saying_yes_does_not_count_any_more() -> None:
     assert said(said(once, ANN, "approved", "bob"), third, "approved", "bob").status == "approved"
 
 
+names = st.sampled_from(["ann", "bob", "dan", "fay"])
+
+
+@given(
+    st.integers(1, 3),
+    st.lists(st.tuples(names, st.sampled_from(["approved", "declined"]), st.sets(names))),
+)
+def test_in_any_order_a_yes_is_that_of_enough_others(
+    people: int, acts: list[tuple[str, Verdict, set[str]]]
+) -> None:
+    """Each act: who says what, and who has commanded the intervention besides by then."""
+    approval, own = request(people=people), set[str]()
+    for name, verdict, commanded in acts:
+        own |= commanded
+        before = approval
+        try:
+            approval = said(approval, Who(name, ("approver",)), verdict, *own)
+        except (OwnRequest, TooLate):
+            assert approval == before
+            continue
+        yes = {one.who for one in approval.said if one.verdict == "approved"} - own
+        if approval.status == "approved":
+            assert len(yes) >= people
+        else:
+            assert approval.status == ("declined" if verdict == "declined" else "open")
+            assert verdict == "declined" or len(yes) < people
+    no = [one for one in approval.said if one.verdict == "declined"]
+    assert len(no) <= 1
+    assert len({one.who for one in approval.said}) == len(approval.said)
+
+
 def test_the_role_is_the_one_the_step_names() -> None:
     with pytest.raises(RoleMissing, match="approver"):
         said(request(), CAT)
