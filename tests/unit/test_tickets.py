@@ -15,7 +15,10 @@ from forestall.channels.helpdesk.memory import MemoryHelpdesk
 from forestall.channels.helpdesk.port import Changes, HelpdeskUnavailable, TicketChange
 from forestall.contracts.instants import DAY, SECOND
 from forestall.contracts.intervention import Case
+from forestall.intervene.authority import TooLate, Who
+from forestall.intervene.commanding import Commanding
 from forestall.intervene.queues import HelpdeskDesk, QueueDesk, passed_on
+from forestall.intervene.records import Records
 from forestall.kernel.settings import Queue
 
 CASE = Case(
@@ -87,11 +90,18 @@ def test_taking_it_in_a_later_queue_is_enough_too(desks: Desks) -> None:
 
 
 def test_operators_can_take_it(desks: Desks) -> None:
-    assert desks.tickets.taken(desks.intervention, "ann")
-    assert not desks.tickets.taken(desks.intervention, "ben")
-    assert not desks.tickets.taken("unknown", "ben")
+    store, now = desks.world.store, desks.around.now
+    commanding = Commanding(store, log_time=now, clock=now, ids=lambda: "id")
+    ann = Who("ann", ("operator",))
+    with pytest.raises(TooLate):
+        commanding.command(ann, desks.intervention, "stop", "no need")
+    commanding.command(ann, desks.intervention, "take_over", "I know them")
+    with pytest.raises(TooLate):
+        commanding.command(ann, desks.intervention, "take_over", "I know them better")
     ((word, data),) = desks.events()
     assert (word, data["by"], data["step"]) == ("intervention.taken", "ann", 3)
+    (entry,) = Records(store.database).newest(10)
+    assert (entry.what, entry.who) == ("intervention.take_over", "ann")
     assert desks.course()[-1] == "taken"
     assert desks.pass_on(ESCALATED + 86_400) == 0
 

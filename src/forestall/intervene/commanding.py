@@ -13,6 +13,7 @@ from forestall.intervene.records import Entry, Records
 from forestall.intervene.reports import event_of
 from forestall.intervene.running import Running
 from forestall.intervene.store import Store
+from forestall.intervene.taking import take
 from forestall.kernel.clock import Clock, Tokens
 
 
@@ -30,14 +31,18 @@ class Commanding:
     ) -> str:
         """Have a running intervention stop (and ``undo`` what was done, last first), go on as if
         the current wait were over, do its current step again, or be taken over in person; its id,
-        of which ``intervention`` may be the beginning.
+        of which ``intervention`` may be the beginning. Taking over is also how a case is taken
+        that a queue has: then nobody else is handed it.
 
         Raises ``RoleMissing``, ``ReasonMissing``, ``NotThere`` and ``TooLate``."""
         who.need(OPERATOR)
         now, why = self._clock(), because(reason)
         with self._store.transaction():
             state = self._named(intervention)
-            if state.ending is not None:
+            taken = command == "take_over" and take(
+                self._store, state.id, who.name, wall=now, log=self._log_time()
+            )
+            if state.ending is not None and not taken:
                 raise TooLate(f"ended: this intervention is over ({state.ending})")
             entry = Entry(
                 at=now,
@@ -48,6 +53,8 @@ class Commanding:
                 detail={"step": state.step, "policy": state.policy, "undo": undo},
             )
             number = self._records.add(entry)
+            if state.ending is not None:
+                return state.id
             decision, _ = self._store.decision(state.id)
             tell = Tell(
                 decision.id,

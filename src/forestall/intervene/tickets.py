@@ -18,13 +18,14 @@ from forestall.channels.base import Desk
 from forestall.channels.helpdesk.port import ChangeKind, Helpdesk, HelpdeskUnavailable, TicketChange
 from forestall.contracts.event import CloudEvent
 from forestall.contracts.instants import DAY, MINUTE, SECOND, format_duration, format_time
-from forestall.contracts.intervention import Message, Tell
+from forestall.contracts.intervention import Message
 from forestall.intervene.escalation_store import Escalation, EscalationStore
 from forestall.intervene.queues import HelpdeskDesk, QueueDesk, passed_on
-from forestall.intervene.reports import SOURCE, event_of, rest
+from forestall.intervene.reports import SOURCE, rest
 from forestall.intervene.running import effect_key
 from forestall.intervene.store import Store
 from forestall.intervene.surroundings import Surroundings, door_says
+from forestall.intervene.taking import take
 from forestall.intervene.telemetry import TICKETS
 from forestall.kernel.database import TROUBLE
 from forestall.kernel.settings import Queue
@@ -86,12 +87,6 @@ class Tickets:
             for name in self._helpdesks:
                 group.create_task(self._follow(name, stopping))
             group.create_task(self._pass_on(stopping))
-
-    def taken(self, intervention: str, by: str) -> bool:
-        """A person has taken the case of an intervention; false if somebody has it already, or
-        there is none."""
-        with self._store.transaction():
-            return self._taken(intervention, by, self._around.clock())
 
     async def poll(self, name: str) -> bool:
         """Ask a helpdesk once what happened; whether there is more. Raises
@@ -159,7 +154,13 @@ class Tickets:
         if ours is None:
             return []
         if change.kind == "taken":
-            self._taken(ours.intervention, change.by or name, change.at)
+            take(
+                self._store,
+                ours.intervention,
+                change.by or name,
+                wall=change.at,
+                log=self._log_time(change.at),
+            )
         elif change.kind == "solved":
             return self._solved(ours, subject, change)
         elif change.kind != "opened":
@@ -194,18 +195,6 @@ class Tickets:
     def _log_time(self, at: int) -> int:
         """When it happened, in the time of the log, which may be that of a replayed history."""
         return min(at, self._around.log_time())
-
-    def _taken(self, intervention: str, by: str, at: int) -> bool:
-        if not self._escalations.take(intervention, by, at):
-            return False
-        first = self._escalations.of(intervention)[0]
-        decision, _ = self._store.decision(intervention)
-        when = self._log_time(at)
-        tell = Tell(decision.id, decision.policy, decision.version, first.step or None, by=by)
-        noted = self._store.subject(intervention) or first.subject
-        self._store.note(noted, intervention, "taken", first.step, when, None)
-        self._store.report(event_of(decision, first.subject, "taken", when, tell))
-        return True
 
     def _solved(
         self, ours: Escalation, subject: str, change: TicketChange
