@@ -287,8 +287,8 @@ def test_what_is_offered_to_policies(tmp_path: Path) -> None:
     lookups, agents, actions = offers(load(tmp_path, LOOKUP, ACTION))
     assert agents == {}
     assert lookups["payment"].arguments == frozenset(["payment"])
-    assert lookups["payment"].required == {"payment"}
-    assert lookups["payment"].fields == {"status", "brand"}
+    assert lookups["payment"].required == frozenset(["payment"])
+    assert lookups["payment"].fields == frozenset(["status", "brand"])
     assert lookups["payment"].risk is None
     assert actions["charge"].required == {"payment", "amount"}
     assert (actions["charge"].risk, actions["charge"].needs_approval) == ("high", True)

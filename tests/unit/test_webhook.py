@@ -7,7 +7,6 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 from hypothesis import given
@@ -16,6 +15,7 @@ from standardwebhooks import Webhook as Verifier
 
 from forestall.channels.base import Channels, Delivery, UnknownChannel
 from forestall.channels.endpoint import InvalidWebhook, endpoint, retry_after
+from forestall.channels.outbound import outbound
 from forestall.channels.parking import (
     Health,
     HealthStore,
@@ -28,7 +28,7 @@ from forestall.channels.webhook import WebhookChannel, parked, unpark
 from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND
 from forestall.contracts.intervention import Case, Message
 from forestall.kernel.clock import wall_clock
-from forestall.kernel.settings import Webhook
+from forestall.kernel.settings import Outbound, Webhook
 from forestall.kernel.telemetry import METRICS, parse_traceparent
 
 pytestmark = pytest.mark.anyio
@@ -137,12 +137,18 @@ def anyio_backend() -> str:
 class Bench:
     """A channel with a clock to turn and pauses that are noted, not slept."""
 
-    def __init__(self, url: str, health: HealthStore | None = None, **webhook: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        health: HealthStore | None = None,
+        allow: tuple[str, ...] = ("127.0.0.1",),
+        **webhook: Any,
+    ) -> None:
         self.pauses: list[float] = []
         self.log_time = 1_000 * SECOND
         self.wall = wall_clock()
         self.health = health or MemoryHealth()
-        self.client = httpx.AsyncClient(trust_env=False)
+        self.client = outbound(Outbound(allow=allow))
         defaults: dict[str, Any] = {"secret": SECRET, "timeout": "5s", "attempts": 3}
         self.channel = WebhookChannel(
             "crm",
@@ -169,6 +175,14 @@ class Bench:
 
     async def __aexit__(self, *_: object) -> None:
         await self.client.aclose()
+
+
+async def test_an_address_that_is_not_public_is_not_tried_again() -> None:
+    async with receiver(answer(200)) as (url, requests), Bench(url, allow=("crm",)) as bench:
+        delivery = await bench.send()
+    assert (delivery.outcome, delivery.reason) == ("failed", "blocked-address")
+    assert "127.0.0.1" in delivery.detail
+    assert (delivery.attempts, bench.pauses, requests) == (1, [], [])
 
 
 async def test_a_message_arrives_signed_by_the_specification() -> None:
