@@ -93,6 +93,10 @@ class Deliveries:
             else:
                 self._again(effect, "cut off before it began")
 
+    def is_over(self, key: str, number: int) -> bool:
+        """Whether that attempt need not be made, or not any more."""
+        return self._open(key, number) is None
+
     async def attempt(self, key: str, number: int) -> str:
         """Attempt ``number`` at the effect ``key``; what came of it, in a word."""
         effect = self._open(key, number)

@@ -119,6 +119,7 @@ class Effects:
             status = await asyncio.to_thread(start, key, number)
             if status not in _OPEN:
                 self._deliveries.cut_off(key, number)
+            if self._deliveries.is_over(key, number):
                 self._begun.pop((key, number), None)
         return started
 
