@@ -16,7 +16,7 @@ from forestall.channels.helpdesk.request_tracker import RequestTrackerHelpdesk
 from forestall.contracts.instants import SECOND
 from forestall.intervene.queues import HelpdeskDesk
 from forestall.kernel.clock import random_id
-from forestall.kernel.settings import Mail, Queue, RequestTracker, Settings
+from forestall.kernel.settings import Link, Mail, Queue, RequestTracker, Settings
 from forestall.privacy.keys import load_keys
 from forestall.privacy.vault import Vault
 
@@ -40,7 +40,7 @@ SETTINGS = Settings(
         "again": Queue(helpdesk="rt"),
         "crm": Queue(webhook="hook"),
     },
-    links={"Shop": "https://shop.example"},
+    links={"Shop": Link("https://shop.example")},
 )
 
 
@@ -93,7 +93,7 @@ async def test_without_customers_in_a_helpdesk_nothing_is_opened(tmp_path: Path)
         work = casework(settings, stack)
         assert work.identify("user-17") is None
     assert work.polls == {"rt": 15 * SECOND, "mail": SECOND}
-    assert (work.links, work.queues) == (SETTINGS.links, SETTINGS.queues)
+    assert (work.links, work.queues) == ({"Shop": "https://shop.example"}, SETTINGS.queues)
     assert list(tmp_path.iterdir()) == []
 
 

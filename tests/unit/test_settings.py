@@ -53,7 +53,7 @@ def test_helpdesks_and_tiers_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("MAIL", "mail-canary")
     text = RT + MAIL + '[queues.a]\nhelpdesk = "rt"\nack = "10m"\nnext = "b"\n'
     text += '[queues.b]\nhelpdesk = "mail"\nrole = "partner"\nsolved = ""\n'
-    text += '[links]\nShop = "https://shop.example/{customer}"\n'
+    text += '[links.Shop]\nurl = "https://shop.example/{customer}"\n'
     settings = load_settings(written(tmp_path, text))
     tracker, mail = settings.helpdesks["rt"], settings.helpdesks["mail"]
     assert isinstance(tracker, RequestTracker)
@@ -61,7 +61,7 @@ def test_helpdesks_and_tiers_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (tracker.token, tracker.solved) == ("rt-canary", ("resolved", "rejected"))
     assert (mail.password, mail.sender, mail.folder) == ("mail-canary", "f@example.com", "INBOX")
     assert (settings.queues["a"].next, settings.queues["b"].role) == ("b", "partner")
-    assert settings.links == {"Shop": "https://shop.example/{customer}"}
+    assert settings.links["Shop"].url == "https://shop.example/{customer}"
     assert "canary" not in repr(settings)
 
 

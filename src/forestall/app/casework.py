@@ -40,7 +40,7 @@ def casework(settings: Settings, stack: AsyncExitStack) -> Casework:
             name: max(SECOND, parse_duration(one.poll)) for name, one in settings.helpdesks.items()
         },
         personal=personal_fields(load_catalogue(settings.contracts)),
-        links=settings.links,
+        links={name: link.url for name, link in settings.links.items()},
         identify=_identify(settings, stack),
     )
 

@@ -153,6 +153,13 @@ class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     solved: str = "We have solved this for you."
 
 
+class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``[links.NAME]``: where people find more about a case. In ``url``, ``{customer}``,
+    ``{intervention}`` and ``{policy}`` stand for those of the case."""
+
+    url: str
+
+
 class Outbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[outbound]``: limits of every request that leaves.
 
@@ -262,7 +269,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhooks: dict[str, Webhook] = {}
     helpdesks: dict[str, Helpdesk] = {}
     queues: dict[str, Queue] = {}
-    links: dict[str, str] = {}
+    links: dict[str, Link] = {}
     outbound: Outbound = Outbound()
     credentials: dict[str, Credential] = {}
     apis: dict[str, Api] = {}
@@ -293,7 +300,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: dict[str, Webhook] = {}
     helpdesks: dict[str, Helpdesk] = {}
     queues: dict[str, Queue] = {}
-    links: dict[str, str] = {}
+    links: dict[str, Link] = {}
     outbound: Outbound = Outbound()
     credentials: dict[str, Credential] = {}
     apis: dict[str, Api] = {}
