@@ -57,6 +57,8 @@ def test_a_request_shows_what_a_person_needs(staffed: Staffed) -> None:
     assert evidence.why == "A second charge."
     assert evidence.alternatives[-1] == "end"
     assert "escalate to payments" in evidence.alternatives[0]
+    assert evidence.last == {"type": "payment.failed", "data": {"payment": "p1", "amount": 20}}
+    assert evidence.fields == {}
     assert evidence.customers == 1
     assert evidence.dry_run == {
         "outcome": "done",
@@ -66,6 +68,19 @@ def test_a_request_shows_what_a_person_needs(staffed: Staffed) -> None:
     }
     assert asked.expires == asked.asked + 30 * MINUTE
     assert staffed.bench.done == []
+
+
+def test_what_was_looked_up_is_evidence(tmp_path: Path) -> None:
+    lookup = "    - enrich: {from: billing, with: {p: event.data.payment}, fields: [receipt]}\n"
+    staffed = Staffed(tmp_path, charge().replace("  playbook:\n", f"  playbook:\n{lookup}"))
+    staffed.fail("s1")
+    assert staffed.act() == ["done"]
+    staffed.come_back()
+    staffed.tend()
+    (asked,) = staffed.asked()
+    assert asked.evidence.fields == {"receipt": "r1"}
+    assert asked.step == 2
+    staffed.store.close()
 
 
 def test_nobody_decides_before_the_dry_run(staffed: Staffed) -> None:

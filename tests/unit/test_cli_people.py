@@ -86,6 +86,8 @@ def test_an_approval_is_listed_shown_and_approved(shell: Shell, staffed: Staffed
     for words in (
         "retry-charge",
         "amount      20",
+        "payment.failed {'payment': 'p1', 'amount': 20}",
+        "looked up     nothing",
         "2 undecided for the same action",
         "A second charge.",
         "done would: charge 20",

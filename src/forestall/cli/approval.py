@@ -144,7 +144,7 @@ def _read(path: Path) -> bytes:
 
 def _text(one: dict[str, Any]) -> str:
     evidence = one["evidence"]
-    dry = evidence["dry_run"]
+    dry, last = evidence["dry_run"], evidence["last"]
     lines = [
         ("request", f"{one['id']} ({one['status']})"),
         ("action", one["action"] or "(go on)"),
@@ -155,6 +155,9 @@ def _text(one: dict[str, Any]) -> str:
         ("because", evidence["explanation"]),
         *((f"  {name}", value) for name, value in evidence["features"].items()),
         ("events", ", ".join(evidence["events"])),
+        *([] if last is None else [(f"  {last['type']}", last["data"])]),
+        ("looked up", "" if evidence["fields"] else "nothing"),
+        *((f"  {name}", value) for name, value in evidence["fields"].items()),
         ("dry run", "none" if dry is None else _dry(dry)),
         ("if not", "; ".join(evidence["alternatives"])),
         ("needs", f"{one['people']} of role {one['role']} until {moment(one['expires'])}"),

@@ -34,13 +34,17 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person sees before deciding; its hash is in the receipt. ``dry_run`` is what the
-    action would do, none where there is no action; ``alternatives`` what follows a no;
-    ``customers`` how many the act touches."""
+    """What a person sees before deciding; its hash is in the receipt. ``events`` are the ids of
+    those that the decision matched, ``last`` is type and data of the last, where the playbook reads
+    it; ``fields`` are what earlier steps filled. ``dry_run`` is what the action would do, none
+    where there is no action; ``alternatives`` what follows a no; ``customers`` how many the act
+    touches."""
 
     explanation: str
     events: tuple[str, ...]
     features: dict[str, Any]
+    last: dict[str, Any] | None = None
+    fields: dict[str, Any] = {}
     why: str | None = None
     alternatives: tuple[str, ...] = ()
     customers: int = 1

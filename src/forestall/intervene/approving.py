@@ -78,7 +78,7 @@ class Approving:
         if former is not None:
             self._note(former, "approval.voided", "asked anew", now)
         demanded = 0 if action is None else self._demands(action)
-        about = request.covers or request.step
+        about, last = request.covers or request.step, state.event
         self._kept.put(
             Approval(
                 id=effect_key(state.id, request.step),
@@ -99,6 +99,8 @@ class Approving:
                     explanation=decision.explanation,
                     events=decision.matched,
                     features=decision.features,
+                    last=None if last is None else {"type": last.type, "data": last.data},
+                    fields=state.fields,
                     why=request.approve.why,
                     alternatives=approvals.alternatives(state.program, request.step),
                 ),
