@@ -55,6 +55,7 @@ async def workshop(
     *,
     clock: Callable[[], int] = wall_clock,
     client: httpx.AsyncClient | None = None,
+    watch: float | None = None,
     **settings: Any,
 ) -> AsyncIterator[Scene]:
     """A workshop of ``declarations``: a folder, or the text of one file."""
@@ -67,6 +68,6 @@ async def workshop(
         made = msgspec.structs.replace(made, outbound=Outbound(allow=("127.0.0.1",)))
     async with (
         client or outbound(made.outbound) as opened,
-        load_workshop(made, client=opened, clock=clock) as loaded,
+        load_workshop(made, client=opened, clock=clock, watch=watch) as loaded,
     ):
         yield Scene(loaded, made)

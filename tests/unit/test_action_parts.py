@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from forestall.contracts.errors import InvalidFile
 from forestall.contracts.instants import DAY, MINUTE, SECOND
@@ -297,10 +299,42 @@ async def test_an_agent_fills_fields_and_is_described_when_dry(
 
 
 @pytest.mark.anyio
+async def test_changed_declarations_are_used_and_broken_ones_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: list[Any]
+) -> None:
+    (tmp_path / "guessing_anew.py").write_text(
+        "def guess(arguments, **_):\n    return {'topic': 'x'}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    agent = AGENT.replace("guessing:", "guessing_anew:")
+    file = tmp_path / "actions" / "all.yaml"
+    async with workshop(tmp_path, agent, watch=0.01) as scene:
+        file.write_text(agent.replace("name: guess", "name: second"))
+        while "second" not in scene.workshop.declarations.agents:
+            await asyncio.sleep(0.01)
+        assert (await scene.do("infer", "second", {}, "topic")).fields == {"topic": "x"}
+        assert (await scene.do("infer", "guess", {}, "topic")).reason == "refused"
+        file.write_text("kind: Nonsense")
+        while not any(line["log_level"] == "error" for line in logs):
+            await asyncio.sleep(0.01)
+        assert (await scene.do("infer", "second", {}, "topic")).outcome == "done"
+        assert scene.workshop.demands("second") == 0
+        file.write_text(agent.replace("name: guess", "name: third"))
+        while "third" not in scene.workshop.declarations.agents:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.anyio
 async def test_a_missing_function_is_told_when_the_workshop_is_made(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="nowhere:guess"):
         async with workshop(tmp_path, AGENT.replace("guessing:guess", "nowhere:guess")):
             pass
+
+
+@pytest.fixture
+def logs() -> Iterator[list[Any]]:
+    with capture_logs() as lines:
+        yield lines
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ GRACE_SECONDS = 3
 
 METRICS_PATH = "/metrics/app"
 WATCH_EVERY = 0.5
-"""Seconds between two looks at the runbooks."""
+"""Seconds between two looks at the runbooks and at the declarations of actions."""
 
 MOST_STREAMS, ENOUGH_STREAMS, OWN_FILES = 50_000, 10_000, 500
 """Event streams that are open at most, those below which a warning is due, and files besides."""
@@ -70,13 +70,13 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         client = await stack.enter_async_context(outbound(settings.outbound))
         webhooks = _webhooks(settings, client, stack, lambda: interventions.now())
         workshop = await stack.enter_async_context(
-            load_workshop(settings, client=client, clock=wall_clock)
+            load_workshop(settings, client=client, clock=wall_clock, watch=WATCH_EVERY)
         )
         staff = Staff(
             settings,
             log_time=lambda: interventions.now(),
             workshop=workshop,
-            demands=workshop.declarations.demands,
+            demands=workshop.demands,
         )
         interventions = await stack.enter_async_context(
             open_interventions(

@@ -1,11 +1,14 @@
-"""A workshop from a deployment's settings."""
+"""A workshop from a deployment's settings, and anew when its declarations change."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import httpx
+import structlog
 
-from forestall.contracts.errors import InvalidFile, Problem
+from forestall.contracts.errors import ForestallError, InvalidFile, Problem
 from forestall.intervene.actions.calls import Calls
 from forestall.intervene.actions.notes import NOTES_FILE, Notes
 from forestall.intervene.actions.python import UnknownFunction
@@ -14,27 +17,82 @@ from forestall.kernel.clock import Clock
 from forestall.kernel.settings import Settings
 from forestall.policy.actions.folder import Declarations, load_declarations
 
+_log = structlog.get_logger(__name__)
+
 
 @asynccontextmanager
 async def load_workshop(
-    settings: Settings, *, client: httpx.AsyncClient, clock: Clock
+    settings: Settings,
+    *,
+    client: httpx.AsyncClient,
+    clock: Clock,
+    watch: float | None = None,
 ) -> AsyncIterator[ActionWorkshop]:
-    """The workshop of a deployment, with the functions it calls imported; closed at the end.
+    """The workshop of a deployment, closed at the end.
 
-    ``client`` is the one way out (``channels.outbound``), ``clock`` wall time. A deployment without
-    a folder of actions has a workshop that knows nothing. Raises ``InvalidFile`` with every mistake
-    of the declarations, and ``McpMissing``.
+    ``client`` is the one way out (``channels.outbound``), ``clock`` wall time. Every ``watch`` seconds
+    it looks whether the declarations changed and uses them from then on; the last good ones stay
+    while they have mistakes. A deployment without a folder of actions has a workshop that knows
+    nothing. Raises ``InvalidFile`` with every mistake of the declarations, and ``McpMissing``.
     """
+    async with AsyncExitStack() as stack:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        stamp = _stamp(settings.actions)
+        declared = _declared(settings, client, clock, stack)
+        notes = Notes(settings.data / NOTES_FILE)
+        stack.callback(notes.close)
+        workshop = ActionWorkshop(*declared, notes=notes, clock=clock)
+
+        async def keep_watching(pause: float) -> None:
+            seen = stamp
+            while True:
+                await asyncio.sleep(pause)
+                now = _stamp(settings.actions)
+                if now == seen:
+                    continue
+                seen = now
+                try:
+                    workshop.use(*_declared(settings, client, clock, stack))
+                    _log.info("declarations of actions reloaded")
+                except ForestallError as error:
+                    _log.error(
+                        "declarations have mistakes; the last good ones stay", problems=str(error)
+                    )
+
+        if watch is not None and settings.actions is not None:
+            watching = asyncio.create_task(keep_watching(watch))
+            stack.push_async_callback(_ended, watching)
+        yield workshop
+
+
+def _declared(
+    settings: Settings, client: httpx.AsyncClient, clock: Clock, stack: AsyncExitStack
+) -> tuple[Declarations, Calls]:
+    """What the folder declares, and the calls for it; what they start runs until the end, as jobs
+    may be under way."""
     folder = settings.actions
     declarations = Declarations() if folder is None else load_declarations(folder, settings)
     try:
         calls = Calls(declarations, settings, client=client, now=clock)
     except UnknownFunction as error:
-        raise InvalidFile([Problem(str(folder), 1, 1, "unknown-function", str(error))]) from None
-    settings.data.mkdir(parents=True, exist_ok=True)
-    notes = Notes(settings.data / NOTES_FILE)
-    try:
-        yield ActionWorkshop(declarations, calls, notes=notes, clock=clock)
-    finally:
-        await calls.aclose()
-        notes.close()
+        problem = Problem(str(folder), 1, 1, "unknown-function", str(error))
+        raise InvalidFile([problem]) from None
+    stack.push_async_callback(calls.aclose)
+    return declarations, calls
+
+
+def _stamp(folder: Path | None) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of change of the folder's files; equal means nothing changed."""
+    found = []
+    for file in sorted(folder.rglob("*")) if folder is not None else ():
+        try:
+            stat = file.stat()
+        except OSError:
+            continue
+        found.append((str(file), stat.st_size, stat.st_mtime_ns))
+    return found
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -44,12 +44,22 @@ class ActionWorkshop:
     def __init__(
         self, declarations: Declarations, calls: Calls, *, notes: Notes, clock: Clock
     ) -> None:
-        self.declarations, self.notes = declarations, notes
+        self.notes = notes
+        self._clock = clock
+        self.use(declarations, calls)
+
+    def use(self, declarations: Declarations, calls: Calls) -> None:
+        """From now on do jobs by ``declarations``; those under way end as they began."""
+        self.declarations = declarations
         expressions = Expressions()
         checks = Checks(declarations, calls, expressions)
-        self._tools = Tools(calls, checks, expressions, notes, clock)
-        self._cache = Cache(clock)
+        self._tools = Tools(calls, checks, expressions, self.notes, self._clock)
+        self._cache = Cache(self._clock)
         self._schemas = {name: Arguments(one.input) for name, one in declarations.actions.items()}
+
+    def demands(self, action: str) -> int:
+        """How many people have to approve each call of ``action``; 0 where nobody has to."""
+        return self.declarations.demands(action)
 
     def deduplication(self, job: Job) -> Deduplication:
         """See ``Workshop.deduplication``. Asking a lookup or an agent again does no harm."""
