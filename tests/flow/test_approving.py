@@ -338,7 +338,7 @@ def test_fifty_customers_by_a_grant_and_the_next_asks_again(staffed: Staffed) ->
     assert receipt.statement["grant"]["by"] == "ann"
     (kept,) = staffed.approving.grants()
     assert (kept.used, kept.budget) == (50, 50)
-    assert staffed.noted().count("ann grant.used") == 50
+    assert staffed.noted().count("forestall grant.used") == 50
 
 
 def test_a_grant_answers_what_waits_already(staffed: Staffed) -> None:

@@ -329,7 +329,7 @@ class Approving:
                 self._kept.keep_grant(used)
                 after = replace(approval, status="approved", grant=grant.id)
                 self._settle(after, used, grant.by, f"grant {grant.id}")
-                self._note(after, "grant.used", f"grant {grant.id}", now, who=grant.by)
+                self._note(after, "grant.used", f"grant {grant.id} of {grant.by}", now)
                 return
 
     def _still_asked(self, approval: Approval) -> None:
@@ -355,10 +355,10 @@ class Approving:
         self._kept.put(replace(approval, status="void"), self._kept.receipt(approval.id))
         self._note(approval, "approval.voided", why, self._clock())
 
-    def _note(self, approval: Approval, what: str, why: str, now: int, who: str = SYSTEM) -> None:
+    def _note(self, approval: Approval, what: str, why: str, now: int) -> None:
         detail = {"intervention": approval.intervention, "hash": approval.hash}
         self._records.add(
-            Entry(at=now, who=who, what=what, about=approval.id, why=why, detail=detail)
+            Entry(at=now, who=SYSTEM, what=what, about=approval.id, why=why, detail=detail)
         )
 
     def _tell(self, approval: Approval, told: Told, by: str | None, reason: str | None) -> None:
