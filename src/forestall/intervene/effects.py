@@ -116,7 +116,11 @@ class Effects:
                 continue
             self._begun[key, number] = channel
             started = True
-            status = await asyncio.to_thread(start, key, number)
+            try:
+                status = await asyncio.to_thread(start, key, number)
+            except BaseException:
+                self._begun.pop((key, number), None)
+                raise
             if status not in _OPEN:
                 self._deliveries.cut_off(key, number)
             if self._deliveries.is_over(key, number):

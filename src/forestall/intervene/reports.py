@@ -19,7 +19,7 @@ from forestall.contracts.instants import format_time
 from forestall.contracts.intervention import Tell, Told
 from forestall.intervene.store import Store
 from forestall.intervene.telemetry import REPORTS_SENT
-from forestall.kernel.database import TROUBLE
+from forestall.kernel.database import TROUBLE, first_line
 
 SOURCE = "/forestall/intervene"
 """``source`` of every report."""
@@ -84,7 +84,7 @@ class Reporter:
         """Send what is there as it comes, until ``stopping``; a last time after that."""
         pause = _FIRST_PAUSE
         while not stopping.is_set():
-            if not self._store.reports(1):
+            if not self._any():
                 await rest(stopping, _IDLE)
             elif await self.send():
                 pause = _FIRST_PAUSE
@@ -93,9 +93,20 @@ class Reporter:
                 pause = min(pause * 2, _LONGEST_PAUSE)
         await self.send()
 
+    def _any(self) -> bool:
+        """Whether there may be something to send; also where that cannot be read now."""
+        try:
+            return bool(self._store.reports(1))
+        except TROUBLE:
+            return True
+
     async def send(self) -> bool:
         """Send the oldest reports in one request; false if the gateway could not take them now."""
-        waiting = self._store.reports(AT_ONCE)
+        try:
+            waiting = self._store.reports(AT_ONCE)
+        except TROUBLE as error:
+            _log.error("reports cannot be read; they wait", why=first_line(error))
+            return False
         if not waiting:
             return True
         body = msgspec.json.encode([event for _, event in waiting])
@@ -114,7 +125,7 @@ class Reporter:
         try:
             self._store.reported(number for number, _ in waiting)
         except TROUBLE as error:
-            _log.error("reports cannot be ticked off; they are sent again", why=str(error))
+            _log.error("reports cannot be ticked off; they are sent again", why=first_line(error))
             return False
         return True
 

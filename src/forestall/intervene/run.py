@@ -27,7 +27,7 @@ from forestall.intervene.store import Store
 from forestall.intervene.surroundings import Door, Surroundings
 from forestall.intervene.tickets import Casework, Tickets
 from forestall.kernel.clock import Clock, Tokens
-from forestall.kernel.database import TROUBLE
+from forestall.kernel.database import TROUBLE, first_line
 from forestall.log.port import Log
 
 _BUSY, _IDLE, _TROUBLED = 0.002, 0.05, 1.0
@@ -123,7 +123,7 @@ class Interventions:
                 self._note_shown()
                 pause = _BUSY if busy else min(pause * 1.5, _IDLE)
             except TROUBLE as error:
-                _log.error("interventions wait until the disk works again", why=str(error))
+                _log.error("interventions wait until the disk works again", why=first_line(error))
                 await rest(self._stopping, _TROUBLED)
             else:
                 await rest(self.tapped, pause)

@@ -79,7 +79,7 @@ class Database:
             if self.in_file:
                 raise
             raise DatabaseUnavailable(
-                f"{self.engine.url.render_as_string()}: {_first_line(error)}; see [database] url"
+                f"{self.engine.url.render_as_string()}: {first_line(error)}; see [database] url"
             ) from None
         self._raw: Any = self._connection.connection.driver_connection
 
@@ -196,5 +196,7 @@ def _claim(connection: Any, _: object) -> None:
             )
 
 
-def _first_line(error: sa.exc.OperationalError) -> str:
-    return str(error.orig).strip().splitlines()[0]
+def first_line(error: Exception) -> str:
+    """What ``TROUBLE`` says, in one line and without the statement."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0] if said else type(error).__name__
