@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import msgspec
 
-
 SeenStatus = Literal["sent", "shown", "dismissed", "answered", "helped", "expired", "failed"]
 """What became of a message to the customer."""
 

@@ -79,7 +79,8 @@ class EscalationStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._add = database.insert(escalations).on_conflict_do_nothing()
-        self._see = database.insert(ticket_changes).on_conflict_do_nothing()
+        seen = database.insert(ticket_changes).on_conflict_do_nothing()
+        self._see = seen.returning(ticket_changes.c.id)
         made = database.insert(ticket_cursors)
         self._move = made.on_conflict_do_update(
             index_elements=["helpdesk"], set_={"cursor": made.excluded.cursor}
@@ -131,7 +132,7 @@ class EscalationStore:
     def fresh(self, change: str, at: int) -> bool:
         """Remember a change by its id; false if it is known."""
         name = hashlib.sha256(change.encode()).hexdigest()[:32]
-        return self._database.run(self._see, {"id": name, "at": at}).rowcount > 0
+        return self._database.run(self._see, {"id": name, "at": at}).first() is not None
 
     def forget(self, before: int) -> None:
         """Changes that are older can come no more."""
