@@ -90,3 +90,35 @@ def test_another_process_reads_what_was_committed(tmp_path: Path) -> None:
     writer.close()
     with pytest.raises(sqlite3.OperationalError):
         Door(tmp_path / "missing.db")
+
+
+def test_who_may_have_said_no_is_named_once_and_in_order(tmp_path: Path) -> None:
+    writer = open_database(tmp_path / "gateway.db")
+    door.lay(writer)
+    with Door(tmp_path / "gateway.db") as reader:
+        assert reader.stops(0) == (0, [])
+        door.note(writer, "ann", "forestall.optout", 1, {})
+        door.note(writer, "bob", "forestall.consent.withdrawn", 1, {"purpose": "support"})
+        door.note(writer, "cat", "forestall.consent.granted", 1, {"purpose": "support"})
+        door.note(writer, "dan", "forestall.optin", 1, {})
+        upto, subjects = reader.stops(0)
+        assert subjects == ["ann", "bob"]
+        assert reader.stops(upto) == (upto, [])
+        door.note(writer, "ann", "forestall.optout", 2, {})
+        assert reader.stops(upto)[1] == ["ann"]
+        assert reader.stops(0)[1] == ["bob", "ann"]
+        door.join(writer, "bob", "eve")
+        assert reader.stops(upto)[1] == ["ann", "bob", "eve"]
+    writer.close()
+
+
+def test_many_who_said_no_come_in_parts(tmp_path: Path) -> None:
+    writer = open_database(tmp_path / "gateway.db")
+    door.lay(writer)
+    for number in range(door.STOPS_AT_ONCE + 3):
+        door.note(writer, f"s{number:04}", "forestall.optout", 1, {})
+    with Door(tmp_path / "gateway.db") as reader:
+        upto, first = reader.stops(0)
+        assert len(first) == door.STOPS_AT_ONCE
+        assert len(reader.stops(upto)[1]) == 3
+    writer.close()

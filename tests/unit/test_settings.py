@@ -154,3 +154,18 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match="no such file"):
         load_settings(tmp_path / "nowhere.toml")
+
+
+def test_the_tables_may_be_in_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TABLES", "postgresql+psycopg://me:hush@db/forestall")
+    path = written(tmp_path, '[database]\nurl = "env:TABLES"\n')
+    assert load_settings(path).database == "postgresql+psycopg://me:hush@db/forestall"
+    assert load_settings(path, secrets=False).database == "env:TABLES"
+    assert load_settings(written(tmp_path, "")).database is None
+
+
+def test_another_database_is_refused_without_showing_its_password(tmp_path: Path) -> None:
+    path = written(tmp_path, '[database]\nurl = "mysql://me:hush@db/forestall"\n')
+    with pytest.raises(InvalidSettings, match=r"database\.url: write it as") as refused:
+        load_settings(path)
+    assert "hush" not in str(refused.value)
