@@ -20,9 +20,11 @@ from forestall.intervene.actions.answers import BadArguments, fields_of
 from forestall.intervene.actions.cache import Cache
 from forestall.intervene.actions.credentials import Credentials
 from forestall.intervene.actions.http import build, meaning
+from forestall.intervene.actions.mcp import McpMissing
 from forestall.intervene.actions.notes import KEPT, ByHand, Notes
 from forestall.intervene.actions.python import PythonCalls, UnknownFunction, found
 from forestall.intervene.jobs import Job
+from forestall.kernel.settings import McpServer
 from forestall.policy.actions.model import Function, Http, Rate
 from forestall.policy.actions.openapi import Operation, Parameter, Security
 from workshops import workshop
@@ -329,6 +331,22 @@ async def test_a_missing_function_is_told_when_the_workshop_is_made(tmp_path: Pa
     with pytest.raises(InvalidFile, match="nowhere:guess"):
         async with workshop(tmp_path, AGENT.replace("guessing:guess", "nowhere:guess")):
             pass
+
+
+@pytest.mark.anyio
+async def test_without_the_package_an_mcp_server_is_told_to_need_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = AGENT.replace("Agent", "Lookup").replace(
+        'python: {call: "guessing:guess"}', "mcp: {server: desk, tool: guess}"
+    )
+    desk = McpServer(url="https://desk.example/mcp")
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with pytest.raises(McpMissing, match=r"forestall\[mcp\]"):
+        async with workshop(tmp_path, text, mcp={"desk": desk}):
+            pass
+    async with workshop(tmp_path, "# nothing\n---\n" + text.replace("desk", "none"), mcp={}) as _:
+        pass
 
 
 @pytest.fixture
