@@ -133,9 +133,9 @@ class Orders:
                 found = self.orders.get(order)
                 return reply(404, {}) if found is None else reply(200, found)
             case "GET", ["refs", ref]:
-                for order in self.orders.values():
-                    if order["ref"] == ref:
-                        return reply(200, order)
+                for known in self.orders.values():
+                    if known["ref"] == ref:
+                        return reply(200, known)
         return reply(404, {"gone": True}) if method != "DELETE" else reply(204, None)
 
 

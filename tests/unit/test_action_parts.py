@@ -345,7 +345,7 @@ async def test_without_the_package_an_mcp_server_is_told_to_need_it(
     with pytest.raises(McpMissing, match=r"forestall\[mcp\]"):
         async with workshop(tmp_path, text, mcp={"desk": desk}):
             pass
-    async with workshop(tmp_path, "# nothing\n---\n" + text.replace("desk", "none"), mcp={}) as _:
+    async with workshop(tmp_path / "more", mcp={"desk": desk}):
         pass
 
 
