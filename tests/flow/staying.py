@@ -110,7 +110,8 @@ class Desks:
 
     def rows(self) -> dict[str, Escalation]:
         """What each queue has."""
-        return {one.queue: one for one in self.escalations.of(self.intervention)}
+        found = self.escalations.of(self.intervention)
+        return {one.queue: one for one in found if one.handed_over}
 
     def row(self, queue: str) -> Escalation:
         return self.rows()[queue]

@@ -202,8 +202,12 @@ def test_the_whole_loop_hears_of_tickets_by_itself(tmp_path: Path) -> None:
             helpdesk.take(ticket, "ann")
             helpdesk.solve(ticket, "ann")
             await _until(lambda: "forestall.ticket.closed" in _types(world))
-            said = [one.body for one in app.inbox.after("s1", None, app.now())]
-            assert said[-1] == "We have solved this for you."
+
+            def told() -> bool:
+                said = [one.body for one in app.inbox.after("s1", None, app.now())]
+                return said[-1:] == ["We have solved this for you."]
+
+            await _until(told)
             app.stop()
             await running
         server.should_exit = True

@@ -50,6 +50,32 @@ class EscalationSuite:
         assert cases.of("i1") == [FIRST, SECOND]
         assert (cases.get("k9"), cases.tagged("t9"), cases.of("i9")) == (None, None, [])
 
+    def test_a_case_is_known_before_it_is_delivered_and_delivered_once(self) -> None:
+        store = self.open()
+        cases = EscalationStore(store.database)
+        with store.transaction():
+            cases.add(another(handed_over=0, ticket=None, due=None))
+        assert cases.due(10_000) == []
+        assert cases.tagged("t1") is not None
+        with store.transaction():
+            cases.delivered("k1", "17", 100, 200)
+            cases.delivered("k1", "18", 150, 250)
+            cases.add(another(ticket=None))
+        assert cases.get("k1") == FIRST
+
+    def test_whether_somebody_has_it_is_known(self) -> None:
+        store = self.open()
+        cases = EscalationStore(store.database)
+        with store.transaction():
+            cases.add(FIRST)
+            assert not cases.taken("i1")
+            cases.take("i1", "ann", 150)
+            assert cases.taken("i1")
+            assert not cases.taken("i9")
+            cases.add(another(key="k5", intervention="i5"))
+            cases.solve("i5", 170)
+            assert cases.taken("i5")
+
     def test_it_survives_a_restart(self) -> None:
         store = self.open()
         with store.transaction():

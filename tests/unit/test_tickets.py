@@ -1,6 +1,7 @@
 """Cases go to the next queue when nobody takes them; what people do with tickets comes back."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -225,6 +226,31 @@ def test_what_was_read_is_not_told_twice(desks: Desks) -> None:
     desks.restart()
     desks.poll()
     assert desks.events() == before
+
+
+class Quick(MemoryHelpdesk):
+    """Has a person take and solve a ticket, and us hear of it, before we hear that it is there."""
+
+    hear: Callable[[], Awaitable[bool]] | None = None
+
+    async def create(self, case: Case, key: str) -> Delivery:
+        made = await super().create(case, key)
+        self.take("1", "ann")
+        self.solve("1", "ann")
+        if self.hear is not None:
+            await self.hear()
+        return made
+
+
+def test_what_people_do_before_we_know_the_ticket_is_not_lost(tmp_path: Path) -> None:
+    helpdesk = Quick("first", lambda: START + ESCALATED * SECOND)
+    desks = Desks(tmp_path, queues=TIERS, helpdesks={"first": helpdesk, "second": helpdesk})
+    desks.poll()
+    helpdesk.hear = lambda: desks.tickets.poll("first")
+    desks.hand_over()
+    assert {"taken", "ticket_solved"} <= set(desks.course())
+    assert desks.row("payments").taken_by == "ann"
+    assert desks.pass_on(ESCALATED + 86_400) == 0
 
 
 def test_changes_of_long_ago_are_forgotten(desks: Desks) -> None:

@@ -17,7 +17,7 @@ from forestall.kernel.database import Database
 class Escalation(msgspec.Struct, frozen=True, kw_only=True):
     """A case that a queue has. ``tag`` is by which tickets name it, ``due`` when it goes to the next
     queue if nobody took it (none: never), ``attempts`` how often that was tried, ``body`` the JSON
-    of the ``Case``."""
+    of the ``Case``. ``handed_over`` is 0 until the queue has it for certain."""
 
     key: str
     tag: str
@@ -48,6 +48,11 @@ _BY_TAG = _columns.where(escalations.c.tag == bindparam("tag"))
 _OF = _columns.where(escalations.c.intervention == bindparam("intervention")).order_by(
     escalations.c.tier
 )
+_DELIVERED = (
+    update(escalations)
+    .where(escalations.c.key == bindparam("b_key"), escalations.c.handed_over == 0)
+    .values(ticket=bindparam("b_ticket"), handed_over=bindparam("when"), due=bindparam("until"))
+)
 _DUE = (
     _columns.where(escalations.c.due <= bindparam("now"))
     .order_by(escalations.c.due)
@@ -65,6 +70,10 @@ _TAKE = (
         escalations.c.taken_at.is_(None),
     )
     .values(taken_by=bindparam("who"), taken_at=bindparam("when"), due=None)
+)
+_TAKEN = select(escalations.c.key).where(
+    escalations.c.intervention == bindparam("intervention"),
+    escalations.c.taken_at.is_not(None) | escalations.c.solved_at.is_not(None),
 )
 _SOLVE = (
     update(escalations)
@@ -87,8 +96,13 @@ class EscalationStore:
         )
 
     def add(self, escalation: Escalation) -> None:
-        """A queue has a case; one with the same key stays as it is."""
+        """A queue has a case, or is about to; one with the same key stays as it is."""
         self._database.run(self._add, msgspec.structs.asdict(escalation))
+
+    def delivered(self, key: str, ticket: str | None, at: int, due: int | None) -> None:
+        """The queue has the case since ``at``, and until ``due`` to take it."""
+        values = {"b_key": key, "b_ticket": ticket, "when": at, "until": due}
+        self._database.run(_DELIVERED, values)
 
     def get(self, key: str) -> Escalation | None:
         """The case with that key."""
@@ -99,7 +113,7 @@ class EscalationStore:
         return self._one(_BY_TAG, tag=tag)
 
     def of(self, intervention: str) -> list[Escalation]:
-        """All queues that had the case of an intervention, first to last."""
+        """All queues that have, had or are about to get the case of an intervention, first to last."""
         return self._all(_OF, intervention=intervention)
 
     def due(self, now: int, limit: int = 20) -> list[Escalation]:
@@ -114,6 +128,10 @@ class EscalationStore:
         """Somebody has the case now; false if somebody had it, or nobody was handed it."""
         values = {"b_intervention": intervention, "who": by, "when": at}
         return self._database.run(_TAKE, values).rowcount > 0
+
+    def taken(self, intervention: str) -> bool:
+        """Whether somebody has the case, or has solved it."""
+        return self._database.run(_TAKEN, {"intervention": intervention}).first() is not None
 
     def solve(self, intervention: str, at: int | None) -> None:
         """The case is solved, or with none not any more; nobody needs to take it."""

@@ -1,7 +1,8 @@
 """The queues of a deployment: who takes their cases, what they may see, and who is next.
 
-A case that was delivered is written down here, by its key, before its effect is: so an attempt that
-is cut off in between is repeated under the same key and changes nothing.
+A case is written down by its key before it leaves, so that whatever its helpdesk tells of it is
+understood, and again once it is delivered, before its effect is: an attempt that is cut off in
+between is repeated under the same key and changes nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -50,17 +51,17 @@ class QueueDesk:
 
     async def hand_over(self, case: Case, key: str) -> Delivery:
         """See ``Desk.hand_over``."""
+        with self._store.transaction():
+            self._escalations.add(self._pending(case, key))
         delivery = await self.desk.hand_over(redacted(case, self.queue.role), key)
         if delivery.outcome == "delivered":
+            now, taken = self._now(), self._escalations.taken(case.intervention)
+            due = None if self._patience is None or taken else now + self._patience
             with self._store.transaction():
-                self._escalations.add(self._handed(case, key, delivery.ticket))
+                self._escalations.delivered(key, delivery.ticket, now, due)
         return delivery
 
-    def _handed(self, case: Case, key: str, ticket: str | None) -> Escalation:
-        now = self._now()
-        before = self._escalations.of(case.intervention)
-        taken = next((one for one in before if one.taken_at is not None), None)
-        waits = self._patience is not None and taken is None
+    def _pending(self, case: Case, key: str) -> Escalation:
         return Escalation(
             key=key,
             tag=tag(key),
@@ -69,11 +70,9 @@ class QueueDesk:
             subject=case.customer,
             queue=self.name,
             tier=case.tier,
-            ticket=ticket,
-            handed_over=now,
-            due=now + (self._patience or 0) if waits else None,
-            taken_by=None if taken is None else taken.taken_by,
-            taken_at=None if taken is None else taken.taken_at,
+            ticket=None,
+            handed_over=0,
+            due=None,
             body=msgspec.json.encode(case),
         )
 
