@@ -78,7 +78,7 @@ DECISION = Decision(
 EVENT = Matched("e1", "payment.declined", "shop", START, "server", {"payment": "p7", "amount": 12})
 
 
-def begin(*steps: PlaybookStep, risk: Literal["low", "high"] = "low") -> Turn:
+def begin(*steps: PlaybookStep, risk: Literal["low", "high"] = "low", trusted: bool = True) -> Turn:
     policy = Policy(
         name="card-declined",
         title="Card declined",
@@ -89,7 +89,13 @@ def begin(*steps: PlaybookStep, risk: Literal["low", "high"] = "low") -> Turn:
     )
     traits = {"customer": "c9"}
     return playbook.start(
-        DECISION, policy, lateness=5 * MINUTE, grace=2 * SECOND, event=EVENT, traits=traits
+        DECISION,
+        policy,
+        lateness=5 * MINUTE,
+        grace=2 * SECOND,
+        event=EVENT,
+        traits=traits,
+        trusted=trusted,
     )
 
 
@@ -133,7 +139,7 @@ def test_an_answer_fills_its_field_and_the_playbook_goes_on() -> None:
     assert state.step == 1
     state, commands = play((state, []), told("answered", SECOND, "browser", step=1, choice="retry"))
     assert state.fields == {"answer": "retry"}
-    assert words(commands) == [("HandOver", 2)]
+    assert words(commands) == [("Withdraw", 1), ("HandOver", 2)], "it is asked no more"
     assert state.words[0].status == "shown", "who answers has seen it"
 
 
@@ -247,6 +253,12 @@ def test_a_remedy_verified_ends_as_remediated() -> None:
     state, commands = play((state, []), told("remediated", SECOND, step=1, fields={"receipt": "r"}))
     assert (state.ending, state.fields) == ("remediated", {"receipt": "r"})
     assert commands == [], "nothing is taken back"
+
+
+def test_what_only_browsers_told_sets_no_remedy_off() -> None:
+    state, commands = begin(GUIDE, CHARGE, trusted=False)
+    assert words(commands)[1:] == [("Say", 1), ("failed", 2), ("Withdraw", None), ("HandOver", 2)]
+    assert state.reason == "untrusted"
 
 
 def test_a_remedy_that_failed_goes_to_its_people() -> None:

@@ -1,7 +1,7 @@
 """What the playbook commands becomes rows: messages, intents and reports, in the stage's commit."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -9,18 +9,16 @@ import msgspec
 from forestall.context.knowledge.runbooks import Runbook, Runbooks
 from forestall.context.knowledge.template import MissingValue, TemplateError, parse_template
 from forestall.contracts.decision import Decision
-from forestall.contracts.event import decode_data
+from forestall.contracts.event import Record, decode_data
 from forestall.contracts.intervention import Message, Told
 from forestall.intervene.case import build_case
 from forestall.intervene.effect_store import Effect, Kind
-from forestall.intervene.evaluate import matched_of
 from forestall.intervene.gather import Gatherer
 from forestall.intervene.reports import report_event
 from forestall.intervene.running import (
     Command,
     Do,
     HandOver,
-    Matched,
     Report,
     Request,
     Running,
@@ -128,7 +126,9 @@ class Carrier:
                 case HandOver():
                     self._hand_over(state, command)
                 case Withdraw():
-                    self._store.withdraw(state.id, command.reason)
+                    self._store.withdraw(state.id, command.reason, command.step)
+                    if command.step is not None:
+                        continue
                     if self._approvals is not None:
                         self._approvals.withdraw(state.id, command.reason)
                     self._taken_back.append((state.subject, [state.id]))
@@ -231,24 +231,36 @@ class Carrier:
 
     def _context(self, state: Running, decision: Decision) -> dict[str, Any]:
         """What words to the customer may speak of."""
-        event = state.event or self.matched(decision)
+        event, data = state.event, {} if state.event is None else state.event.data
+        record = self.matched(decision) if event is None else None
+        if record is not None:
+            data = decode_data(record.data)
+        known = event or record
         return {
-            "event": {"type": event.type, "data": event.data} if event else {},
+            "event": {"type": known.type, "data": data} if known else {},
             "subject": self._store.traits(state.subject),
             "features": decision.features,
             "fields": state.fields,
         }
 
-    def matched(self, decision: Decision) -> Matched | None:
+    def matched(self, decision: Decision) -> Record | None:
         """The last event that the decision matched, if it is found."""
+        found = (one for one in self._behind(decision) if one.id == decision.matched[-1])
+        return next(found, None)
+
+    def trusted(self, decision: Decision) -> bool:
+        """Whether any event that the decision matched is of server origin."""
+        return any(record.origin == "server" for record in self._behind(decision))
+
+    def _behind(self, decision: Decision) -> Iterator[Record]:
+        """The events that the decision matched, newest first, as far back as is searched."""
+        wanted = set(decision.matched)
         positions = self._signals.of_subject(SIGNALS, decision.subject)
         for position in list(positions)[: -_LOOK_BACK - 1 : -1]:
             for batch in self._signals.read(SIGNALS, after=position - 1, limit=1):
                 for record in reversed(read_signals(batch)):
-                    ours = record.subject == decision.subject
-                    if ours and record.id == decision.matched[-1]:
-                        return matched_of(record, decode_data(record.data))
-        return None
+                    if record.subject == decision.subject and record.id in wanted:
+                        yield record
 
     def _hand_over(self, state: Running, command: HandOver) -> None:
         names = [node.step.runbook for node in state.program if isinstance(node.step, Guide)]

@@ -63,7 +63,8 @@ class Deliveries:
         return [effect for effect in found if effect not in paused]
 
     def _paused(self, effect: Effect) -> bool:
-        if effect.kind == "guide":
+        under_way = effect.began == effect.attempt
+        if effect.kind == "guide" or under_way:
             return False
         decision, _ = self._store.decision(effect.intervention)
         return self._now.paused(effect.subject, decision.policy) is not None
@@ -249,8 +250,10 @@ class Deliveries:
             return self._uncertain(effect, delivery.detail, delivery.retry_after)
         detail = delivery.detail or delivery.reason
         if effect.kind == "escalation" or delivery.again:
-            if not delivery.again:
-                _log.error("escalation_waits", queue=effect.channel, effect=effect.key, why=detail)
+            if effect.kind == "escalation":
+                _log.warning(
+                    "escalation waits", queue=effect.channel, attempt=effect.attempt, why=detail
+                )
             return self._again(effect, detail, delivery.retry_after)
         return self._fail(effect, delivery.reason, detail)
 

@@ -70,9 +70,11 @@ def start(
     grace: int,
     event: Matched | None = None,
     traits: dict[str, Any] | None = None,
+    trusted: bool = True,
 ) -> Turn:
     """Open the intervention of ``decision``, whose id becomes its own. ``event``, the last that it
-    matched, and the subject's ``traits`` are needed where the ``policy`` ``computes``."""
+    matched, and the subject's ``traits`` are needed where the ``policy`` ``computes``; ``trusted``,
+    whether any event that it matched is of server origin, where it ``remediates``."""
     at, computing = parse_time(decision.at), computes(policy)
     state = Running(
         id=decision.id,
@@ -89,6 +91,7 @@ def start(
         event=event if computing else None,
         features=decision.features if computing else {},
         traits=(traits or {}) if computing else {},
+        trusted=trusted,
     )
     commands: list[Command] = [Report("started", at)]
     return _enter(state, commands), commands
@@ -97,6 +100,11 @@ def start(
 def computes(policy: Policy) -> bool:
     """Whether the policy's playbook has expressions of its own."""
     return any(expressions(node) for node in flow(policy))
+
+
+def remediates(policy: Policy) -> bool:
+    """Whether the policy's playbook changes anything outside."""
+    return any(isinstance(node.step, Remediate) for node in flow(policy))
 
 
 def on_event(state: Running, arrival: Arrival) -> Turn:
@@ -190,6 +198,7 @@ def _feedback(state: Running, commands: list[Command], told: Told, arrival: Arri
         choice = data.get("choice")
         if data.get("step") != node.number or choice not in step.choices:
             return state
+        commands.append(Withdraw(state.clock, "answered", node.number))
         return _succeed(state, commands, node, {step.into: choice})
     if arrival.record.origin != "server" or data.get("step") != node.number:
         return state
@@ -298,15 +307,17 @@ def _begin(state: Running, commands: list[Command], node: Node) -> Running:
             remedy = action if isinstance(action, Remediate) else None
             arguments = arguments_of(state, {} if remedy is None else remedy.arguments)
             if arguments is None:
-                return _unusable(state, commands, node)
+                return _unusable(state, commands, node, "bad-arguments")
             covers = None if about is None else about.number
             name = None if remedy is None else remedy.action
             commands.append(Request(node.number, step, covers, name, arguments, at, key))
             return state
         case Enrich() | Infer() | Remediate():
+            if isinstance(step, Remediate) and not state.trusted:
+                return _unusable(state, commands, node, "untrusted")
             job = job_of(state, node, step)
             if job is None:
-                return _unusable(state, commands, node)
+                return _unusable(state, commands, node, "bad-arguments")
             commands.append(Do(node.number, job, at, at + max(state.valid_for, job.timeout), key))
             return replace(state, sent=job.arguments)
         case Branch() | Resolve():
@@ -329,9 +340,10 @@ def _say(state: Running, commands: list[Command], node: Node, step: Guide | Ask)
     return state
 
 
-def _unusable(state: Running, commands: list[Command], node: Node) -> Running:
-    commands.append(Report("failed", state.clock, node.number, "bad-arguments"))
-    return _fail(state, commands, node, "bad-arguments")
+def _unusable(state: Running, commands: list[Command], node: Node, reason: str) -> Running:
+    """The current step cannot even begin."""
+    commands.append(Report("failed", state.clock, node.number, reason))
+    return _fail(state, commands, node, reason)
 
 
 def _came(state: Running, commands: list[Command], node: Node, step: Await) -> Running:

@@ -59,8 +59,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     says that the last wait ran out; ``sent`` are the arguments of the current job.
 
     ``phase`` is ``undoing`` while what was done (``did``) is undone, last first, and ``handing``
-    while the case goes to the queue of the step ``takeover``; it then ends as ``closing``. ``resolved``
-    is how a ``resolve`` wants it to end once the fate of its guidance is known. Ended when ``ending`` is set, at log time ``ended``.
+    while the case goes to the queue of the step ``takeover``; it then ends as ``closing``. ``trusted`` says
+    whether a server told of any event behind it. ``resolved`` is how a ``resolve`` wants it to end once the fate of its guidance is known. Ended when ``ending`` is set, at log time ``ended``.
     """
 
     id: str
@@ -90,6 +90,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     phase: Literal["going", "undoing", "handing"] = "going"
     takeover: int | None = None
     closing: Literal["failed", "cancelled"] = "failed"
+    trusted: bool = True
     remediated: bool = False
     resolved: Literal["resolved", "helped"] | None = None
     handed_over: bool = False
@@ -163,10 +164,12 @@ class HandOver(msgspec.Struct, frozen=True):
 
 
 class Withdraw(msgspec.Struct, frozen=True):
-    """Whatever of this intervention has not left yet must not leave any more."""
+    """Whatever of this intervention, or of one ``step``, has not left yet must not leave any more,
+    and is taken back where it can be."""
 
     at: int
     reason: str
+    step: int | None = None
 
 
 Command = Report | Say | Do | Request | HandOver | Withdraw

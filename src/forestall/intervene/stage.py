@@ -10,15 +10,16 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from forestall.contracts.decision import Decided
+from forestall.contracts.decision import Decided, Decision
 from forestall.contracts.event import Record
 from forestall.contracts.intervention import REPORTS
 from forestall.decide.stage import CURSOR
 from forestall.intervene import playbook
 from forestall.intervene.carry import Carrier
+from forestall.intervene.evaluate import matched_of
 from forestall.intervene.governing import Governing
 from forestall.intervene.merge import merge
-from forestall.intervene.running import Arrival, Command, Running
+from forestall.intervene.running import Arrival, Command, Matched, Running
 from forestall.intervene.store import Store
 from forestall.intervene.telemetry import INTERVENTIONS
 from forestall.log.port import Log
@@ -186,8 +187,9 @@ class Stage:
             policy,
             lateness=settings.lateness,
             grace=settings.grace,
-            event=self._carrier.matched(decision) if computing else None,
+            event=self._matched(decision) if computing else None,
             traits=self._store.traits(decision.subject) if computing else None,
+            trusted=not playbook.remediates(policy) or self._carrier.trusted(decision),
         )
         self._store.open(state, decision, policy.title)
         self._counted.append((policy.name, "started"))
@@ -195,6 +197,10 @@ class Stage:
         why = self._governing.ends(policy.name, decision.version)
         if why is not None and state.ending is None:
             self._end([(state, why)])
+
+    def _matched(self, decision: Decision) -> Matched | None:
+        record = self._carrier.matched(decision)
+        return None if record is None else matched_of(record, self._governing.data(record))
 
     def _take(self, record: Record) -> None:
         self.log_time = max(self.log_time, record.received)

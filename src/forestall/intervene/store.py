@@ -378,8 +378,13 @@ class Store:
         row = self._first(_MESSAGE, id=message)
         return None if row is None else int(row[0])
 
-    def withdraw(self, intervention: str, reason: str) -> None:
-        """Nothing of this intervention that has not left yet may leave any more."""
+    def withdraw(self, intervention: str, reason: str, step: int | None = None) -> None:
+        """Nothing of this intervention that has not left yet may leave any more; of one ``step``,
+        only what pages show."""
+        if step is not None:
+            words = messages.c.intervention == intervention, messages.c.step == step
+            self.database.run(update(messages).where(*words).values(withdrawn=True))
+            return
         self.database.hot(_WITHDRAW, {"b_intervention": intervention})
         self.effects.withdraw(intervention, reason)
 
