@@ -38,7 +38,7 @@ def reissue(customer: str, key: str, ctx: Context, mode: str = "well") -> dict[s
         raise ValueError(f"no token for this customer, said {os.environ.get('DESK_TOKEN')}")
     if mode == "hang":
         did("reissue-hang", customer=customer)
-        time.sleep(30)
+        time.sleep(120)
     if mode == "die":
         did("reissue-die", customer=customer)
         os._exit(1)

@@ -158,7 +158,7 @@ async def test_a_tool_that_hangs_or_dies_leaves_it_open(
     async with workshop(tmp_path, DECLARED, **desk) as scene:
         assert (await scene.do("enrich", "token-state", {"customer": "c4"})).outcome == "done"
         hung = await scene.do(
-            "action", "reissue", {"customer": "c4", "mode": "hang"}, timeout=4 * SECOND
+            "action", "reissue", {"customer": "c4", "mode": "hang"}, timeout=10 * SECOND
         )
         assert (hung.outcome, hung.reason, hung.again) == ("uncertain", "timeout", True)
         died = await scene.do("action", "reissue", {"customer": "c5", "mode": "die"})

@@ -211,7 +211,7 @@ async def test_time_is_kept(deployment: Deployment) -> None:
         job = Job(kind="action", name="set", arguments={**SET, "mode": "lie"}, timeout=3 * SECOND)
         outcome = await scene.workshop.perform(job, "k")
     assert (outcome.reason, outcome.undone) == ("verification", True)
-    assert outcome.evidence["verification"]["tries"] > 3
+    assert outcome.evidence["verification"]["tries"] >= 2
 
 
 def test_the_how_to_page_declares_what_loads(tmp_path: Path) -> None:

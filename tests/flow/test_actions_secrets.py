@@ -126,7 +126,7 @@ async def test_a_secret_reaches_the_provider_and_nothing_else(
                 provider.trouble = {"resendReceipt": trouble} if trouble else {}  # type: ignore[dict-item]
                 for dry in (False, True):
                     await scene.do(
-                        "action", "resend-receipt", {"payment": "p1"}, timeout=SECOND, dry=dry
+                        "action", "resend-receipt", {"payment": "p1"}, timeout=2 * SECOND, dry=dry
                     )
             assert provider.resent, "the provider was given the right secret"
             shown = repr([scene.settings, scene.workshop, vars(scene.workshop)])

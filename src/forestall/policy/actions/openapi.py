@@ -105,12 +105,11 @@ class Document:
         for path, item in _mapping(self._root.get("paths")).items():
             for method in METHODS:
                 name = _mapping(_mapping(item).get(method)).get("operationId")
-                if isinstance(name, str):
+                if isinstance(name, str) and isinstance(path, str):
                     yield name, path, method
 
     def _server(self) -> str | None:
-        servers = self._root.get("servers")
-        first = _mapping(servers[0]) if isinstance(servers, list) and servers else {}
+        first = _mapping(next(iter(_list(self._root.get("servers"))), None))
         url = str(first.get("url", ""))
         for name, variable in _mapping(first.get("variables")).items():
             url = url.replace("{" + str(name) + "}", str(_mapping(variable).get("default", "")))
@@ -130,7 +129,7 @@ class Document:
 
     def _parameters(self, item: Mapping[str, Any], raw: Mapping[str, Any]) -> tuple[Parameter, ...]:
         found: dict[tuple[str, str], Parameter] = {}
-        for one in [*(item.get("parameters") or ()), *(raw.get("parameters") or ())]:
+        for one in [*_list(item.get("parameters")), *_list(raw.get("parameters"))]:
             parameter = self._resolved(one)
             name, where = str(parameter.get("name", "")), str(parameter.get("in", ""))
             required = parameter.get("required") is True
@@ -157,13 +156,13 @@ class Document:
         if schema.get("type", "object") != "object":
             raise UnusableDocument("its body is not an object")
         composed = any(key in schema for key in ("allOf", "anyOf", "oneOf"))
-        known = frozenset(_mapping(schema.get("properties")))
+        known = frozenset(str(name) for name in _mapping(schema.get("properties")))
         open_ = composed or not known or schema.get("additionalProperties") is True
-        required = schema.get("required") if body.get("required") is True else ()
-        return True, None if open_ else known, frozenset(required or ())
+        required = _list(schema.get("required")) if body.get("required") is True else []
+        return True, None if open_ else known, frozenset(str(one) for one in required)
 
     def _security(self, raw: Mapping[str, Any]) -> Security | None:
-        wanted = raw.get("security", self._root.get("security")) or []
+        wanted = _list(raw.get("security", self._root.get("security")))
         schemes = _mapping(_mapping(self._root.get("components")).get("securitySchemes"))
         reasons = []
         for one in wanted:
@@ -223,6 +222,10 @@ def host_of(url: str) -> tuple[str, int]:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _is_json(media: str) -> bool:
