@@ -202,7 +202,7 @@ def shop(
     hook: str = HOOK,
 ) -> Iterator[Shop]:
     """A shop with these policies. ``more`` are further settings, ``hook`` the secret with which
-    cases are signed, ``change`` what becomes of the settings before they are written."""
+    cases are signed."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(ACTIONS, folder / "actions")
     with ExitStack() as stack:
