@@ -55,6 +55,9 @@ def test_a_server_keeps_its_tables_in_postgresql_and_outlives_its_outage(tmp_pat
         refused = server.run("interventions", "list")
         assert refused.returncode == 2
         before = len(asked)
+        lost = Page(server, "ann")
+        until(lambda: not lost.listening)
+        assert lost.told("current") is None, "it is not told that nothing holds"
         assert "[database] url" in refused.stderr
         postgres().start()
         until(lambda: bob.told("message"), 60)

@@ -97,6 +97,11 @@ class Page:
                     if kind == "withdraw":
                         return
 
+    @property
+    def listening(self) -> bool:
+        """Whether its stream is open still."""
+        return self._thread.is_alive()
+
     def told(self, kind: str) -> float | None:
         """When it was first told ``kind``."""
         return next((at for what, at, _ in self.heard if what == kind), None)

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
+import structlog
 from prometheus_client import Counter, Gauge
 
 from forestall.channels.base import Deduplication, Delivery
@@ -38,6 +39,7 @@ from forestall.channels.feed import (
 from forestall.contracts.instants import SECOND
 from forestall.contracts.intervention import Message
 from forestall.kernel.clock import Clock
+from forestall.kernel.database import TROUBLE, first_line
 from forestall.kernel.telemetry import METRICS
 from forestall.privacy.tokens import (
     LEEWAY,
@@ -47,6 +49,8 @@ from forestall.privacy.tokens import (
     check_secret,
     verify,
 )
+
+_log = structlog.get_logger(__name__)
 
 PATH = "/v1/stream"
 PROBLEMS = "https://forestall.dev/problems/"
@@ -255,8 +259,13 @@ class Hub:
     async def _tell_all(self, feed: Feed, subject: str, last_id: str | None, send: Send) -> None:
         """What the store has, then what comes; each message once, none after it expired."""
         now = self._log_time()
-        holding = self._messages.after(subject, None, now)
-        feed.begin(holding, self._messages.after(subject, last_id, now) if last_id else holding)
+        try:
+            holding = self._messages.after(subject, None, now)
+            missed = self._messages.after(subject, last_id, now) if last_id else holding
+        except TROUBLE as error:
+            _log.error("messages cannot be read; pages come back for them", why=first_line(error))
+            return
+        feed.begin(holding, missed)
         with self._joined(subject, feed):
             await _chunk(send, current_event(holding))
             self._rounds.after(self._heartbeat, feed)
