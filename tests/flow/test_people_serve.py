@@ -106,7 +106,7 @@ def test_an_operator_pauses_stops_and_is_recorded(tmp_path: Path) -> None:
         forestall(server, CAT, "pause", "--policy", "risky", "--reason", "a wrong price")
         (pause,) = forestall(server, CAT, "pauses", "--json")
         assert (pause["scope"], pause["what"], pause["by"]) == ("policy", "risky", "cat")
-        forestall(server, CAT, "intervention", "stop", one["id"][:12], "--reason", "they called")
+        forestall(server, CAT, "interventions", "stop", one["id"][:12], "--reason", "they called")
         until(lambda: newest()[0]["outcome"] == "cancelled")
         assert "commanded" in taken(server, one["id"])
         found = forestall(server, ANN, "records", "--json")

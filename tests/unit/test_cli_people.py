@@ -222,7 +222,7 @@ def test_an_operator_commands(shell: Shell, staffed: Staffed, command: str) -> N
 
 def test_stopping_may_undo(shell: Shell, staffed: Staffed) -> None:
     asked = staffed.ask()
-    shell.text("intervention", "stop", asked.intervention, "--undo", "--reason", "x", token=CAT)
+    shell.text("interventions", "stop", asked.intervention, "--undo", "--reason", "x", token=CAT)
     assert staffed.office.records.newest()[0].detail["undo"] is True
 
 

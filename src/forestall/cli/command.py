@@ -1,4 +1,4 @@
-"""``forestall intervention``: an operator takes command of one that runs."""
+"""``forestall interventions stop|force|repeat|take-over``: an operator takes command of one."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,10 +8,7 @@ import typer
 from forestall.cli.deployment import ConfigOption
 from forestall.cli.person import Because, ask, part
 
-app = typer.Typer(
-    help="Take command of a running intervention. Your token is read from FORESTALL_TOKEN.",
-    no_args_is_help=True,
-)
+app = typer.Typer()
 
 Id = Annotated[
     str, typer.Argument(metavar="ID", help="The intervention's id, or enough of its start.")
@@ -27,25 +24,29 @@ def stop(
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """End it; what has not left yet does not leave any more."""
+    """End it; what has not left yet does not leave any more. Needs FORESTALL_TOKEN."""
     _command(config, intervention, "stop", reason, undo=undo)
 
 
 @app.command()
 def force(intervention: Id, reason: Because, config: ConfigOption = None) -> None:
-    """Go on as if the current wait were over. It is no approval: what needs one is refused."""
+    """Go on as if the current wait were over. It is no approval: what needs one is refused.
+
+    Needs FORESTALL_TOKEN."""
     _command(config, intervention, "force", reason)
 
 
 @app.command()
 def repeat(intervention: Id, reason: Because, config: ConfigOption = None) -> None:
-    """Carry the current step out again."""
+    """Carry the current step out again. Needs FORESTALL_TOKEN."""
     _command(config, intervention, "repeat", reason)
 
 
 @app.command("take-over")
 def take_over(intervention: Id, reason: Because, config: ConfigOption = None) -> None:
-    """End it as escalated: from here on you look after the customer yourself."""
+    """End it as escalated: from here on you look after the customer yourself.
+
+    Needs FORESTALL_TOKEN."""
     _command(config, intervention, "take_over", reason)
 
 

@@ -12,7 +12,7 @@ from forestall.contracts.errors import UnreadableInput
 from forestall.intervene.store import Store, Summary
 
 app = typer.Typer(
-    help="Look at interventions: what was done for which customer, why, and what came of it.",
+    help="Look at interventions, and take command of one: what was done for which customer, and why.",
     no_args_is_help=True,
 )
 
