@@ -178,6 +178,21 @@ async def test_a_dry_run_shows_the_call_and_makes_none(
     assert did(tmp_path) == []
 
 
+async def test_a_dry_run_may_be_a_tool_of_its_own(tmp_path: Path, desk: dict[str, Any]) -> None:
+    trial = (
+        "dry_run: {mcp: {server: desk, tool: token_state, with: {customer: arguments.customer}}}"
+    )
+    declared = DECLARED.replace(
+        "dry_run: describe\n  execute: {mcp: {server: desk, tool: reissue",
+        (f"{trial}\n  execute: {{mcp: {{server: desk, tool: reissue"),
+    )
+    async with workshop(tmp_path, declared, **desk) as scene:
+        outcome = await scene.do("action", "reissue", {"customer": "c1"}, dry=True)
+    assert (outcome.outcome, outcome.evidence["dry_run"]) == ("done", "asked")
+    assert outcome.evidence["request"]["tool"] == "token_state"
+    assert did(tmp_path) == []
+
+
 async def test_a_server_that_is_not_there_was_never_asked(tmp_path: Path) -> None:
     servers = {
         "desk": McpServer(command=("/nowhere/at/all",)),

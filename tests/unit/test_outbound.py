@@ -396,3 +396,78 @@ def test_the_resolver_of_the_system_knows_loopback() -> None:
 
     found = asyncio.run(system_resolver("127.0.0.1", 80))
     assert [ipaddress.ip_address(one) for one in found] == [ipaddress.ip_address("127.0.0.1")]
+
+
+async def test_a_body_is_sent_whole_and_a_connection_is_used_again() -> None:
+    bodies: list[bytes] = []
+    connections = 0
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                length = int(head.split("content-length: ")[1].split("\r\n")[0])
+                bodies.append(await reader.readexactly(length))
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(keep, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    resolve, asked = resolver("127.0.0.1")
+    async with server, outbound(settings("crm.internal"), resolve=resolve) as client:
+        for size in (1, 100_000):
+            answered = await client.post(f"http://crm.internal:{port}/", content=b"x" * size)
+            assert answered.status_code == 204
+    assert [len(body) for body in bodies] == [1, 100_000]
+    assert (connections, asked) == (1, ["crm.internal"])
+
+
+async def test_many_requests_at_once_are_each_checked() -> None:
+    async with (
+        listening(answer()) as place,
+        outbound(settings(f"127.0.0.1:{place.port}")) as client,
+    ):
+        hosts = ["127.0.0.1", "localhost"] * 10
+        found = await asyncio.gather(
+            *(client.get(f"http://{host}:{place.port}/") for host in hosts),
+            return_exceptions=True,
+        )
+    kinds = [type(one) for one in found]
+    assert kinds == [httpx.Response, BlockedAddress] * 10
+    assert len(place.heads) == 10
+
+
+async def test_a_request_that_is_given_up_leaves_room_for_others() -> None:
+    async with (
+        listening(say_nothing) as silent,
+        listening(answer()) as place,
+        outbound(settings("127.0.0.1")) as client,
+    ):
+        waiting = asyncio.create_task(client.get(silent.url))
+        while not silent.heads:
+            await asyncio.sleep(0.005)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert (await client.get(place.url)).status_code == 200
+
+
+async def test_errors_name_the_host_and_never_the_address_with_its_query() -> None:
+    async with outbound(settings()) as client:
+        with pytest.raises(BlockedAddress) as caught:
+            await client.get("http://127.0.0.1/path?token=secret-canary")
+    assert "127.0.0.1" in str(caught.value)
+    assert "canary" not in str(caught.value)
+    async with (
+        listening(say_nothing) as place,
+        outbound(settings("127.0.0.1", timeout="1s")) as client,
+    ):
+        with pytest.raises(TooSlow) as slow:
+            await client.get(f"{place.url}/path?token=secret-canary")
+    assert "canary" not in str(slow.value)
