@@ -9,11 +9,15 @@ import pytest
 from flow.intervening import START, World, event
 from flow.reaching import Around, Vendor
 from forestall.channels.base import Deduplication
+from forestall.contracts.decision import Decision
 from forestall.contracts.event import CloudEvent
 from forestall.contracts.instants import HOUR, SECOND
+from forestall.intervene.carry import Carrier
 from forestall.intervene.deliver import Deliveries
 from forestall.intervene.effect_store import Effect, Kind
 from forestall.intervene.jobs import Job, Outcome
+from forestall.intervene.running import Request, Running
+from forestall.intervene.stage import Stage
 
 MENDING = """
 apiVersion: forestall/v1
@@ -327,3 +331,53 @@ def test_a_stop_refuses_what_waits_at_once(tmp_path: Path) -> None:
     scene.deliveries.stopped("s1")
     assert (scene.effect.status, scene.effect.detail) == ("refused", "no_consent")
     assert scene.told()[-1] == "failed 1 no_consent"
+
+
+ASKING = """
+apiVersion: forestall/v1
+kind: Policy
+metadata: {name: asking, title: Asking, owner: payments}
+spec:
+  when: {event: payment.declined}
+  playbook:
+    - approve: {for: 30m, on_failure: [{escalate: {queue: payments}}]}
+    - remediate: {action: charge, timeout: 30s, queue: payments}
+"""
+
+
+def test_where_nobody_can_be_asked_the_answer_is_no(tmp_path: Path) -> None:
+    world = World(tmp_path, ASKING)
+    world.settle(event("payment.declined", 0))
+    assert world.told() == ["started", "declined 1 nobody-to-ask"]
+    world.report(1)
+    world.settle()
+    (waiting,) = world.store.effects.waiting(START + HOUR, 9)
+    assert (waiting.kind, waiting.channel) == ("escalation", "payments")
+
+
+class Asked:
+    """Keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.withdrawn: list[tuple[str, str]] = []
+
+    def request(self, state: Running, request: Request, decision: Decision) -> None:
+        assert state.id == decision.id
+        self.requests.append(request)
+
+    def withdraw(self, intervention: str, reason: str) -> None:
+        self.withdrawn.append((intervention, reason))
+
+
+def test_whoever_asks_people_is_told_what_and_when_it_is_over(tmp_path: Path) -> None:
+    world = World(tmp_path, ASKING)
+    asked = Asked()
+    world.carrier = Carrier(world.store, world.signals, world.runbooks, asked)
+    world.stage = Stage(world.signals, world.decisions, world.store, world.carrier)
+    world.settle(event("payment.declined", 0))
+    ((request,), (one,)) = asked.requests, world.store.newest(1)
+    assert (request.step, request.covers, request.action) == (1, 3, "charge")
+    assert asked.withdrawn == []
+    world.settle(event("forestall.optout", 1))
+    assert asked.withdrawn == [(one.id, "opted_out")]
