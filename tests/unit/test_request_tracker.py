@@ -264,6 +264,15 @@ async def test_a_change_that_makes_no_sense_is_left_out() -> None:
     assert (found.cursor, found.more) == ("5", False)
 
 
+@pytest.mark.parametrize("wrong", [{"Created": "yesterday"}, {"id": "x"}, {"ObjectId": "x"}])
+async def test_an_answer_that_makes_no_sense_is_asked_for_again(wrong: dict[str, str]) -> None:
+    plain = {"id": "1", "Type": "Create", "ObjectId": "1", "Created": "2023-11-14T22:13:20Z"}
+    async with fake() as (server, bench):
+        server.plan = [answering(200, {"items": [plain | wrong]})]
+        with pytest.raises(HelpdeskUnavailable, match="makes no sense"):
+            await bench.helpdesk.changes(BEGINNING)
+
+
 async def test_nothing_new_leaves_the_cursor_where_it_is() -> None:
     async with fake() as (server, bench):
         server.plan = [answering(200, NOTHING)]

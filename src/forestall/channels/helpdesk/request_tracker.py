@@ -162,8 +162,16 @@ class RequestTrackerHelpdesk:
         try:
             found = await self._transactions(since)
             tickets = await self._tickets({one.object_id for one in found})
+            return self._changes(since, found, tickets)
         except _Failed as failed:
             raise _unavailable(self.name, failed) from None
+        except ValueError as error:
+            message = f"[helpdesks.{self.name}]: RT's answer makes no sense: {error}"
+            raise HelpdeskUnavailable(message) from None
+
+    def _changes(
+        self, since: str, found: list[_Transaction], tickets: Mapping[str, _Ticket]
+    ) -> Changes:
         # RT counts whole seconds.
         begin = int(since[1:]) // SECOND * SECOND if since.startswith("@") else 0
         told = []
