@@ -102,6 +102,7 @@ class Interventions:
         """Carry out what is decided until ``stop``."""
         reporting = asyncio.create_task(self._reporter.run(self._stopping))
         following = asyncio.create_task(self.tickets.run(self._stopping))
+        heeding = asyncio.create_task(self._heed())
         try:
             await self._carry_on()
             with contextlib.suppress(*TROUBLE):
@@ -109,6 +110,7 @@ class Interventions:
         finally:
             self._stopping.set()
             await self._effects.close()
+            await heeding
             await following
             await reporting
 
@@ -117,7 +119,6 @@ class Interventions:
         while not self._stopping.is_set():
             self.tapped.clear()
             try:
-                self._heed_stops()
                 busy = self._stage.step()
                 busy = await self._effects.start_waiting() or busy
                 self._note_shown()
@@ -127,6 +128,17 @@ class Interventions:
                 await rest(self._stopping, _TROUBLED)
             else:
                 await rest(self.tapped, pause)
+
+    async def _heed(self) -> None:
+        """Look for whoever said no, whatever else is slow or waits."""
+        while not self._stopping.is_set():
+            try:
+                self._heed_stops()
+            except TROUBLE as error:
+                _log.error("who said no cannot be read now", why=first_line(error))
+                await rest(self._stopping, _TROUBLED)
+            else:
+                await rest(self._stopping, _IDLE)
 
     def _heed_stops(self) -> None:
         """Whoever opted out or withdrew consent is left in peace at once, whether the worker has
