@@ -9,12 +9,23 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import CloudEvent
+from forestall.ingest.admit import Rules, admit
+from forestall.ingest.letter import Admitted, Letter, Sender
 from forestall.intervene.reports import AT_ONCE, Reporter, report_event, rest
 from forestall.intervene.store import Store
+from forestall.intervene.telling import tellable
+from forestall.privacy.keys import Keys
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
 AT = 1_700_000_000_000_000
 DECISION = Decision(
     id="d1",
@@ -152,6 +163,48 @@ def test_what_the_gateway_did_not_take_waits(tmp_path: Path, answer: Any) -> Non
     asyncio.run(main())
     assert store.reports() == []
     assert gateway.requests[0][1] == gateway.requests[1][1]
+
+
+def test_what_is_too_long_for_one_request_goes_in_several(tmp_path: Path) -> None:
+    store, gateway = outbox(tmp_path, 10), Gateway((413, {}), (413, {}))
+    sender = reporter(store, gateway)
+
+    async def main() -> None:
+        while store.reports():
+            assert await sender.send()
+
+    asyncio.run(main())
+    assert [len(events) for _, events in gateway.requests] == [10, 5, 2, 4, 4]
+    sent = [event.id for _, events in gateway.requests[2:] for event in events]
+    assert sent == [report_event(DECISION, "s1", "expired", AT, n + 1).id for n in range(10)]
+
+
+def test_one_report_that_is_too_long_is_no_reason_to_ask_again_at_once(tmp_path: Path) -> None:
+    store, gateway = outbox(tmp_path, 1), Gateway((413, {}))
+    assert not asyncio.run(reporter(store, gateway).send())
+    assert len(gateway.requests) == 1
+
+
+def test_fields_that_no_event_can_carry_are_told_as_null() -> None:
+    deep: Any = 1
+    for _ in range(200):
+        deep = [deep]
+    given = {"brand": "V", "nul": "a\x00b", "big": 2**63, "deep": deep, "key": {"\x00": 1}}
+    long = {"first": "x" * 20_000, "second": "y" * 15_000, "third": "z"}
+    assert tellable(given) == {"brand": "V", "nul": None, "big": None, "deep": None, "key": None}
+    assert tellable(long) == {"first": None, "second": "y" * 15_000, "third": "z"}
+    assert tellable({"a": [1, {"b": 2**63 - 1}], "c": -(2**63)}) == {
+        "a": [1, {"b": 2**63 - 1}],
+        "c": -(2**63),
+    }
+
+
+@given(st.dictionaries(st.sampled_from(["brand", "receipt", "answer"]), JSON))
+def test_the_gateway_takes_every_report_of_fields(fields: dict[str, Any]) -> None:
+    event = report_event(DECISION, "s1", "filled", AT, 1, fields=fields)
+    letter = Letter(msgspec.json.encode(event), Sender("forestall", "server", internal=True), AT)
+    found = admit(letter, Rules(load_catalogue(), Keys(b"m" * 32).token, strict=False))
+    assert isinstance(found, Admitted), found
 
 
 def test_a_gateway_that_is_away_is_no_error(tmp_path: Path) -> None:

@@ -19,16 +19,18 @@ from forestall.contracts.instants import format_time
 from forestall.contracts.intervention import Tell, Told
 from forestall.intervene.store import Store
 from forestall.intervene.telemetry import REPORTS_SENT
+from forestall.intervene.telling import tellable
 from forestall.kernel.database import TROUBLE, first_line
 
 SOURCE = "/forestall/intervene"
 """``source`` of every report."""
 
 AT_ONCE = 200
-"""Reports sent in one request."""
+"""Reports sent in one request; fewer where they are longer than a request may be."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _IDLE = 0.02
+_TOO_LARGE = 413
 _log = structlog.get_logger(__name__)
 
 
@@ -47,7 +49,8 @@ def report_event(
 
     ``subject`` is the customer's pseudonym by now; it may have been joined to another since.
     ``about`` is the key of the effect that this is the end of, so that each has its own event."""
-    tell = Tell(decision.id, decision.policy, decision.version, step, reason, fields=fields)
+    known = None if fields is None else tellable(fields)
+    tell = Tell(decision.id, decision.policy, decision.version, step, reason, fields=known)
     return event_of(decision, subject, told, at, tell, about)
 
 
@@ -74,6 +77,7 @@ class Reporter:
 
     def __init__(self, store: Store, client: httpx.AsyncClient, url: str, key: str) -> None:
         self._store, self._client = store, client
+        self._most = AT_ONCE
         self._url = f"{url.rstrip('/')}/v1/events"
         self._headers = {
             "authorization": f"Bearer {key}",
@@ -103,7 +107,7 @@ class Reporter:
     async def send(self) -> bool:
         """Send the oldest reports in one request; false if the gateway could not take them now."""
         try:
-            waiting = self._store.reports(AT_ONCE)
+            waiting = self._store.reports(self._most)
         except TROUBLE as error:
             _log.error("reports cannot be read; they wait", why=first_line(error))
             return False
@@ -112,6 +116,10 @@ class Reporter:
         body = msgspec.json.encode([event for _, event in waiting])
         try:
             response = await self._client.post(self._url, content=body, headers=self._headers)
+            if response.status_code == _TOO_LARGE and len(waiting) > 1:
+                self._most = len(waiting) // 2
+                return await self.send()
+            self._most = min(AT_ONCE, 2 * self._most)
             verdicts = _verdicts(response, len(waiting))
         except (httpx.HTTPError, msgspec.MsgspecError) as error:
             _log.warning(
