@@ -2,7 +2,8 @@
 
 ``playbook`` is the pure state machine over the log. ``merge`` puts signals and decisions in their
 one order. ``stage`` feeds it and commits state, messages, reports and intents together in
-``store`` (the file app.db, of which the app process is the only writer). ``effects`` carries out
-what leaves the process, at most once per key. ``reports`` sends what happened back to the gateway.
-``run`` is the loop of it all.
+``store`` (``tables`` in SQLite or PostgreSQL, of which the app process is the only writer).
+``effects`` starts what leaves the process, ``deliver`` makes each attempt, at most once per key and
+after the last look at the door in ``surroundings``. ``reports`` sends what happened back to the
+gateway. ``run`` is the loop of it all.
 """
