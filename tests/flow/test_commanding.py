@@ -247,6 +247,39 @@ def test_repeat_does_an_act_again(staffed: Staffed) -> None:
     assert staffed.office.records.requested(intervention) == {"cat"}
 
 
+def test_stop_with_undo_waits_for_the_act_under_way(staffed: Staffed) -> None:
+    intervention = approved(staffed)
+    (effect,) = staffed.store.effects.of(intervention)
+    with staffed.store.transaction():
+        staffed.store.effects.keep(msgspec.structs.replace(effect, began=1))
+    command(staffed, intervention, "stop", undo=True)
+    staffed.come_back()
+    assert staffed.ending(intervention) is None
+    with staffed.store.transaction():
+        staffed.store.effects.keep(effect)
+    assert staffed.act() == ["not_needed"]
+    staffed.come_back()
+    assert staffed.ending(intervention) == "cancelled"
+    assert staffed.bench.done == []
+
+
+def test_what_was_done_after_all_is_undone(staffed: Staffed) -> None:
+    intervention = approved(staffed)
+    assert staffed.act() == ["done"]
+    told = staffed.store.reports()
+    staffed.store.reported(number for number, _ in told)
+    command(staffed, intervention, "stop", undo=True)
+    staffed.come_back()
+    with staffed.store.transaction():
+        for _, event in told:
+            staffed.store.report(msgspec.json.decode(event, type=CloudEvent))
+    staffed.come_back()
+    assert staffed.act() == ["done"]
+    assert [job.kind for job in staffed.bench.done] == ["action", "undo"]
+    staffed.come_back()
+    assert staffed.ending(intervention) == "cancelled"
+
+
 def test_commanding_takes_an_operator_a_reason_and_something_that_runs(staffed: Staffed) -> None:
     intervention = guided(staffed)
     commanding = staffed.office.commanding

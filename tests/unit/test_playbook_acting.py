@@ -402,7 +402,7 @@ def command(word: str, after: int, **data: Any) -> Arrival:
 
 
 def test_an_operator_may_stop_it_with_or_without_undoing() -> None:
-    done = play(begin(REFUND, CHARGE), told("remediated", SECOND, step=1))
+    done = play(begin(REFUND, ASK), told("remediated", SECOND, step=1))
     state, commands = play((done[0], []), command("stop", MINUTE))
     assert (state.ending, state.reason) == ("cancelled", "stopped")
     assert not any(isinstance(one, Do) for one in commands)
@@ -410,6 +410,68 @@ def test_an_operator_may_stop_it_with_or_without_undoing() -> None:
     assert words(commands) == [("Withdraw", None), ("Do", 1)]
     state, commands = play((state, []), told("undone", 2 * MINUTE, step=1))
     assert (state.ending, state.reason) == ("cancelled", "stopped")
+
+
+def test_a_remedy_under_way_is_waited_for_and_undone_when_an_operator_stops_it() -> None:
+    for before in ((), (CHARGE,)):
+        number = len(before) + 1
+        turn = begin(*before, REFUND, ESCALATE)
+        if before:
+            turn = play(turn, told("remediated", SECOND, step=1))
+        state, commands = play((turn[0], []), command("stop", MINUTE, undo=True))
+        assert (state.ending, commands) == (None, [])
+        noise = (
+            told("dismissed", 2 * MINUTE, "browser"),
+            arrival("forestall.optout", 2 * MINUTE),
+            arrival("forestall.ticket.opened", 2 * MINUTE),
+            command("repeat", 2 * MINUTE),
+        )
+        state, commands = play((state, []), *noise)
+        assert (state.ending, commands) == (None, [])
+        undone = [number, *([1] if before else [])]
+        state, commands = play((state, []), told("remediated", 3 * MINUTE, step=number))
+        for step in undone:
+            assert [one.step for one in commands if isinstance(one, Do)] == [step]
+            state, commands = play((state, []), told("undone", 4 * MINUTE, step=step))
+        assert (state.ending, state.reason) == ("cancelled", "stopped")
+
+
+def test_a_stopped_remedy_that_failed_needs_no_undo_and_no_people() -> None:
+    state, commands = play(
+        begin(REFUND, ESCALATE),
+        command("stop", MINUTE, undo=True),
+        told("failed", 2 * MINUTE, step=1, reason="not_needed"),
+    )
+    assert (state.ending, state.reason) == ("cancelled", "stopped")
+    assert not any(isinstance(one, HandOver) for one in commands)
+
+
+def test_a_late_failure_of_something_else_ends_neither_undoing_nor_handing_over() -> None:
+    guide = Guide(channel="sms", text="Hello.", undo=Call(action="say-sorry"))
+    state, commands = play(
+        begin(guide, REFUND), told("failed", SECOND, step=2, reason="precondition")
+    )
+    assert isinstance(commands[-1], Do)
+    assert commands[-1].step == 1
+    state, commands = play((state, []), told("failed", MINUTE, step=1, reason="unreachable"))
+    assert (state.phase, commands) == ("undoing", [])
+    state, commands = play((state, []), told("undone", MINUTE, step=1))
+    assert (state.phase, words(commands)) == ("handing", [("HandOver", 2)])
+    state, commands = play((state, []), told("failed", MINUTE, step=2, reason="timeout"))
+    assert (state.phase, state.ending) == ("handing", None)
+    for over, ending in (
+        (told("escalated", MINUTE, step=2), "escalated"),
+        (told("failed", MINUTE, step=2, reason="opted_out"), "failed"),
+    ):
+        assert play((state, []), over)[0].ending == ending
+
+
+def test_words_said_again_have_all_their_time() -> None:
+    waited = Guide(channel="sms", text="Hello.", on_failure=(ESCALATE,))
+    state, commands = play(begin(waited), command("repeat", MINUTE))
+    assert [one.expires for one in commands if isinstance(one, Say)][-1] == state.words[0].expires
+    assert len(state.words) == 1
+    assert Withdraw(START + MINUTE, "repeated", 1) in commands
 
 
 def test_an_operator_may_go_on_without_waiting() -> None:

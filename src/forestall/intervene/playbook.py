@@ -165,11 +165,13 @@ def _went(
 ) -> Running:
     """What a record means for a playbook on its way."""
     at = state.clock
-    stopped = _stopped_by(state, arrival)
+    stopped = None if state.stopping else _stopped_by(state, arrival)
     if stopped is not None:
         return _end(state, commands, "cancelled", stopped, at)
     if told is not None:
         state = _settle(state, told, arrival)
+    if state.stopping and told not in ("remediated", "failed"):
+        return state
     node = current(state)
     if node is not None and isinstance(node.step, Await):
         came = told is not None and node.step.receipt == told
@@ -261,6 +263,8 @@ def _fail(state: Running, commands: list[Command], node: Node, reason: str | Non
 
 
 def _go(state: Running, commands: list[Command], target: int) -> Running:
+    if state.stopping:
+        target, state = STOP, replace(state, reason="stopped", takeover=None)
     missed = state.missed and target in (END, STOP)
     state = replace(state, step=target, deadline=None, repeat=0, missed=missed)
     return _enter(state, commands)
@@ -332,7 +336,7 @@ def _say(state: Running, commands: list[Command], node: Node, step: Guide | Ask)
     commands.append(Say(node.number, step, at, expires, key))
     state = replace(
         state,
-        words=(*state.words, Words(node.number, expires)),
+        words=(*(w for w in state.words if w.step != node.number), Words(node.number, expires)),
         deadline=expires if asked else None,
     )
     if step.undo is not None and not asked and not holds(node):
@@ -418,17 +422,22 @@ def _undo(state: Running, commands: list[Command], at: int) -> Running:
     return _end(state, commands, state.closing, state.reason, at)
 
 
+_TURNED_AWAY = ("opted_out", "no_consent", "not_needed")
+"""Why a case may not be handed over; a remedy's own late failure is another matter."""
+
+
 def _closed(
     state: Running, commands: list[Command], told: Told | None, arrival: Arrival
 ) -> Running:
     """A record while it is undone or handed over: only the result of that counts."""
     if told is None or arrival.record.origin != "server":
         return state
-    step = arrival.data.get("step")
-    undoing = state.phase == "undoing"
-    if undoing and told in ("undone", "failed") and state.did and step == state.did[-1].step:
-        return _undo(replace(state, did=state.did[:-1], repeat=0), commands, state.clock)
-    if not undoing and told in ("escalated", "failed") and step == state.takeover:
+    step, reason = arrival.data.get("step"), arrival.data.get("reason")
+    if state.phase == "undoing":
+        over = told == "undone" or (told == "failed" and reason == "undo")
+        if over and state.did and step == state.did[-1].step:
+            return _undo(replace(state, did=state.did[:-1], repeat=0), commands, state.clock)
+    elif step == state.takeover and (told == "escalated" or reason in _TURNED_AWAY):
         ending: Ending = "escalated" if told == "escalated" else "failed"
         return _end(state, commands, ending, state.reason, state.clock)
     return state
@@ -440,6 +449,8 @@ def _obey(state: Running, commands: list[Command], arrival: Arrival) -> Running:
     if arrival.record.origin != "server":
         return state
     match data.get("command"):
+        case "stop" if data.get("undo") is True and node and isinstance(node.step, Remediate):
+            return replace(state, closing="cancelled", stopping=True)
         case "stop" if data.get("undo") is True and state.did and state.phase == "going":
             state = replace(state, closing="cancelled", reason="stopped")
             return _undo(state, commands, at)
@@ -453,7 +464,8 @@ def _obey(state: Running, commands: list[Command], arrival: Arrival) -> Running:
             return _go(state, commands, node.next)
         case "force" if state.phase == "undoing" and state.did:
             return _undo(replace(state, did=state.did[:-1]), commands, at)
-        case "repeat" if node is not None:
+        case "repeat" if node is not None and not state.stopping:
+            commands.append(Withdraw(at, "repeated", node.number))
             return _enter(replace(state, repeat=state.repeat + 1, deadline=None), commands)
         case "repeat" if state.phase != "going":
             return _undo(replace(state, repeat=state.repeat + 1), commands, at)

@@ -59,8 +59,10 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     says that the last wait ran out; ``sent`` are the arguments of the current job.
 
     ``phase`` is ``undoing`` while what was done (``did``) is undone, last first, and ``handing``
-    while the case goes to the queue of the step ``takeover``; it then ends as ``closing``. ``trusted`` says
-    whether a server told of any event behind it. ``resolved`` is how a ``resolve`` wants it to end once the fate of its guidance is known. Ended when ``ending`` is set, at log time ``ended``.
+    while the case goes to the queue of the step ``takeover``; it then ends as ``closing``.
+    ``stopping`` says that it is to be undone once the remedy under way is over. ``trusted`` says
+    whether a server told of any event behind it. ``resolved`` is how a ``resolve`` wants it to end
+    once the fate of its guidance is known. Ended when ``ending`` is set, at log time ``ended``.
     """
 
     id: str
@@ -90,6 +92,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     phase: Literal["going", "undoing", "handing"] = "going"
     takeover: int | None = None
     closing: Literal["failed", "cancelled"] = "failed"
+    stopping: bool = False
     trusted: bool = True
     remediated: bool = False
     resolved: Literal["resolved", "helped"] | None = None

@@ -62,7 +62,8 @@ def refusal(effect: Effect, store: Store, now: Surroundings) -> str | None:
         stopped = door_says(now, effect.subject, effect.purpose)
         if stopped is not None:
             return stopped
-        if state is None or state.ending is not None or not now.needed(state):
+        over = state is None or state.ending is not None or state.stopping
+        if state is None or over or not now.needed(state):
             return "not_needed"
         if effect.expires is not None and now.log_time() >= effect.expires:
             return "expired"
