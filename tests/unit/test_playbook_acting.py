@@ -346,6 +346,26 @@ def test_an_approval_is_about_exactly_the_remedy_that_follows() -> None:
     assert act.job.approval == effect_key("d1", 1)
 
 
+@pytest.mark.parametrize(("answer", "approve"), [("retry", 3), ("no", 4)])
+def test_where_several_approvals_lead_to_a_remedy_the_one_given_counts(
+    answer: str, approve: int
+) -> None:
+    arms = Branch(
+        arms=(
+            Arm(condition="fields.answer == 'retry'", steps=(APPROVE,)),
+            Arm(condition=None, steps=(APPROVE,)),
+        )
+    )
+    turn = play(
+        begin(ASK, arms, CHARGE),
+        told("answered", SECOND, "browser", step=1, choice=answer),
+        told("approved", MINUTE, step=approve),
+    )
+    (do,) = (one for one in turn[1] if isinstance(one, Do))
+    (asked,) = (one for one in turn[1] if isinstance(one, Request))
+    assert (asked.step, do.job.approval) == (approve, asked.key)
+
+
 def test_an_approval_declined_or_expired_takes_the_way_declared_for_it() -> None:
     careful = msgspec.structs.replace(APPROVE, on_failure=(ESCALATE,))
     _, commands = play(begin(careful, CHARGE), told("declined", MINUTE, step=1, reason="expired"))

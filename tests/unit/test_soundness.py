@@ -374,6 +374,10 @@ BEFORE = " | write `- approve: {for: 30m, people: 1}` before it"
         (["- branch: [{if: 'true', do: [{approve: {for: 5m}}]}, {else: [{approve: {for: 5m}}]}]",
           f"- remediate: {RETRY}"], []),
         ([f"- remediate: {RESEND}"], []),
+        (["- remediate: {action: resend, queue: payments, undo: {action: refund}}"],
+         ["7:67 needs-approval: the action `refund` needs approval, and nobody is asked about an"
+          " undo | undo with an action of less risk"]),
+        (["- guide: {text: hi, channel: inapp, undo: {action: resend}}"], []),
     ],
 )  # fmt: skip
 def test_dangerous_actions_need_people(steps: list[str], expected: list[str]) -> None:

@@ -74,12 +74,17 @@ def job_of(state: Running, node: Node, step: Enrich | Infer | Remediate) -> Job 
 
 
 def approval_of(state: Running, node: Node) -> str | None:
-    """The id of the request that the ``approve`` before a remediation made."""
-    for one in state.program:
-        about = covered(state.program, one) if isinstance(one.step, Approve) else None
-        if about is not None and about.number == node.number:
-            return effect_key(state.id, one.number)
-    return None
+    """The id of the request that the ``approve`` before a remediation made; where several lead to
+    it, of the one that people answered."""
+    about = ((one, covered(state.program, one)) for one in state.program)
+    leading = [
+        one.number
+        for one, step in about
+        if isinstance(one.step, Approve) and step is not None and step.number == node.number
+    ]
+    if not leading:
+        return None
+    return effect_key(state.id, state.approved if state.approved in leading else leading[0])
 
 
 def undo_of(state: Running, did: Did) -> Job | None:

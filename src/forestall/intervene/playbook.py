@@ -230,8 +230,8 @@ def _succeed(
     state: Running, commands: list[Command], node: Node, filled: dict[str, Any]
 ) -> Running:
     """The current step went well."""
-    if filled:
-        state = replace(state, fields={**state.fields, **filled})
+    asked = node.number if isinstance(node.step, Approve) else state.approved
+    state = replace(state, fields={**state.fields, **filled}, approved=asked)
     step = node.step
     key = effect_key(state.id, node.number, repeat=state.repeat)
     if isinstance(step, Remediate):

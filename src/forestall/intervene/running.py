@@ -56,7 +56,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     """One intervention. ``former`` are pseudonyms that the subject had when it began. ``step`` is
     the number of the current one in ``program``, or ``END``: only the fate of guidance is awaited.
     ``clock`` is the subject's effective time, ``deadline`` that of the current wait; ``missed``
-    says that the last wait ran out; ``sent`` are the arguments of the current job.
+    says that the last wait ran out; ``sent`` are the arguments of the current job; ``approved``
+    is the last step at which people said yes.
 
     ``phase`` is ``undoing`` while what was done (``did``) is undone, last first, and ``handing``
     while the case goes to the queue of the step ``takeover``; it then ends as ``closing``.
@@ -83,6 +84,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     step: int = 1
     last: int = 0
     repeat: int = 0
+    approved: int = 0
     deadline: int | None = None
     missed: bool = False
     words: tuple[Words, ...] = ()

@@ -278,9 +278,17 @@ def _given(
 def _unapproved(
     one: Examined, program: Sequence[Node], before: Mapping[int, _Before], actions: Offers
 ) -> Iterator[Problem]:
-    """Remediations that need people's approval, and would happen without it."""
+    """Remediations that need people's approval, and would happen without it; and undos that need
+    it, as nobody is asked about those."""
     for node in program:
         step = node.step
+        undo = None if isinstance(step, Branch | Resolve) else step.undo
+        if isinstance(undo, Call) and (known := actions.get(undo.action)) and known.needs_approval:
+            message = (
+                f"the action `{undo.action}` needs approval, and nobody is asked about an undo"
+            )
+            place = one.located.place(*_place(node), kind_of(step), "undo", "action")
+            yield one.problem(place, "needs-approval", message, "undo with an action of less risk")
         offer = actions.get(step.action) if isinstance(step, Remediate) else None
         if offer is None or not offer.needs_approval or node.number not in before:
             continue
