@@ -14,7 +14,7 @@ leaves the process comes back as an event. A step that fails goes where its ``on
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -30,6 +30,7 @@ from forestall.intervene.evaluate import (
     job_of,
     undo_of,
 )
+from forestall.intervene.hearing import concerns, marked, settled, stopped_by, text
 from forestall.intervene.running import (
     Arrival,
     Command,
@@ -120,7 +121,7 @@ def on_event(state: Running, arrival: Arrival) -> Turn:
     at = state.clock if late else max(happened, state.clock)
     traits = arrival.traits if state.event is not None else state.traits
     state = replace(state, clock=at, traits=traits)
-    if told is not None and not _concerns(state, arrival.data):
+    if told is not None and not concerns(state, arrival.data):
         told = None
     if told == "commanded":
         return _obey(state, commands, arrival), commands
@@ -165,11 +166,11 @@ def _went(
 ) -> Running:
     """What a record means for a playbook on its way."""
     at = state.clock
-    stopped = None if state.stopping else _stopped_by(state, arrival)
+    stopped = None if state.stopping else stopped_by(state, arrival)
     if stopped is not None:
         return _end(state, commands, "cancelled", stopped, at)
     if told is not None:
-        state = _settle(state, told, arrival)
+        state = settled(state, told, arrival)
     if state.stopping and told not in ("remediated", "failed"):
         return state
     node = current(state)
@@ -205,7 +206,7 @@ def _feedback(state: Running, commands: list[Command], told: Told, arrival: Arri
     if arrival.record.origin != "server" or data.get("step") != node.number:
         return state
     if told in ("failed", "declined"):
-        return _fail(state, commands, node, _text(data, "reason"))
+        return _fail(state, commands, node, text(data, "reason"))
     if told != _DONE.get(type(step)):
         return state
     if isinstance(step, Escalate):
@@ -532,68 +533,10 @@ def _ran_out(state: Running, commands: list[Command], when: int) -> Running:
 def _let_go(state: Running, commands: list[Command], when: int, step: int) -> Running:
     """Guidance was not delivered in time."""
     commands.append(Report("expired", when, step, "undelivered"))
-    state = _mark(state, step, "expired")
+    state = marked(state, step, "expired")
     node = current(state)
     if node is None:
         return _finish(state, commands, when)
     if isinstance(node.step, Guide) and node.number == step:
         return _heard(state, commands, node)
-    return state
-
-
-def _mark(
-    state: Running, step: int | None, status: Literal["shown", "expired", "failed"]
-) -> Running:
-    """Settle the guidance of ``step``, or all of it; what was shown stays shown."""
-    return replace(
-        state,
-        words=tuple(
-            Words(words.step, words.expires, status)
-            if step in (None, words.step) and words.status != "shown"
-            else words
-            for words in state.words
-        ),
-    )
-
-
-def _stopped_by(state: Running, arrival: Arrival) -> str | None:
-    """Why this record forbids going on: an opt-out, or consent withdrawn for the purpose; an
-    alias carries both over from the other pseudonym."""
-    event_type, data = arrival.record.type, arrival.data
-    if event_type == "forestall.alias":
-        if _at(data, "optout", "out") is True:
-            return "opted_out"
-        return "no_consent" if _at(data, "consent", state.purpose, "granted") is False else None
-    if event_type == "forestall.optout":
-        return "opted_out"
-    if event_type == "forestall.consent.withdrawn" and data.get("purpose") == state.purpose:
-        return "no_consent"
-    return None
-
-
-def _at(data: Any, *path: str) -> Any:
-    for name in path:
-        data = data.get(name) if isinstance(data, dict) else None
-    return data
-
-
-def _text(data: dict[str, Any], key: str) -> str | None:
-    value = data.get(key)
-    return value if isinstance(value, str) else None
-
-
-def _concerns(state: Running, data: dict[str, Any]) -> bool:
-    if "intervention" in data:
-        return bool(data["intervention"] == state.id)
-    return bool(data.get("policy") == state.policy)
-
-
-def _settle(state: Running, told: Told, arrival: Arrival) -> Running:
-    """What a report says about guidance already given."""
-    step = arrival.data.get("step")
-    if told in ("shown", "answered"):
-        return _mark(state, step, "shown")
-    told_by_us = told == "failed" and arrival.record.origin == "server"
-    if told_by_us and any(words.step == step for words in state.words):
-        return replace(_mark(state, step, "failed"), reason=_text(arrival.data, "reason"))
     return state
