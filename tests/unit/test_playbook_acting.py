@@ -1,136 +1,49 @@
 """The playbook that acts: questions, look-ups, remedies, approvals, branches, undoing, operators."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from forestall.contracts.decision import Decision
-from forestall.contracts.event import Record
-from forestall.contracts.instants import MINUTE, SECOND, format_time
-from forestall.intervene import playbook
+from forestall.contracts.instants import MINUTE, SECOND
 from forestall.intervene.jobs import Job
 from forestall.intervene.running import (
-    Arrival,
-    Command,
     Do,
     HandOver,
-    Matched,
     Report,
     Request,
-    Running,
     Say,
-    Turn,
     Withdraw,
     effect_key,
 )
 from forestall.policy.language.model import (
-    Approve,
     Arm,
-    Ask,
     Await,
     Branch,
     Call,
     Enrich,
-    Escalate,
     Guide,
     Infer,
-    Match,
     PlaybookStep,
-    Policy,
     Remediate,
     Resolve,
-    Step,
-    When,
 )
-
-START = 1_700_000_000 * SECOND
-GUIDE = Guide(channel="inapp", text="Hello.")
-ASK = Ask(text="Again?", choices={"retry": "Yes", "no": "No"}, into="answer", timeout=10 * MINUTE)
-LOOK = Enrich(source="billing", fields=("retryable", "brand"), arguments={"c": "subject.customer"})
-CHARGE = Remediate(
-    action="retry-charge",
-    arguments={"payment": "event.data.payment"},
-    fields=("receipt",),
-    queue="payments",
+from playing import (
+    APPROVE,
+    ASK,
+    CHARGE,
+    ESCALATE,
+    GUIDE,
+    LOOK,
+    REFUND,
+    START,
+    arrival,
+    begin,
+    command,
+    play,
+    told,
+    words,
 )
-REFUND = Remediate(action="refund", queue="payments", on_failure="stop")
-APPROVE = Approve(timeout=30 * MINUTE)
-ESCALATE = Escalate(queue="payments")
-
-DECISION = Decision(
-    id="d1",
-    policy="card-declined",
-    version="v1",
-    mode="live",
-    subject="s1",
-    key=None,
-    at=format_time(START),
-    outcome="intervene",
-    reason=None,
-    matched=("e1",),
-    features={"declines": 2},
-    explanation="Because.",
-)
-EVENT = Matched("e1", "payment.declined", "shop", START, "server", {"payment": "p7", "amount": 12})
-
-
-def begin(*steps: PlaybookStep, risk: Literal["low", "high"] = "low", trusted: bool = True) -> Turn:
-    policy = Policy(
-        name="card-declined",
-        title="Card declined",
-        owner="payments",
-        when=When(kind="event", steps=(Step(match=Match(types=("payment.declined",))),)),
-        risk=risk,
-        playbook=steps,
-    )
-    traits = {"customer": "c9"}
-    return playbook.start(
-        DECISION,
-        policy,
-        lateness=5 * MINUTE,
-        grace=2 * SECOND,
-        event=EVENT,
-        traits=traits,
-        trusted=trusted,
-    )
-
-
-def arrival(event_type: str, after: int, origin: Any = "server", **data: Any) -> Arrival:
-    at = START + after
-    record = Record(
-        id=f"{event_type}-{after}",
-        source="test",
-        type=event_type,
-        subject="s1",
-        time=at,
-        received=at,
-        origin=origin,
-    )
-    return Arrival(record, data, {"customer": "c9"})
-
-
-def told(kind: str, after: int, origin: Any = "server", **data: Any) -> Arrival:
-    return arrival(f"forestall.intervention.{kind}", after, origin, intervention="d1", **data)
-
-
-def play(turn: Turn, *arrivals: Arrival) -> Turn:
-    state, commands = turn
-    for item in arrivals:
-        state, more = playbook.on_event(state, item)
-        commands = [*commands, *more]
-    return state, commands
-
-
-def words(commands: Sequence[Command]) -> list[tuple[str, int | None]]:
-    """Commands as a word and a step, reports as what they tell."""
-    return [
-        (one.told if isinstance(one, Report) else type(one).__name__, getattr(one, "step", None))
-        for one in commands
-    ]
 
 
 def test_an_answer_fills_its_field_and_the_playbook_goes_on() -> None:
@@ -417,10 +330,6 @@ def test_nobody_was_reached() -> None:
     assert begin(branch)[0].ending == "ended"
 
 
-def command(word: str, after: int, **data: Any) -> Arrival:
-    return told("commanded", after, command=word, by="anna", **data)
-
-
 def test_an_operator_may_stop_it_with_or_without_undoing() -> None:
     done = play(begin(REFUND, ASK), told("remediated", SECOND, step=1))
     state, commands = play((done[0], []), command("stop", MINUTE))
@@ -521,102 +430,3 @@ def test_customers_command_nothing(word: str) -> None:
     forged = told("commanded", SECOND, "browser", command=word, by="anna")
     state, commands = play((begun[0], []), forged)
     assert (state.ending, state.step, commands) == (None, 1, [])
-
-
-STEPS = st.sampled_from(
-    [
-        GUIDE,
-        ASK,
-        LOOK,
-        CHARGE,
-        REFUND,
-        APPROVE,
-        ESCALATE,
-        Resolve(),
-        Await(timeout=20 * SECOND),
-        Guide(channel="sms", text="x", on_failure="stop", undo=Call(action="unsay")),
-        Branch(
-            arms=(
-                Arm(condition="event.data.amount > 20", steps=(REFUND, GUIDE)),
-                Arm(condition="has(fields.answer) && fields.answer == 'retry'", steps=(CHARGE,)),
-            )
-        ),
-        msgspec.structs.replace(CHARGE, on_failure=(GUIDE, ESCALATE)),
-    ]
-)
-HAPPENINGS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [
-                "shown",
-                "answered",
-                "filled",
-                "remediated",
-                "undone",
-                "approved",
-                "declined",
-                "failed",
-                "escalated",
-                "page.viewed",
-                "force",
-                "repeat",
-                "stop",
-            ]
-        ),
-        st.integers(0, 90),
-        st.integers(1, 7),
-    ),
-    max_size=25,
-)
-
-
-def happened(raw: Sequence[tuple[str, int, int]]) -> list[Arrival]:
-    after, out = 0, []
-    for word, gap, step in raw:
-        after += gap * SECOND
-        if word == "page.viewed":
-            out.append(arrival(word, after))
-        elif word in ("force", "repeat", "stop"):
-            out.append(command(word, after, undo=bool(step % 2)))
-        else:
-            out.append(told(word, after, step=step, choice="retry", fields={"brand": "x"}))
-    return out
-
-
-@given(st.lists(STEPS, min_size=1, max_size=5), HAPPENINGS, st.data())
-def test_a_recorded_intervention_takes_the_same_steps_again(
-    steps: list[PlaybookStep], raw: list[tuple[str, int, int]], data: st.DataObject
-) -> None:
-    plain, expected = begin(*steps)
-    restarted, got = plain, list(expected)
-    for item in happened(raw):
-        plain, more = playbook.on_event(plain, item)
-        expected += more
-        if data.draw(st.booleans()):
-            restarted, more = playbook.on_time(restarted, item.record.received)
-            got += more
-        if data.draw(st.booleans()):
-            restarted = msgspec.json.decode(msgspec.json.encode(restarted), type=Running)
-        restarted, more = playbook.on_event(restarted, item)
-        got += more
-    assert got == expected
-    assert restarted == plain
-
-
-@given(st.lists(STEPS, min_size=1, max_size=5), HAPPENINGS)
-def test_no_effect_is_commanded_twice_and_undoing_runs_backwards(
-    steps: list[PlaybookStep], raw: list[tuple[str, int, int]]
-) -> None:
-    state, commands = begin(*steps)
-    for item in happened(raw):
-        before = state
-        state, more = playbook.on_event(state, item)
-        assert before.ending is None or (state, more) == (before, [])
-        commands = [*commands, *more]
-    keys = [one.key for one in commands if isinstance(one, Say | Do | Request | HandOver)]
-    assert len(set(keys)) == len(keys)
-    undone = [one.step for one in commands if isinstance(one, Do) and one.job.kind == "undo"]
-    assert undone == sorted(undone, reverse=True)
-    waiting = playbook.current(state)
-    outside = waiting is not None and playbook.due(state) is None
-    assert state.ending is not None or state.phase != "going" or outside or playbook.due(state)

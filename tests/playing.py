@@ -1,0 +1,118 @@
+"""A playbook to play in tests: a decision, a policy, what happens to it, and what it commanded."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from forestall.contracts.decision import Decision
+from forestall.contracts.event import Record
+from forestall.contracts.instants import MINUTE, SECOND, format_time
+from forestall.intervene import playbook
+from forestall.intervene.running import (
+    Arrival,
+    Command,
+    Matched,
+    Report,
+    Turn,
+)
+from forestall.policy.language.model import (
+    Approve,
+    Ask,
+    Enrich,
+    Escalate,
+    Guide,
+    Match,
+    PlaybookStep,
+    Policy,
+    Remediate,
+    Step,
+    When,
+)
+
+START = 1_700_000_000 * SECOND
+GUIDE = Guide(channel="inapp", text="Hello.")
+ASK = Ask(text="Again?", choices={"retry": "Yes", "no": "No"}, into="answer", timeout=10 * MINUTE)
+LOOK = Enrich(source="billing", fields=("retryable", "brand"), arguments={"c": "subject.customer"})
+CHARGE = Remediate(
+    action="retry-charge",
+    arguments={"payment": "event.data.payment"},
+    fields=("receipt",),
+    queue="payments",
+)
+REFUND = Remediate(action="refund", queue="payments", on_failure="stop")
+APPROVE = Approve(timeout=30 * MINUTE)
+ESCALATE = Escalate(queue="payments")
+
+DECISION = Decision(
+    id="d1",
+    policy="card-declined",
+    version="v1",
+    mode="live",
+    subject="s1",
+    key=None,
+    at=format_time(START),
+    outcome="intervene",
+    reason=None,
+    matched=("e1",),
+    features={"declines": 2},
+    explanation="Because.",
+)
+EVENT = Matched("e1", "payment.declined", "shop", START, "server", {"payment": "p7", "amount": 12})
+
+
+def begin(*steps: PlaybookStep, risk: Literal["low", "high"] = "low", trusted: bool = True) -> Turn:
+    policy = Policy(
+        name="card-declined",
+        title="Card declined",
+        owner="payments",
+        when=When(kind="event", steps=(Step(match=Match(types=("payment.declined",))),)),
+        risk=risk,
+        playbook=steps,
+    )
+    traits = {"customer": "c9"}
+    return playbook.start(
+        DECISION,
+        policy,
+        lateness=5 * MINUTE,
+        grace=2 * SECOND,
+        event=EVENT,
+        traits=traits,
+        trusted=trusted,
+    )
+
+
+def arrival(event_type: str, after: int, origin: Any = "server", **data: Any) -> Arrival:
+    at = START + after
+    record = Record(
+        id=f"{event_type}-{after}",
+        source="test",
+        type=event_type,
+        subject="s1",
+        time=at,
+        received=at,
+        origin=origin,
+    )
+    return Arrival(record, data, {"customer": "c9"})
+
+
+def told(kind: str, after: int, origin: Any = "server", **data: Any) -> Arrival:
+    return arrival(f"forestall.intervention.{kind}", after, origin, intervention="d1", **data)
+
+
+def play(turn: Turn, *arrivals: Arrival) -> Turn:
+    state, commands = turn
+    for item in arrivals:
+        state, more = playbook.on_event(state, item)
+        commands = [*commands, *more]
+    return state, commands
+
+
+def words(commands: Sequence[Command]) -> list[tuple[str, int | None]]:
+    """Commands as a word and a step, reports as what they tell."""
+    return [
+        (one.told if isinstance(one, Report) else type(one).__name__, getattr(one, "step", None))
+        for one in commands
+    ]
+
+
+def command(word: str, after: int, **data: Any) -> Arrival:
+    return told("commanded", after, command=word, by="anna", **data)
