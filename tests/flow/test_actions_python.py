@@ -33,6 +33,8 @@ def note(what, **more):
 def look(arguments, *, key, dry, credential):
     if arguments.get("mode") == "blind":
         raise TryLater("not now")
+    if arguments.get("mode") == "garble":
+        return {"value": "\\ud800"}
     done = [one for one in did() if one["what"] == "set" and one["item"] == arguments["item"]]
     gone = [one for one in did() if one["what"] == "unset" and one["item"] == arguments["item"]]
     return {"value": done[-1]["value"] if len(done) > len(gone) else None}
@@ -45,6 +47,8 @@ def set_(arguments, *, key, dry, credential):
         raise TryLater("the shop is closed")
     if mode == "refuse":
         raise Refused("not this one")
+    if mode == "garble":
+        raise Refused("not \\x00 this \\ud800 one")
     value = "something else" if mode == "lie" else arguments["value"]
     note("set", item=arguments["item"], value=value, key=key, credential=credential)
     return {"number": len(did())}
@@ -159,6 +163,14 @@ async def test_what_a_function_raises(
     async with deployment.scene() as scene:
         outcome = await scene.do("action", "set", {**SET, "mode": mode})
     assert (outcome.outcome, outcome.reason, outcome.again) == (ended, reason, again)
+
+
+async def test_what_no_database_takes_is_not_told(deployment: Deployment) -> None:
+    async with deployment.scene() as scene:
+        refused = await scene.do("action", "set", {**SET, "mode": "garble"})
+        looked = await scene.do("enrich", "item", {"item": "a", "mode": "garble"}, "value")
+    assert refused.detail == "not  this ? one"
+    assert (looked.outcome, looked.fields) == ("done", {"value": None})
 
 
 async def test_a_precondition_needs_no_lookup(deployment: Deployment) -> None:

@@ -42,8 +42,10 @@ _EMBEDDING = tuple(
 _REFUSED = tuple(
     ipaddress.ip_network(network)
     for network in (
+        "192.0.0.0/24",  # protocol assignments, RFC 6890
         "192.88.99.0/24",  # 6to4 relays, RFC 7526
         "64:ff9b:1::/48",  # local NAT64, RFC 8215
+        "100:0:0:1::/64",  # dummy prefix, RFC 9780
         "2001::/32",  # Teredo, RFC 4380
         "3fff::/20",  # documentation, RFC 9637
         "5f00::/16",  # segment routing, RFC 9602

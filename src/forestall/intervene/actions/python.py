@@ -72,19 +72,24 @@ class PythonCalls:
         except TimeoutError:
             return Answer(ended="timeout", detail=f"{way.call} took longer than {seconds:.1f} s")
         except Refused as error:
-            return Answer(ended="refused", detail=str(error)[:200])
+            return Answer(ended="refused", detail=_said(error))
         except TryLater as error:
-            return Answer(ended="busy", detail=str(error)[:200])
+            return Answer(ended="busy", detail=_said(error))
         except Exception as error:  # noqa: BLE001
             return Answer(ended="uncertain", detail=f"{way.call} raised {type(error).__name__}")
         return _judged(way, result)
+
+
+def _said(error: Exception) -> str:
+    """What a function says of a refusal, as text that every database takes."""
+    return str(error)[:200].replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _judged(way: Function, result: Any) -> Answer:
     if result is None:
         return Answer(ended="missing", detail=f"{way.call} returned nothing")
     try:
-        body = msgspec.to_builtins(result)
+        body = msgspec.json.decode(msgspec.json.encode(result))
     except (TypeError, ValueError, RecursionError):
         return Answer(ended="done", detail=f"{way.call} returned what is not JSON data")
     return Answer(ended="done", body=body)
