@@ -198,7 +198,7 @@ def test_who_commands_after_saying_yes_has_not_approved(staffed: Staffed) -> Non
     bob = staffed.people.find(BOB)
     staffed.office.commanding.command(bob, asked.intervention, "repeat", "once more")
     staffed.come_back()
-    assert set(staffed.act()) <= {"failed", "not_needed", "needs-approval"}
+    assert set(staffed.act()) == {"failed", "superseded"}
     assert staffed.bench.done == []
 
 

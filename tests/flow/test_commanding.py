@@ -1,5 +1,6 @@
 """People in command: pauses and commands reach what runs, each with who and why."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -245,6 +246,52 @@ def test_repeat_does_an_act_again(staffed: Staffed) -> None:
     first, *_ = staffed.store.effects.of(intervention)
     assert first.status == "done"
     assert staffed.office.records.requested(intervention) == {"cat"}
+
+
+def test_repeat_takes_the_place_of_what_has_not_begun(staffed: Staffed) -> None:
+    intervention = approved(staffed)
+    for _ in range(2):
+        command(staffed, intervention, "repeat")
+        staffed.come_back()
+    assert sorted(staffed.act()) == ["done", "superseded", "superseded"]
+    assert len(staffed.bench.done) == 1
+    staffed.come_back()
+    assert staffed.ending(intervention) == "resolved"
+
+
+@pytest.mark.parametrize(("began", "uncertain"), [(1, False), (0, True)])
+def test_repeat_waits_for_what_may_have_happened(
+    staffed: Staffed, began: int, *, uncertain: bool
+) -> None:
+    intervention = approved(staffed)
+    (effect,) = staffed.store.effects.of(intervention)
+    under_way = msgspec.structs.replace(effect, began=began, uncertain=uncertain)
+    with staffed.store.transaction():
+        staffed.store.effects.keep(under_way)
+    command(staffed, intervention, "repeat")
+    staffed.come_back()
+    deliveries = Deliveries(staffed.store, staffed.around)
+    (again,) = (one for one in staffed.store.effects.of(intervention) if one.key != effect.key)
+    assert asyncio.run(deliveries.attempt(again.key, 1)) == "again"
+    for status, answer in (("dropped", "superseded"), ("waiting", "again"), ("done", "superseded")):
+        with staffed.store.transaction():
+            staffed.store.effects.keep(msgspec.structs.replace(under_way, began=1, status=status))
+            staffed.store.effects.keep(again)
+        assert asyncio.run(deliveries.attempt(again.key, 1)) == answer
+    assert staffed.bench.done == []
+
+
+def test_what_a_forced_step_left_behind_never_begins(staffed: Staffed) -> None:
+    intervention = approved(staffed)
+    (effect,) = staffed.store.effects.of(intervention)
+    failed = msgspec.structs.replace(effect, began=1, attempt=2)
+    with staffed.store.transaction():
+        staffed.store.effects.keep(failed)
+    state = staffed.store.state(intervention)
+    assert state is not None
+    staffed.store.keep(msgspec.structs.replace(state, step=state.step + 1))
+    assert staffed.act() == ["superseded"]
+    assert staffed.bench.done == []
 
 
 def test_stop_with_undo_waits_for_the_act_under_way(staffed: Staffed) -> None:

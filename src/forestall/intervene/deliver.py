@@ -131,7 +131,7 @@ class Deliveries:
     def _turn_away(self, effect: Effect) -> str | None:
         """What became of an effect that must not happen, or not now; none if it may."""
         refused = refusal(effect, self._store, self._now)
-        if refused == "paused" and effect.kind != "guide":
+        if refused == "under_way" or (refused == "paused" and effect.kind != "guide"):
             return self._again(effect, refused, _PUT_OFF)
         if refused is not None:
             return self._refuse(effect, refused)
@@ -235,7 +235,7 @@ class Deliveries:
         state = self._store.state(effect.intervention)
         if state is not None and not guidance_ends_by_itself:
             over = state.ending is not None and reason == "not_needed"
-            if not over:
+            if not over and reason != "superseded":
                 self._report(effect, "failed", "uncertain" if effect.uncertain else reason)
         return reason
 
