@@ -136,6 +136,17 @@ def test_what_does_not_fit_is_refused(client: Client, path: str, body: Any) -> N
     assert client.staffed.noted() == []
 
 
+def test_what_no_database_takes_is_refused(client: Client) -> None:
+    for path, body in (
+        ("/v1/pauses", {"scope": "customer", "what": "a\x00b", **WHY}),
+        ("/v1/pauses", {"scope": "everything", "reason": "a\x00b"}),
+        (filled("/v1/interventions/{id}/commands"), {"command": "stop", "reason": "a\x00b"}),
+    ):
+        assert client.refused("POST", path, body, BOB) == (400, "nul-byte")
+    assert client.refused("GET", "/v1/records?about=a%00b") == (400, "nul-byte")
+    assert client.get("/v1/pauses") == {"pauses": []}
+
+
 def test_what_is_not_there_is_404(client: Client) -> None:
     for path, body, _, _ in CHANGES:
         if "{id}" in path:

@@ -310,6 +310,8 @@ class Api:
             who = self._office.people.find(_token(request.headers))
             handler, name = _route(request.method, request.path)
             body = await request.body(LARGEST)
+            if b"\\u0000" in body or any("\x00" in value for value in request.query.values()):
+                raise Refuse(400, "nul-byte", "a NUL byte; leave it out")
             return handler(self._office, Call(who, name, request.query, body))
         except ForestallError as error:
             headers = {"www-authenticate": "Bearer"} if isinstance(error, UnknownPerson) else {}
