@@ -2,15 +2,17 @@
 
 It knows payments, charges, tokens and receipts; what it offers is in
 ``actions/payments.openapi.yaml``. A charge with a key that it has seen is answered again, and made
-once.
+once. To try it by hand: ``python -m examples.shop.payments --port 8082 --token TOKEN --declined p1``.
 """
 
+import argparse
+import contextlib
 import http.server
 import json
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 from urllib.parse import parse_qs, urlsplit
 
 Trouble = Literal["down", "hang", "error", "busy", "lie", "lost", "redirect"]
@@ -26,16 +28,19 @@ class Payments:
 
     ``payments`` are by id; ``charges`` and ``reissued`` what was done, by idempotency key; ``resent``
     counts receipts. ``trouble`` names what goes wrong, by operation; ``calls`` says what was asked
-    for, in order. Raises ``OSError`` if the port is taken.
+    for, in order, and each is told to ``say``. Raises ``OSError`` if the port is taken.
     """
 
-    def __init__(self, host: str, port: int, token: str) -> None:
+    def __init__(
+        self, host: str, port: int, token: str, say: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.payments: dict[str, dict[str, Any]] = {}
         self.charges: dict[str, dict[str, Any]] = {}
         self.reissued: dict[str, dict[str, Any]] = {}
         self.resent: dict[str, str] = {}
         self.trouble: dict[str, Trouble] = {}
         self.calls: list[str] = []
+        self._say = say
         self._turn = threading.Lock()
         self._over = threading.Event()
         provider = self
@@ -92,6 +97,7 @@ class Payments:
         operation, act = self._route(request.command, parts.path.strip("/").split("/"), key, given)
         with self._turn:
             self.calls.append(f"{operation}?dry_run" if dry else operation)
+            self._say(self.calls[-1])
             trouble = self.trouble.get(operation)
         if trouble == "hang":
             self._over.wait(60)
@@ -199,3 +205,31 @@ class Payments:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def main() -> None:
+    """Serve until Ctrl-C, and print each operation that is asked for."""
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--port", type=int, default=8082)
+    words.add_argument("--token", required=True, help="what a request has to show")
+    words.add_argument("--declined", action="append", default=[], metavar="PAYMENT")
+    words.add_argument(
+        "--trouble", action="append", default=[], metavar="OPERATION=KIND", help="e.g. charge=down"
+    )
+    given = words.parse_args()
+    with Payments(
+        "127.0.0.1", given.port, given.token, lambda what: print(what, flush=True)
+    ) as one:
+        for payment in given.declined:
+            one.add(payment)
+        for operation, _, kind in (trouble.partition("=") for trouble in given.trouble):
+            if kind not in get_args(Trouble):
+                words.error(f"{kind!r} is no trouble; there are {', '.join(get_args(Trouble))}")
+            one.trouble[operation] = kind
+        print(f"payments on http://127.0.0.1:{one.port}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

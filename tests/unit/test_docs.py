@@ -17,6 +17,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from documents import TUTORIAL, Example, examples_of, matches, transcript
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.decision import Reason
@@ -34,42 +35,6 @@ PAGES = sorted(
     if path.name != "LICENSE.md"
 )
 REFERENCE = sorted((ROOT / "docs" / "reference").glob("*.md"))
-FENCE = re.compile(
-    r"(?P<before>[^\n]*)\n+(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<body>.*?)\n(?P=indent)```",
-    re.DOTALL,
-)
-NAMED = re.compile(r"`([\w./-]+\.\w+)`:$")
-COMMAND = re.compile(r"\$ (forestall .*)")
-
-
-class Example(msgspec.Struct, frozen=True):
-    """A fenced block: in which page and line, in which language, and the file it is, if it is."""
-
-    page: Path
-    line: int
-    language: str
-    body: str
-    run: bool
-    file: str | None
-
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
-
-
-def examples_of(page: Path) -> Iterator[Example]:
-    text = page.read_text()
-    for found in FENCE.finditer(text):
-        indent = len(found["indent"])
-        body = "\n".join(line[indent:] for line in found["body"].split("\n"))
-        named = NAMED.search(found["before"].rstrip())
-        yield Example(
-            page,
-            text.count("\n", 0, found.start("language")) + 1,
-            found["language"],
-            body,
-            "<!-- not run" not in found["before"],
-            named[1] if named else None,
-        )
 
 
 EXAMPLES = [example for page in PAGES for example in examples_of(page)]
@@ -196,7 +161,8 @@ def test_python_in_documents_runs(example: Example) -> None:
 
 
 def shells() -> list[Path]:
-    return sorted({one.page for one in of_language("console") if COMMAND.search(one.body)})
+    pages = {one.page for one in of_language("console") if "$ forestall " in one.body}
+    return sorted(page for page in pages if TUTORIAL not in page.read_text())
 
 
 @pytest.mark.parametrize("page", shells(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -208,6 +174,8 @@ def test_commands_in_documents_do_what_they_show(page: Path, tmp_path: Path) -> 
             target.write_text(example.body + "\n")
         elif example.language == "console" and example.run:
             for command, shown in transcript(example.body):
+                if not command.startswith("forestall "):
+                    continue
                 answer = subprocess.run(
                     [sys.executable, "-m", *shlex.split(command)],
                     cwd=tmp_path,
@@ -220,29 +188,6 @@ def test_commands_in_documents_do_what_they_show(page: Path, tmp_path: Path) -> 
                 right = matches(shown, said) and (shown.strip() or answer.returncode == 0)
                 assert right, f"{example}: $ {command}\n{said}"
                 assert "Traceback" not in said
-
-
-def transcript(body: str) -> Iterator[tuple[str, str]]:
-    """Each ``$ forestall ...`` command and the output shown below it."""
-    for part in re.split(r"^(?=\$ )", body, flags=re.MULTILINE):
-        head, _, shown = part.partition("\n")
-        while head.endswith("\\"):
-            more, _, shown = shown.partition("\n")
-            head = head[:-1] + more
-        if found := COMMAND.match(head):
-            yield found[1], shown
-
-
-def matches(shown: str, said: str) -> bool:
-    """Whether ``said`` has the lines of ``shown``; a line ``...`` stands for any lines, ``…`` in
-    a line for anything."""
-    pieces = [" ".join(line.split()) for line in shown.strip().split("\n")] if shown.strip() else []
-    pattern = "".join(
-        r"(?:.*\n)*?" if piece == "..." else re.escape(piece).replace("…", ".*") + r"\s*\n"
-        for piece in pieces
-    )
-    actual = "\n".join(" ".join(line.split()) for line in said.strip().split("\n")) + "\n"
-    return not pieces or re.fullmatch(pattern, actual) is not None
 
 
 def test_a_transcript_is_compared_line_by_line() -> None:
