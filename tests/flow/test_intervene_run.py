@@ -184,3 +184,23 @@ def test_the_disk_being_full_for_a_while_ends_nothing(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert troubles == 0, "what could not be committed was not there"
+
+
+@pytest.mark.parametrize("broken", ["_heed", "_reporter.run", "tickets.run"])
+def test_nothing_goes_on_without_a_part_that_broke(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    async def breaks(*_: object) -> None:
+        await asyncio.sleep(0)
+        raise RuntimeError(broken)
+
+    async def main() -> None:
+        async with opened(World(tmp_path, DECLINED_TWICE), 9, Vendor()) as interventions:
+            whole, _, method = broken.rpartition(".")
+            part = getattr(interventions, whole) if whole else interventions
+            monkeypatch.setattr(part, method, breaks)
+            async with asyncio.timeout(30):
+                await interventions.run()
+
+    with pytest.raises(RuntimeError, match=broken):
+        asyncio.run(main())

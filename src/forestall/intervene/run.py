@@ -99,10 +99,15 @@ class Interventions:
         return self._stage.caught_up and reported and not self._deliveries.waiting(1)
 
     async def run(self) -> None:
-        """Carry out what is decided until ``stop``."""
-        reporting = asyncio.create_task(self._reporter.run(self._stopping))
-        following = asyncio.create_task(self.tickets.run(self._stopping))
-        heeding = asyncio.create_task(self._heed())
+        """Carry out what is decided until ``stop``, or until one part of it breaks; it raises then
+        what broke, as the others must not go on without it."""
+        parts = (
+            asyncio.create_task(self._heed()),
+            asyncio.create_task(self._reporter.run(self._stopping)),
+            asyncio.create_task(self.tickets.run(self._stopping)),
+        )
+        for part in parts:
+            part.add_done_callback(lambda _: self.stop())
         try:
             await self._carry_on()
             with contextlib.suppress(*TROUBLE):
@@ -110,9 +115,7 @@ class Interventions:
         finally:
             self._stopping.set()
             await self._effects.close()
-            await heeding
-            await following
-            await reporting
+            await asyncio.gather(*parts)
 
     async def _carry_on(self) -> None:
         pause = _BUSY
