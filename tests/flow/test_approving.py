@@ -208,9 +208,8 @@ def test_a_forced_wait_is_no_approval(staffed: Staffed) -> None:
     staffed.office.commanding.command(cat, asked.intervention, "force", "hurry")
     staffed.come_back()
     assert staffed.approving.get(asked.id).status == "void"
-    assert staffed.act() == ["failed"]
-    assert staffed.told()[-1] == f"failed {asked.covers} needs-approval"
-    assert staffed.bench.done == []
+    (effect,) = staffed.store.effects.of(asked.intervention)
+    assert (effect.kind, effect.channel) == ("escalation", "payments")
     with pytest.raises(TooLate, match=r"^void"):
         decide(staffed, asked.id)
 

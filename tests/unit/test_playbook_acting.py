@@ -17,6 +17,7 @@ from forestall.intervene.running import (
     effect_key,
 )
 from forestall.policy.language.model import (
+    Approve,
     Arm,
     Await,
     Branch,
@@ -404,9 +405,19 @@ def test_words_said_again_have_all_their_time() -> None:
 
 
 def test_an_operator_may_go_on_without_waiting() -> None:
-    state, commands = play(begin(APPROVE, CHARGE), command("force", MINUTE))
+    state, commands = play(begin(ASK, CHARGE), command("force", MINUTE))
     assert words(commands)[-1] == ("Do", 2)
     assert state.step == 2
+
+
+def test_a_forced_approval_is_none() -> None:
+    instead = Approve(timeout=30 * MINUTE, on_failure=(ESCALATE,))
+    for after in (CHARGE, GUIDE):
+        state, commands = play(begin(instead, after), command("force", MINUTE))
+        assert words(commands)[1:] == [("Request", 1), ("Withdraw", None), ("HandOver", 2)]
+        assert state.step == 2
+    state, _ = play(begin(GUIDE, risk="high"), command("force", MINUTE))
+    assert (state.ending, state.reason, state.words) == ("failed", "forced", ())
 
 
 def test_an_operator_may_have_a_step_done_again_under_another_key() -> None:

@@ -462,6 +462,8 @@ def _obey(state: Running, commands: list[Command], arrival: Arrival) -> Running:
             return _end(state, commands, "escalated", "taken_over", at)
         case "force" if node is not None:
             commands.append(Withdraw(at, "forced"))
+            if isinstance(node.step, Approve):
+                return _fail(state, commands, node, "forced")
             return _go(state, commands, node.next)
         case "force" if state.phase == "undoing" and state.did:
             return _undo(replace(state, did=state.did[:-1]), commands, at)
