@@ -90,7 +90,7 @@ def test_an_approval_is_listed_shown_and_approved(shell: Shell, staffed: Staffed
         "looked up     nothing",
         "2 undecided for the same action",
         "A second charge.",
-        "done would: charge 20",
+        "dry run       done\n  would       charge 20\n",
         "escalate to payments",
         "1 of role approver until 2023-11-14T22:43:",
     ):

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import msgspec
 import typer
 from rich.table import Table
 
@@ -158,7 +159,7 @@ def _text(one: dict[str, Any]) -> str:
         *([] if last is None else [(f"  {last['type']}", last["data"])]),
         ("looked up", "" if evidence["fields"] else "nothing"),
         *((f"  {name}", value) for name, value in evidence["fields"].items()),
-        ("dry run", "none" if dry is None else _dry(dry)),
+        *([("dry run", "none")] if dry is None else _dry(dry)),
         ("if not", "; ".join(evidence["alternatives"])),
         ("needs", f"{one['people']} of role {one['role']} until {moment(one['expires'])}"),
         *((said["verdict"], _by({**said, "name": said["who"]})) for said in one["said"]),
@@ -169,10 +170,12 @@ def _text(one: dict[str, Any]) -> str:
 
 
 def _lines(lines: Iterable[tuple[str, Any]]) -> str:
-    return "\n".join(f"{plain(name):<13} {plain(value)}" for name, value in lines)
+    return "\n".join(f"{plain(name):<13} {plain(value)}".rstrip() for name, value in lines)
 
 
-def _dry(dry: dict[str, Any]) -> str:
+def _dry(dry: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    """How a dry run ended, and then its evidence, a line each."""
     because = f" ({dry['reason']})" if dry["reason"] else ""
-    shown = "; ".join(f"{name}: {value}" for name, value in dry["evidence"].items())
-    return " ".join(filter(None, [dry["outcome"] + because, dry["detail"], shown]))
+    yield "dry run", " ".join(filter(None, [dry["outcome"] + because, dry["detail"]]))
+    for name, value in dry["evidence"].items():
+        yield f"  {name}", value if isinstance(value, str) else msgspec.json.encode(value).decode()
