@@ -122,3 +122,31 @@ def test_many_who_said_no_come_in_parts(tmp_path: Path) -> None:
         assert len(first) == door.STOPS_AT_ONCE
         assert len(reader.stops(upto)[1]) == 3
     writer.close()
+
+
+@pytest.mark.parametrize("first", ["join", "no"])
+def test_whoever_somebody_turned_out_to_be_speaks_for_them(tmp_path: Path, first: str) -> None:
+    writing = open_database(tmp_path / "gateway.db")
+    door.lay(writing)
+    steps = {
+        "join": lambda: door.join(writing, "anonymous", "user"),
+        "no": lambda: door.note(writing, "user", "forestall.optout", 5, {}),
+    }
+    steps.pop(first)()
+    with Door(tmp_path / "gateway.db") as reader:
+        after, _ = reader.stops(0)
+        for step in steps.values():
+            step()
+        assert reader.state("anonymous").opted_out
+        assert reader.state("user").opted_out
+        assert set(reader.stops(after)[1]) == {"anonymous", "user"}
+        door.join(writing, "user", "account")
+        after, _ = reader.stops(after)
+        withdrawn = {"purpose": "support"}
+        door.note(writing, "account", "forestall.consent.withdrawn", 7, withdrawn)
+        assert sorted(reader.stops(after)[1]) == ["account", "anonymous", "user"]
+        for subject in ("anonymous", "user", "account"):
+            assert reader.state(subject) == DoorState(
+                OptOut(True, 5), {"support": Consent(False, 7)}
+            )
+    writing.close()

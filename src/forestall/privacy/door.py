@@ -24,6 +24,10 @@ CREATE TABLE IF NOT EXISTS consents (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stops (subject TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS stops_seq ON stops (seq);
+CREATE TABLE IF NOT EXISTS joined (
+    former TEXT PRIMARY KEY, current TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS joined_current ON joined (current);
 """
 _OPT = """
 INSERT INTO optouts VALUES (?, ?, ?) ON CONFLICT DO UPDATE
@@ -37,6 +41,11 @@ WHERE (excluded.time, NOT excluded.granted) > (time, NOT granted)
 """
 _STOP = """
 INSERT OR REPLACE INTO stops VALUES (?, (SELECT coalesce(max(seq), 0) + 1 FROM stops))
+"""
+_STOP_FORMER = """
+INSERT OR REPLACE INTO stops
+SELECT former, (SELECT coalesce(max(seq), 0) FROM stops) + row_number() OVER (ORDER BY former)
+FROM joined WHERE current = ?
 """
 STOPS_AT_ONCE = 500
 """Subjects that ``Door.stops`` names in one answer."""
@@ -92,17 +101,26 @@ def note(
     if type_ in ("forestall.optout", "forestall.optin"):
         connection.execute(_OPT, (subject, type_ == "forestall.optout", time))
         if type_ == "forestall.optout":
-            connection.execute(_STOP, (subject,))
+            _stop(connection, subject)
     elif type_ in ("forestall.consent.granted", "forestall.consent.withdrawn") and purpose:
         granted = type_ == "forestall.consent.granted"
         connection.execute(_CONSENT, (subject, purpose, granted, time))
         if not granted:
-            connection.execute(_STOP, (subject,))
+            _stop(connection, subject)
+
+
+def _stop(connection: sqlite3.Connection, subject: str) -> None:
+    """Name ``subject``, and all that it was before, among those who said no."""
+    connection.execute(_STOP, (subject,))
+    connection.execute(_STOP_FORMER, (subject,))
 
 
 def join(connection: sqlite3.Connection, former: str, current: str) -> None:
-    """Let ``current`` say the stricter of what the two say; where they agree, the later."""
+    """Let ``current`` say the stricter of what the two say; where they agree, the later. From here
+    on it speaks for ``former`` too."""
     before, now = read(connection, former), read(connection, current)
+    connection.execute("UPDATE joined SET current = ? WHERE current = ?", (current, former))
+    connection.execute("INSERT OR REPLACE INTO joined VALUES (?, ?)", (former, current))
     for subject in (former, current):
         connection.execute(_STOP, (subject,))
     if before.optout is not None:
@@ -140,8 +158,10 @@ class Door:
         self._connection = open_database(path, read_only=True)
 
     def state(self, subject: str) -> DoorState:
-        """What ``subject`` said, as of the newest commit."""
-        return read(self._connection, subject)
+        """What ``subject`` said, or who it turned out to be, as of the newest commit."""
+        found = self._connection.execute("SELECT current FROM joined WHERE former = ?", (subject,))
+        row = found.fetchone()
+        return read(self._connection, subject if row is None else row[0])
 
     def stops(self, after: int) -> tuple[int, list[str]]:
         """Subjects that may have said no since ``after``, oldest first and at most
