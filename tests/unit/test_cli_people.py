@@ -210,7 +210,7 @@ def test_everything_is_paused_for_a_while(shell: Shell) -> None:
 def test_an_operator_commands(shell: Shell, staffed: Staffed, command: str) -> None:
     asked = staffed.ask()
     told = shell.text(
-        "intervention", command, asked.intervention[:12], "--reason", "they called", token=CAT
+        "interventions", command, asked.intervention[:12], "--reason", "they called", token=CAT
     )
     word = command.replace("-", " ")
     assert told == f"{asked.intervention} was told to {word}.\n"
