@@ -1,6 +1,7 @@
 """The door: the later statement stands, and of equals the stricter."""
 
 import sqlite3
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def test_many_who_said_no_come_in_parts(tmp_path: Path) -> None:
 def test_whoever_somebody_turned_out_to_be_speaks_for_them(tmp_path: Path, first: str) -> None:
     writing = open_database(tmp_path / "gateway.db")
     door.lay(writing)
-    steps = {
+    steps: dict[str, Callable[[], None]] = {
         "join": lambda: door.join(writing, "anonymous", "user"),
         "no": lambda: door.note(writing, "user", "forestall.optout", 5, {}),
     }
