@@ -263,6 +263,20 @@ def test_a_changed_argument_voids_the_approval(staffed: Staffed) -> None:
         staffed.approving._kept.put(put)
 
 
+def test_an_action_that_asks_for_more_people_by_now_gets_them(staffed: Staffed) -> None:
+    grant = staffed.approving.add_grant(
+        staffed.people.find(ANN), "retry-charge", budget=1, lasts=HOUR, reason="a busy hour"
+    )
+    by_grant = staffed.ask("s1")
+    assert by_grant.grant == grant.id
+    asked = staffed.ask("s2")
+    decide(staffed, asked.id)
+    staffed.come_back()
+    staffed.demands["retry-charge"] = 2
+    assert staffed.act() == ["failed", "failed"]
+    assert staffed.bench.done == []
+
+
 def test_arguments_changed_on_disk_are_refused_at_the_door(staffed: Staffed) -> None:
     asked = staffed.ask()
     decide(staffed, asked.id)

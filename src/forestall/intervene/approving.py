@@ -123,10 +123,11 @@ class Approving:
             self._void(found, "changed")
             return False
         own = self._records.requested(intervention)
+        people = max(found.people, self._demands(job.name))
         if found.grant is not None:
             grant = self._kept.grant(found.grant)
-            return grant is not None and grant.by not in own
-        return len({said.who for said in found.said} - own) >= found.people
+            return grant is not None and grant.by not in own and people == 1
+        return len({said.who for said in found.said} - own) >= people
 
     def allows(self, job: Job, key: str) -> bool:
         """Whether ``job`` may be done as the effect ``key``: where its policy asks people, or the
