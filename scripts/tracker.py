@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.ports.rt_server import request_tracker
+from scripts.request_tracker import request_tracker
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from forestall.kernel.clock import wall_clock
 from forestall.kernel.settings import Queue, RequestTracker
 from forestall.log.streams import SIGNALS, read_signals
 from ports.desks import rt
-from ports.rt_server import Server
+from scripts.request_tracker import Server
 
 __all__ = ["rt"]
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from flow.storytelling import ANNA, BEN, HOOK, OTHER_HOOK, Shop, shop
-from ports.rt_server import request_tracker
 from running import until
+from scripts.request_tracker import request_tracker
 
 HEAD = """
 apiVersion: forestall/v1

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from ports.mail_server import Dovecot, Office, Post, dovecot
-from ports.rt_server import Server, request_tracker
+from scripts.request_tracker import Server, request_tracker
 
 
 @pytest.fixture(scope="session")

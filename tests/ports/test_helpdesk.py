@@ -18,7 +18,7 @@ from forestall.kernel.clock import wall_clock
 from forestall.kernel.settings import RequestTracker
 from ports.desks import imap, post, rt
 from ports.helpdesksuite import CASE, HelpdeskSuite, fresh_key, told
-from ports.rt_server import Server
+from scripts.request_tracker import Server
 
 pytestmark = pytest.mark.anyio
 __all__ = ["imap", "post", "rt"]

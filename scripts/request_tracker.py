@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-CACHE = Path(__file__).parents[2] / ".cache" / "request-tracker"
+CACHE = Path(__file__).parents[1] / ".cache" / "request-tracker"
 SETUP = Path("/usr/sbin/rt-setup-database-5")
 SERVER = Path("/usr/share/request-tracker5/libexec/rt-server")
 TOKENS = "tokens"
