@@ -403,6 +403,18 @@ def test_ways_and_arguments_are_limited() -> None:
     ]
 
 
+def test_fields_of_a_step_are_as_many_as_its_report_can_tell() -> None:
+    def look(count: int) -> str:
+        names = ", ".join(f"f{number}" for number in range(count))
+        return f"playbook: [{{enrich: {{from: crm, fields: [{names}]}}}}]"
+
+    assert told(look(64)) == []
+    assert told(look(65)) == [
+        "6:43 too-large: `spec.playbook[0].enrich.fields` names 65 fields; at most 64 are allowed"
+        " | take the step apart"
+    ]
+
+
 def nested(lists: int) -> str:
     """Branches in branches, ``lists`` lists of steps deep."""
     step = "{resolve: {}}"

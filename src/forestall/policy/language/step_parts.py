@@ -10,7 +10,7 @@ from forestall.policy.language.reader import Default, Fields, describe
 MAX_TEXT = 8_192
 MAX_LABEL = 200
 MAX_NAME = 63
-MAX_ARGUMENTS = 64
+MAX_ARGUMENTS = MAX_FIELDS = 64
 CHOICES = range(2, 9)
 
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -84,7 +84,10 @@ def names(fields: Fields) -> tuple[str, ...]:
     entry = fields.node.entries.get("fields")
     if entry is not None and isinstance(entry.value, Items) and not nodes:
         fields.fail("fields", "bad-value", f"`{fields.at('fields')}` names no field")
-    return tuple(names)
+    if len(nodes) > MAX_FIELDS:
+        message = f"`{fields.at('fields')}` names {len(nodes)} fields; at most {MAX_FIELDS} are"
+        fields.fail("fields", "too-large", message + " allowed", "take the step apart")
+    return tuple(names[:MAX_FIELDS])
 
 
 def choices(fields: Fields) -> dict[str, str]:
