@@ -6,15 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from databases import postgres
 from flow.staffed import CAT, DAN, Staffed, charge
 from forestall.contracts.instants import HOUR
 from forestall.intervene.authority import NotThere, ReasonMissing, RoleMissing, TooLate
 from forestall.intervene.reviews import Number, Review, chosen
 
 
-def finished(folder: Path, customers: int, *policies: str) -> Staffed:
+def finished(folder: Path, customers: int, *policies: str, tables: str | None = None) -> Staffed:
     """A world in which that many remediations of each policy were carried out."""
-    staffed = Staffed(folder, *(charge(name) for name in policies or ("charge",)))
+    policies = policies or ("charge",)
+    staffed = Staffed(folder, *(charge(name) for name in policies), tables=tables)
     bob = staffed.people["bob"]
     staffed.approving.add_grant(bob, "retry-charge", budget=10_000, lasts=HOUR, reason="night")
     staffed.fail(*(f"c{number}" for number in range(customers)))
@@ -113,3 +115,17 @@ def test_reviewing_takes_a_reviewer(tmp_path: Path) -> None:
     with pytest.raises(RoleMissing):
         reviewing.judge(cat, one.id, accepted=True, reason="x")
     assert reviewing.all(judged=True) == []
+
+
+def test_reviews_are_kept_in_postgresql_too(tmp_path: Path) -> None:
+    staffed = finished(tmp_path, 3, tables=postgres().database())
+    first, *others = sample(staffed, 1.0)
+    assert len(others) == 2
+    assert sample(staffed, 1.0) == []
+    dan, reviewing = staffed.people.find(DAN), staffed.office.reviewing
+    judged = reviewing.judge(dan, first.id, accepted=False, reason="the wrong amount")
+    assert reviewing.all(judged=True) == [judged]
+    assert len(reviewing.all(judged=False)) == 2
+    (number,) = reviewing.numbers()
+    assert (number.sampled, number.accepted, number.rejected) == (3, 0, 1)
+    staffed.store.close()
