@@ -85,6 +85,8 @@ def test_helpdesks_and_tiers_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
         ("[server]\nprot = 1", "prot"),
         ("[server]\nport = 65536", "$.server.port"),
         ("[server]\napp_port = -1", "$.server.app_port"),
+        ("[ingest]\nmax_event_bytes = 19999", "$.ingest.max_event_bytes"),
+        ("[ingest]\nmax_batch_bytes = 99999", "$.ingest.max_batch_bytes"),
         ("[ingest]\nqueue_events = 0", "$.ingest.queue_events"),
         ('[ingest]\nclock = "sun"', "$.ingest.clock"),
         ("[decide]\nbudget = -1", "$.decide.budget"),

@@ -48,8 +48,8 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     clock: Literal["wall", "event"] = "wall"
-    max_batch_bytes: _Least1 = 500_000
-    max_event_bytes: _Least1 = 32_000
+    max_batch_bytes: Annotated[int, msgspec.Meta(ge=100_000)] = 500_000
+    max_event_bytes: Annotated[int, msgspec.Meta(ge=20_000)] = 32_000
     queue_events: _Least1 = 20_000
     queue_bytes: _Least1 = 64_000_000
     cors_origins: tuple[str, ...] = ("*",)
