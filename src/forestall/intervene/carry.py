@@ -13,7 +13,7 @@ from forestall.contracts.event import Record, decode_data
 from forestall.contracts.intervention import Message, Told
 from forestall.intervene.case import build_case
 from forestall.intervene.effect_store import Effect, Kind
-from forestall.intervene.gather import Gatherer
+from forestall.intervene.gather import Gatherer, newest
 from forestall.intervene.reports import report_event
 from forestall.intervene.running import (
     Command,
@@ -32,9 +32,6 @@ from forestall.policy.language.model import Ask, Guide
 
 IN_APP = "inapp"
 """The channel whose messages the event-stream hub reads from the store."""
-
-_LOOK_BACK = 200
-"""Batches of a subject that are searched for the event a message speaks of."""
 
 
 def _text(traceparent: str | msgspec.UnsetType) -> str | None:
@@ -69,8 +66,9 @@ class Approvals(Protocol):
 class Carrier:
     """Turns commands into rows of ``store``. ``signals`` is searched for the events that messages
     speak of, ``runbooks`` has the words, ``approvals`` takes what people are asked; without it
-    every request is declined. ``known`` gathers what cases are made of. Never commits: it works inside the stage's transaction, and ``pages``
-    hear of it once that is durable, of a message only if it ``may_show``, by the door."""
+    every request is declined. ``known`` gathers what cases are made of. Never commits: it works
+    inside the stage's transaction, and ``pages`` hear of it once that is durable, of a message only
+    if it ``may_show``, by the door."""
 
     def __init__(
         self,
@@ -255,8 +253,7 @@ class Carrier:
     def _behind(self, decision: Decision) -> Iterator[Record]:
         """The events that the decision matched, newest first, as far back as is searched."""
         wanted = set(decision.matched)
-        positions = self._signals.of_subject(SIGNALS, decision.subject)
-        for position in list(positions)[: -_LOOK_BACK - 1 : -1]:
+        for position in newest(self._signals, SIGNALS, [decision.subject]):
             for batch in self._signals.read(SIGNALS, after=position - 1, limit=1):
                 for record in reversed(read_signals(batch)):
                     if record.subject == decision.subject and record.id in wanted:

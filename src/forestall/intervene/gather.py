@@ -92,7 +92,7 @@ class Gatherer:
         """The newest events of the customer, oldest first; also of who they were before."""
         found: list[Record] = []
         subjects = {state.subject, *state.former}
-        for place in _newest(self._signals, SIGNALS, subjects):
+        for place in newest(self._signals, SIGNALS, subjects):
             for batch in self._signals.read(SIGNALS, after=place - 1, limit=1):
                 found += [one for one in reversed(read_signals(batch)) if one.subject in subjects]
             if len(found) >= MOST_EVENTS:
@@ -105,7 +105,7 @@ class Gatherer:
             return []
         found: list[Decision] = []
         subjects = {state.subject, *state.former}
-        for place in _newest(self._decisions, DECISIONS, subjects):
+        for place in newest(self._decisions, DECISIONS, subjects):
             for batch in self._decisions.read(DECISIONS, after=place - 1, limit=1):
                 made = [one.decision for one in reversed(read_decisions(batch))]
                 found += [one for one in made if one.subject in subjects]
@@ -114,7 +114,7 @@ class Gatherer:
         return found[::-1]
 
 
-def _newest(log: Log, stream: str, subjects: Iterable[str]) -> list[int]:
+def newest(log: Log, stream: str, subjects: Iterable[str]) -> list[int]:
     """The newest positions at which something of these subjects lies, newest first."""
     places = {place for one in subjects for place in list(log.of_subject(stream, one))[-LOOK_BACK:]}
     return sorted(places, reverse=True)[:LOOK_BACK]
