@@ -57,6 +57,7 @@ DECISION = Decision(
     explanation="Because.",
 )
 EVENT = Matched("e1", "payment.declined", "shop", START, "server", {"payment": "p7", "amount": 12})
+TRAITS = {"customer": "c9"}
 
 
 def begin(*steps: PlaybookStep, risk: Literal["low", "high"] = "low", trusted: bool = True) -> Turn:
@@ -68,30 +69,37 @@ def begin(*steps: PlaybookStep, risk: Literal["low", "high"] = "low", trusted: b
         risk=risk,
         playbook=steps,
     )
-    traits = {"customer": "c9"}
     return playbook.start(
         DECISION,
         policy,
         lateness=5 * MINUTE,
         grace=2 * SECOND,
         event=EVENT,
-        traits=traits,
+        traits=TRAITS,
         trusted=trusted,
     )
 
 
-def arrival(event_type: str, after: int, origin: Any = "server", **data: Any) -> Arrival:
-    at = START + after
+def arrival(
+    event_type: str,
+    after: int,
+    origin: Any = "server",
+    *,
+    received: int | None = None,
+    traits: dict[str, Any] | None = None,
+    **data: Any,
+) -> Arrival:
+    """An event ``after`` microseconds from the start, received at once unless told otherwise."""
     record = Record(
         id=f"{event_type}-{after}",
         source="test",
         type=event_type,
         subject="s1",
-        time=at,
-        received=at,
+        time=START + after,
+        received=START + (after if received is None else received),
         origin=origin,
     )
-    return Arrival(record, data, {"customer": "c9"})
+    return Arrival(record, data, TRAITS if traits is None else traits)
 
 
 def told(kind: str, after: int, origin: Any = "server", **data: Any) -> Arrival:

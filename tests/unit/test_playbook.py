@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forestall.contracts.decision import Decision
-from forestall.contracts.event import Record
-from forestall.contracts.instants import MINUTE, SECOND, format_time
+from forestall.contracts.instants import MINUTE, SECOND
 from forestall.contracts.intervention import REPORTS
 from forestall.intervene import playbook
 from forestall.intervene.running import (
@@ -34,8 +32,8 @@ from forestall.policy.language.model import (
     Step,
     When,
 )
+from playing import DECISION, START, arrival, play, told
 
-START = 1_700_000_000 * SECOND
 GUIDE = Guide(channel="inapp", text="Try another card.")
 PAID = Await(match=Match(types=("payment.succeeded",)), timeout=10 * MINUTE)
 ESCALATE = Escalate(queue="payments")
@@ -52,60 +50,10 @@ def policy(*steps: PlaybookStep, valid_for: int = 2 * MINUTE) -> Policy:
     )
 
 
-DECISION = Decision(
-    id="d1",
-    policy="card-declined",
-    version="v1",
-    mode="live",
-    subject="s1",
-    key=None,
-    at=format_time(START),
-    outcome="intervene",
-    reason=None,
-    matched=("e1",),
-    features={},
-    explanation="Because.",
-)
-
-
 def begin(*steps: PlaybookStep, valid_for: int = 2 * MINUTE) -> Turn:
     return playbook.start(
         DECISION, policy(*steps, valid_for=valid_for), lateness=5 * MINUTE, grace=2 * SECOND
     )
-
-
-def arrival(
-    event_type: str,
-    after: int,
-    *,
-    received: int | None = None,
-    origin: Any = "server",
-    traits: dict[str, Any] | None = None,
-    **data: Any,
-) -> Arrival:
-    """An event ``after`` microseconds from the start, received at once unless told otherwise."""
-    record = Record(
-        id=f"{event_type}-{after}",
-        source="test",
-        type=event_type,
-        subject="s1",
-        time=START + after,
-        received=START + (after if received is None else received),
-        origin=origin,
-    )
-    return Arrival(record, data, traits or {})
-
-
-def told(kind: str, after: int, **data: Any) -> Arrival:
-    return arrival(f"forestall.intervention.{kind}", after, intervention="d1", **data)
-
-
-def play(turn: Turn, *arrivals: Arrival) -> Turn:
-    state, commands = turn
-    for item in arrivals:
-        state, more = playbook.on_event(state, item)
-        commands = [*commands, *more]
-    return state, commands
 
 
 def reports(commands: Sequence[Command]) -> list[tuple[str, int, int | None, str | None]]:
