@@ -53,6 +53,7 @@ _REFUSED = tuple(
     )
 )
 _ISATAP = 0x5EFE
+_SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")  # given up by RFC 7526
 
 
 class InvalidOutbound(ForestallError):
@@ -131,7 +132,7 @@ def special(address: Address) -> str | None:
     if isinstance(address, ipaddress.IPv6Address):
         inner = _embedded(address)
         if inner is not None and int(address) > 1:
-            return special(inner)
+            return special(inner) or ("reserved" if address in _SIX_TO_FOUR else None)
     if address.is_link_local:
         return "link-local"
     if address.is_multicast:
