@@ -22,7 +22,7 @@ from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.decision import Reason
 from forestall.decide.examine import examine
-from forestall.kernel import settings
+from forestall.kernel.settings import reading as settings
 from forestall.policy.bundle import Bundle
 from forestall.policy.language.parse import parse
 from scripts import reference as made_reference

@@ -12,7 +12,15 @@ from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption, DataOption, data_for, tables_for
 from forestall.cli.tables import print_table
-from forestall.contracts.control import Control, PoliciesApplied, SettingsApplied, SwitchesApplied
+from forestall.contracts.control import (
+    Control,
+    FlagsApplied,
+    ModelsApplied,
+    PoliciesApplied,
+    ServiceState,
+    SettingsApplied,
+    SwitchesApplied,
+)
 from forestall.contracts.decision import Decided
 from forestall.contracts.event import CloudEvent, Record
 from forestall.contracts.instants import format_time
@@ -221,4 +229,12 @@ def _control_words(item: Control) -> list[str]:
     if isinstance(item, SwitchesApplied):
         off = "everything" if item.everything_off else ", ".join(item.off) or "nothing"
         return ["switches", f"off: {off}", f"by {item.by}", item.why]
-    return ["service", item.service, msgspec.json.encode(item.state).decode()]
+    if isinstance(item, ServiceState):
+        return ["service", item.service, msgspec.json.encode(item.state).decode()]
+    if isinstance(item, ModelsApplied):
+        models = ", ".join(f"{one.name}@{one.version[:12]} ({one.mode})" for one in item.models)
+        return ["models", models or "none", f"by {item.by}", item.why]
+    if isinstance(item, FlagsApplied):
+        return ["flags", msgspec.json.encode(item.flags).decode(), f"by {item.by}", item.why]
+    change = f"{item.artifact} {item.name}@{item.version[:12]}: {item.before} to {item.after}"
+    return ["transition", change, f"by {item.by}", item.why]

@@ -84,4 +84,70 @@ class ServiceState(msgspec.Struct, frozen=True, tag="service", tag_field="kind")
     state: Any
 
 
-Control = PoliciesApplied | SettingsApplied | SwitchesApplied | ServiceState
+class ModelInForce(msgspec.Struct, frozen=True):
+    """One model of a set: its version, its content (JSON text, see ``measure.model``) and its mode.
+
+    A candidate is judged by the model that is live, or for its ``share`` of subjects in canary; one
+    in shadow is asked besides, and judges nothing.
+    """
+
+    name: str
+    version: str
+    content: msgspec.Raw
+    mode: Mode = "live"
+    share: float = 1.0
+
+
+class ModelsApplied(msgspec.Struct, frozen=True, tag="models", tag_field="kind"):
+    """From here on exactly these models give probabilities.
+
+    ``thresholds`` hold, for policies by name, in place of the ones in the policies themselves.
+    """
+
+    received: int
+    models: tuple[ModelInForce, ...]
+    thresholds: dict[str, float]
+    by: str
+    why: str
+
+
+class FlagsApplied(msgspec.Struct, frozen=True, tag="flags", tag_field="kind"):
+    """From here on the deployment's own switches have these values; they change no decision."""
+
+    received: int
+    flags: dict[str, bool | int | float | str]
+    by: str
+    why: str
+
+
+class Transition(msgspec.Struct, frozen=True, tag="transition", tag_field="kind", kw_only=True):
+    """Something under change control went from one state to another (see ``policy.lifecycle``).
+
+    ``number`` counts the transitions of a deployment from 1; ``seconded`` names the second person,
+    where one was needed; ``evidence`` is what it was decided on. What decides from here on is said
+    by the record of policies or models that follows.
+    """
+
+    received: int
+    number: int
+    artifact: str
+    name: str
+    version: str
+    before: str
+    after: str
+    by: str
+    why: str
+    share: float = 1.0
+    seconded: str | None = None
+    evidence: dict[str, Any] = {}
+
+
+Control = (
+    PoliciesApplied
+    | SettingsApplied
+    | SwitchesApplied
+    | ServiceState
+    | ModelsApplied
+    | FlagsApplied
+    | Transition
+)

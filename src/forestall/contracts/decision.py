@@ -24,12 +24,24 @@ Reason = Literal[
 ]
 
 
+class Confidence(msgspec.Struct, frozen=True):
+    """What a model said of a candidate: its calibrated ``probability`` and what each feature added
+    to its log-odds. ``mode`` is that of the model; only one in force (live, canary) judges."""
+
+    model: str
+    version: str
+    mode: Mode
+    probability: float
+    contributions: dict[str, float]
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """One candidate's fate (policy language, section 6).
 
     ``at`` is RFC 3339 with microseconds; ``matched`` are event ids in log order; ``features`` the
     policy's own as of ``at``; ``reason`` is null exactly when the outcome is ``intervene``.
-    ``traceparent`` is that of the last matched event and left out where it had none.
+    ``traceparent`` is that of the last matched event and left out where it had none; ``confidence``
+    is what models said of it, left out where the policy asks none.
     """
 
     id: str
@@ -45,6 +57,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, Any]
     explanation: str
     traceparent: str | msgspec.UnsetType = msgspec.UNSET
+    confidence: tuple[Confidence, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Decided(msgspec.Struct, frozen=True, array_like=True):

@@ -1,13 +1,9 @@
-"""Settings: one ``forestall.toml`` a deployment, read into frozen Structs.
-
-Secrets may be written as ``env:NAME`` or ``file:PATH`` and are resolved when read.
-Paths are relative to the settings file.
-"""
+"""Reading ``forestall.toml`` into ``Settings``."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -15,9 +11,28 @@ import msgspec
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import parse_duration
-
-_Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-_Least1 = Annotated[int, msgspec.Meta(ge=1)]
+from forestall.kernel.settings.sections import (
+    SHORTEST_TOKEN,
+    Api,
+    Canary,
+    Credential,
+    Folder,
+    Helpdesk,
+    Ingest,
+    Lifecycle,
+    Link,
+    McpServer,
+    Outbound,
+    Person,
+    Queue,
+    RequestTracker,
+    Server,
+    Switches,
+    Tables,
+    Tokens,
+    Webhook,
+    WriteKey,
+)
 
 
 class InvalidSettings(ForestallError):
@@ -25,220 +40,6 @@ class InvalidSettings(ForestallError):
 
     code = "invalid-settings"
     exit_code = 2
-
-
-class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[server]``: where to listen and keep data.
-
-    ``app_port`` is where the app process listens (0: any free port); the gateway relays to it.
-    """
-
-    host: str = "127.0.0.1"
-    port: _Port = 8080
-    app_port: _Port = 0
-    data: str = "data"
-
-
-class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[ingest]``: the front door.
-
-    ``clock = "event"`` makes ``received`` follow the events' own times, for replaying history.
-    ``queue_events`` and ``queue_bytes`` are the high-water marks above which requests are shed
-    with 429. Pages from ``cors_origins`` may send from a browser; ``*`` means any.
-    """
-
-    clock: Literal["wall", "event"] = "wall"
-    max_batch_bytes: Annotated[int, msgspec.Meta(ge=100_000)] = 500_000
-    max_event_bytes: Annotated[int, msgspec.Meta(ge=20_000)] = 32_000
-    queue_events: _Least1 = 20_000
-    queue_bytes: _Least1 = 64_000_000
-    cors_origins: tuple[str, ...] = ("*",)
-
-
-class WriteKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of ``[[keys]]``: a credential that may send events, of origin browser or server."""
-
-    name: str
-    key: str
-    origin: Literal["browser", "server"]
-
-
-class Tokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[tokens]``: the secret with which the customer's backend signs subject tokens (HS256)."""
-
-    secret: str | None = None
-    anonymous_lifetime: str = "1h"
-
-
-class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of ``[webhooks.NAME]``: an endpoint after the Standard Webhooks specification."""
-
-    url: str
-    secret: str
-    timeout: str = "10s"
-    attempts: int = 6
-
-
-class RequestTracker(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="request-tracker"
-):
-    """One of ``[helpdesks.NAME]`` with ``kind = "request-tracker"``: a queue of Request Tracker 5.
-
-    ``token`` is an authentication token of the user whose rights Forestall has there. ``solved``
-    are the statuses that count as solved; ``satisfaction`` and ``customer`` name custom fields with
-    the customer's satisfaction and the customer's own id.
-    """
-
-    url: str
-    token: str
-    queue: str
-    solved: tuple[str, ...] = ("resolved", "rejected")
-    satisfaction: str | None = None
-    customer: str | None = None
-    timeout: str = "10s"
-    poll: str = "15s"
-
-    def __repr__(self) -> str:
-        return f"RequestTracker(url={self.url!r}, queue={self.queue!r})"
-
-
-class Mail(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="email",
-    rename={"sender": "from"},
-):
-    """One of ``[helpdesks.NAME]`` with ``kind = "email"``: a team that works by e-mail.
-
-    ``smtp`` and ``imap`` are addresses such as ``smtps://mail.example.com``; ``smtp://`` and
-    ``imap://`` demand STARTTLS, ``smtp+plain://`` and ``imap+plain://`` do without. Mail goes from
-    ``sender`` (written ``from``), whose mailbox ``folder`` is read, to ``to``. ``agents`` are the
-    addresses, or ``@domains``, that may answer; without them, the domain of ``to``. With
-    ``authserv`` only answers count that this server's ``Authentication-Results`` call genuine.
-    """
-
-    smtp: str
-    imap: str
-    user: str
-    password: str
-    sender: str
-    to: str
-    agents: tuple[str, ...] = ()
-    authserv: str | None = None
-    folder: str = "INBOX"
-    timeout: str = "20s"
-    poll: str = "30s"
-
-    def __repr__(self) -> str:
-        return f"Mail(smtp={self.smtp!r}, imap={self.imap!r}, user={self.user!r})"
-
-
-Helpdesk = RequestTracker | Mail
-
-
-class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of ``[queues.NAME]``: which webhook or helpdesk takes the escalations of a queue.
-
-    A case that nobody took within ``ack`` goes to the queue ``next``. ``role`` says what its people
-    may see; ``solved`` is what the customer is told once the case is solved, nothing if empty.
-    """
-
-    webhook: str | None = None
-    helpdesk: str | None = None
-    role: Literal["agent", "partner"] = "agent"
-    ack: str | None = None
-    next: str | None = None
-    solved: str = "We have solved this for you."
-
-
-class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of ``[links.NAME]``: where people find more about a case. In ``url``, ``{customer}``,
-    ``{intervention}`` and ``{policy}`` stand for those of the case."""
-
-    url: str
-
-
-class Outbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[outbound]``: limits of every request that leaves.
-
-    ``allow`` names hosts (``crm.internal``, ``127.0.0.1:8081``) that may be private or loopback;
-    ``max_bytes`` is the largest answer that is read.
-    """
-
-    allow: tuple[str, ...] = ()
-    timeout: str = "30s"
-    max_bytes: _Least1 = 1_000_000
-
-
-class Credential(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of ``[credentials.NAME]``: a secret, the hosts that it may be sent to (``host`` or
-    ``host:port``, ``mcp:NAME`` for a server that is started) and the declarations that may use it."""
-
-    value: str
-    hosts: tuple[str, ...] = ()
-    actions: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"Credential(hosts={self.hosts!r}, actions={self.actions!r})"
-
-
-class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of ``[apis.NAME]``: the address of an API here, in place of the one in its document."""
-
-    url: str
-
-
-class McpServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of ``[mcp.NAME]``: an MCP server to start (``command``) or to call (``url``).
-
-    ``credential`` is sent as a bearer token, or given to a started server in the environment
-    variable ``variable``. ``log`` is the file that a started server's own log goes to.
-    """
-
-    command: tuple[str, ...] = ()
-    url: str | None = None
-    credential: str | None = None
-    variable: str | None = None
-    log: str | None = None
-
-
-class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[database]``: where the app process keeps its tables, if not in the data folder.
-
-    ``url`` is that of a PostgreSQL database, ``postgresql+psycopg://…``, one for each deployment.
-    """
-
-    url: str | None = None
-
-
-class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[contracts]``, ``[policies]``, ``[runbooks]``, ``[actions]``: where the files are."""
-
-    folder: str | None = None
-
-
-class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[switches]``: kill switches; ``off`` names policies."""
-
-    off: tuple[str, ...] = ()
-    everything_off: bool = False
-
-
-class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of ``[people.NAME]``: somebody who approves, commands or reviews, and in which roles.
-
-    ``token`` is what the person's commands show, ``title`` what receipts call the person.
-    """
-
-    token: str
-    roles: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    title: str = ""
-
-
-SHORTEST_TOKEN = 20
-"""Characters that a person's token has at least."""
 
 
 class _Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -275,6 +76,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     apis: dict[str, Api] = {}
     mcp: dict[str, McpServer] = {}
     people: dict[str, Person] = {}
+    lifecycle: Lifecycle = Lifecycle()
+    canary: Canary = Canary()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -306,6 +109,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     apis: dict[str, Api] = {}
     mcp: dict[str, McpServer] = {}
     people: dict[str, Person] = {}
+    lifecycle: Lifecycle = Lifecycle()
+    canary: Canary = Canary()
 
 
 def load_settings(path: Path, *, secrets: bool = True) -> Settings:
@@ -364,6 +169,8 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         },
         apis=file.apis,
         mcp={name: _mcp(one, base) for name, one in file.mcp.items()},
+        lifecycle=file.lifecycle,
+        canary=file.canary,
     )
 
 
@@ -421,6 +228,8 @@ def _agree(file: _File, path: Path) -> None:
     durations = {
         "tokens.anonymous_lifetime": file.tokens.anonymous_lifetime,
         "outbound.timeout": file.outbound.timeout,
+        "lifecycle.shadow": file.lifecycle.shadow,
+        "canary.every": file.canary.every,
         **{f"queues.{name}.ack": one.ack for name, one in file.queues.items() if one.ack},
         **{f"helpdesks.{name}.timeout": one.timeout for name, one in file.helpdesks.items()},
         **{f"helpdesks.{name}.poll": one.poll for name, one in file.helpdesks.items()},
