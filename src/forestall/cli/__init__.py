@@ -26,6 +26,7 @@ from forestall.cli import (
     records,
     review,
     serve,
+    shadow,
     webhooks,
 )
 from forestall.contracts.errors import ForestallError
@@ -58,6 +59,7 @@ def _root(
 app.command("serve")(serve.serve)
 app.command("backtest")(backtest.backtest)
 app.command("explain")(explain.explain)
+app.command("shadow")(shadow.shadow)
 app.command("pause")(pause.pause)
 app.command("resume")(pause.resume)
 app.command("pauses")(pause.pauses)

@@ -124,18 +124,18 @@ def compare(
     its partner may still come: lateness and grace of ``settings``.
     """
     engines = _engine(old), _engine(new)
-    pairing = _Pairing()
+    pairing = Pairing()
     wait = settings.lateness + settings.grace
     for records in history:
         made = [[one for _, one in engine.process(records)] for engine in engines]
         totals.events += len(records)
         found = pairing.take(made[0], made[1], records[-1].received - wait)
-        yield from _told(found, made, totals)
+        yield from _counted(found, made, totals)
     made = [[] if history.tick is None else engine.tick(history.tick) for engine in engines]
-    yield from _told(pairing.take(made[0], made[1], None), made, totals)
+    yield from _counted(pairing.take(made[0], made[1], None), made, totals)
 
 
-def _told(
+def _counted(
     found: list[Difference], made: Sequence[list[Decision]], totals: Totals
 ) -> Iterator[list[Difference]]:
     totals.old += len(made[0])
@@ -153,8 +153,8 @@ def _engine(controls: Sequence[Control]) -> Engine:
     return engine
 
 
-class _Pairing:
-    """Decisions of each set that wait for their partner."""
+class Pairing:
+    """Decisions of two sets, each of which waits for its partner."""
 
     def __init__(self) -> None:
         self._waiting: tuple[dict[Place, deque[Decision]], ...] = ({}, {})
@@ -217,8 +217,18 @@ def why(
     one = difference.decision
     sides = (_again(controls, records, one, settings) for controls in (old, new))
     pairs = zip((difference.old, difference.new), sides, strict=True)
-    before, after = (_because(made, side, one) for made, side in pairs)
+    before, after = (_told_why(made, side, one) for made, side in pairs)
     return before, after
+
+
+def absent(
+    one: Decision, controls: Sequence[Control], records: Sequence[Record], settings: DecideSettings
+) -> str:
+    """Why a set, which ``controls`` put in force, decides nothing where ``one`` was decided.
+
+    ``records`` are the subject's, in log order.
+    """
+    return _told_why(None, _again(controls, records, one, settings), one)
 
 
 def _again(
@@ -250,9 +260,9 @@ def _again(
     )
 
 
-def _because(made: Decision | None, side: Side, one: Decision) -> str:
+def _told_why(made: Decision | None, side: Side, one: Decision) -> str:
     if made is not None:
-        return _reason(made, side.decisions)
+        return because(made, side.decisions)
     if side.pattern is None:
         return "there is no such policy in this set"
     if side.unmet:
@@ -282,8 +292,11 @@ def _progress(pattern: PatternProgram, state: KeyState | None, at: int) -> str:
     return f"{reached} of {steps} steps stood{bound}"
 
 
-def _reason(made: Decision, decisions: Sequence[Decision]) -> str:
-    """The decision's own sentence, with the act that stood in its way where there is one."""
+def because(made: Decision, decisions: Sequence[Decision]) -> str:
+    """The decision's own sentence, with the act that stood in its way where there is one.
+
+    ``decisions`` are the subject's in the same set, up to that moment.
+    """
     if made.reason == "outranked":
         blame = [d for d in decisions if d.at == made.at and _is_act(d)]
     elif made.reason in ("cooldown", "fatigue"):
