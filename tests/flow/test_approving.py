@@ -12,14 +12,8 @@ from databases import postgres
 from flow.staffed import ANN, BOB, CAT, EVE, Staffed, charge
 from forestall.contracts.event import CloudEvent
 from forestall.contracts.instants import HOUR, MINUTE
+from forestall.contracts.refusals import NotThere, OwnRequest, ReasonMissing, RoleMissing, TooLate
 from forestall.intervene.approvals import Approval, digest
-from forestall.intervene.authority import (
-    NotThere,
-    OwnRequest,
-    ReasonMissing,
-    RoleMissing,
-    TooLate,
-)
 from forestall.intervene.jobs import Job, Outcome
 from forestall.intervene.receipts import read_public, verify
 

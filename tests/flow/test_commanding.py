@@ -13,7 +13,7 @@ from flow.staffed import ANN, BOB, CAT, DAN, Staffed, charge
 from forestall.contracts.event import CloudEvent
 from forestall.contracts.instants import HOUR
 from forestall.contracts.intervention import Command, Tell
-from forestall.intervene.authority import NotThere, ReasonMissing, RoleMissing, TooLate
+from forestall.contracts.refusals import NotThere, ReasonMissing, RoleMissing, TooLate
 from forestall.intervene.deliver import Deliveries
 from forestall.intervene.inbox import Inbox
 from forestall.intervene.pauses import Scope

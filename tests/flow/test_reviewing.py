@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from databases import postgres
 from flow.staffed import CAT, DAN, Staffed, charge
 from forestall.contracts.instants import HOUR
-from forestall.intervene.authority import NotThere, ReasonMissing, RoleMissing, TooLate
+from forestall.contracts.refusals import NotThere, ReasonMissing, RoleMissing, TooLate
 from forestall.intervene.reviews import Number, Review, chosen
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forestall.contracts.instants import HOUR, MINUTE, SECOND
+from forestall.contracts.refusals import NotThere, OwnRequest, RoleMissing, TooLate
 from forestall.intervene.approvals import (
     Approval,
     Evidence,
@@ -20,7 +21,7 @@ from forestall.intervene.approvals import (
     digest,
     revoke,
 )
-from forestall.intervene.authority import NotThere, OwnRequest, RoleMissing, TooLate, Who
+from forestall.intervene.authority import Who
 from forestall.policy.language.flow import flow
 from forestall.policy.language.model import (
     Approve,

@@ -2,16 +2,8 @@
 
 import pytest
 
-from forestall.intervene.authority import (
-    APPROVER,
-    LONGEST_REASON,
-    OPERATOR,
-    People,
-    ReasonMissing,
-    RoleMissing,
-    UnknownPerson,
-    because,
-)
+from forestall.contracts.refusals import LONGEST_REASON, ReasonMissing, RoleMissing, because
+from forestall.intervene.authority import APPROVER, OPERATOR, People, UnknownPerson
 from forestall.kernel.settings import Person
 
 ANN, BOB = "ann-0123456789abcdefg", "bob-0123456789abcdefg"

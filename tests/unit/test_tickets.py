@@ -16,7 +16,8 @@ from forestall.channels.helpdesk.memory import MemoryHelpdesk
 from forestall.channels.helpdesk.port import Changes, HelpdeskUnavailable, TicketChange
 from forestall.contracts.instants import DAY, SECOND
 from forestall.contracts.intervention import Case
-from forestall.intervene.authority import TooLate, Who
+from forestall.contracts.refusals import TooLate
+from forestall.intervene.authority import Who
 from forestall.intervene.commanding import Commanding
 from forestall.intervene.queues import HelpdeskDesk, QueueDesk, passed_on
 from forestall.intervene.records import Records

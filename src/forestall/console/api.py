@@ -14,6 +14,7 @@ from forestall.console import views
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import parse_duration
 from forestall.contracts.intervention import Command
+from forestall.contracts.refusals import NotThere, OwnRequest, ReasonMissing, RoleMissing, TooLate
 from forestall.ingest.exchange import (
     Gone,
     Receive,
@@ -28,16 +29,7 @@ from forestall.ingest.exchange import (
 )
 from forestall.intervene.approvals import Status
 from forestall.intervene.approving import Approving
-from forestall.intervene.authority import (
-    NotThere,
-    OwnRequest,
-    People,
-    ReasonMissing,
-    RoleMissing,
-    TooLate,
-    UnknownPerson,
-    Who,
-)
+from forestall.intervene.authority import People, UnknownPerson, Who
 from forestall.intervene.commanding import Commanding
 from forestall.intervene.pauses import Scope as PauseScope
 from forestall.intervene.records import Records

@@ -124,8 +124,9 @@ class Transition(msgspec.Struct, frozen=True, tag="transition", tag_field="kind"
     """Something under change control went from one state to another (see ``policy.lifecycle``).
 
     ``number`` counts the transitions of a deployment from 1; ``seconded`` names the second person,
-    where one was needed; ``evidence`` is what it was decided on. What decides from here on is said
-    by the record of policies or models that follows.
+    where one was needed; ``evidence`` is what it was decided on. ``set`` is the one of the two sets
+    (blue, green) it belongs to, ``at`` the wall time at which it was decided. What decides from here
+    on is said by the record of policies or models that follows.
     """
 
     received: int
@@ -140,6 +141,8 @@ class Transition(msgspec.Struct, frozen=True, tag="transition", tag_field="kind"
     share: float = 1.0
     seconded: str | None = None
     evidence: dict[str, Any] = {}
+    set: str = "blue"
+    at: int = 0
 
 
 Control = (

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import msgspec
 
 from forestall.contracts.instants import format_time
-from forestall.intervene.authority import NotThere, OwnRequest, TooLate, Who
+from forestall.contracts.refusals import NotThere, OwnRequest, TooLate
+from forestall.intervene.authority import Who
 from forestall.policy.language.flow import END, STOP, Node, kind_of
 from forestall.policy.language.model import Escalate, Remediate
 

@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from forestall.contracts.decision import Decision
 from forestall.contracts.instants import DAY, MINUTE
 from forestall.contracts.intervention import Tell, Told
+from forestall.contracts.refusals import NotThere, TooLate, because
 from forestall.intervene import approvals
 from forestall.intervene.approval_store import UNDECIDED, ApprovalStore
 from forestall.intervene.approvals import Approval, Evidence, Grant, Status, Verdict, binding
-from forestall.intervene.authority import APPROVER, NotThere, People, TooLate, Who, because
+from forestall.intervene.authority import APPROVER, People, Who
 from forestall.intervene.jobs import Job, Workshop
 from forestall.intervene.receipts import Receipt, Signer
 from forestall.intervene.records import Entry, Records

@@ -9,49 +9,17 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from forestall.contracts.errors import ForestallError
+from forestall.contracts.refusals import RoleMissing
 from forestall.kernel.settings import Person
 
 APPROVER, OPERATOR, REVIEWER = "approver", "operator", "reviewer"
 """Roles that the product itself asks for. A policy's ``approve`` may ask for any other by name."""
-
-LONGEST_REASON = 200
-"""Characters that a reason may have."""
 
 
 class UnknownPerson(ForestallError):
     """No token, or one that belongs to nobody in `[people]`."""
 
     code = "unknown-person"
-
-
-class RoleMissing(ForestallError):
-    """The person does not have the role that this takes."""
-
-    code = "role-missing"
-
-
-class OwnRequest(ForestallError):
-    """Nobody approves what they commanded themselves, nor approves the same thing twice."""
-
-    code = "own-request"
-
-
-class NotThere(ForestallError):
-    """There is nothing of that id."""
-
-    code = "not-there"
-
-
-class TooLate(ForestallError):
-    """It is decided, expired, void or ended by now. The message begins with which."""
-
-    code = "too-late"
-
-
-class ReasonMissing(ForestallError):
-    """What people decide and command is kept with a reason: 1 to 200 characters."""
-
-    code = "reason-missing"
 
 
 class Who(msgspec.Struct, frozen=True):
@@ -99,11 +67,3 @@ class People(Mapping[str, Who]):
         if found is None:
             raise UnknownPerson("no token, or one that is nobody's; see [people] of the settings")
         return self._known[found]
-
-
-def because(reason: str) -> str:
-    """The reason without blanks around it. Raises ``ReasonMissing``."""
-    words = reason.strip()
-    if not 0 < len(words) <= LONGEST_REASON:
-        raise ReasonMissing(f"say why, in 1 to {LONGEST_REASON} characters")
-    return words

@@ -7,7 +7,8 @@ pause is a record and a row that every effect looks at right before it happens.
 from msgspec.structs import replace
 
 from forestall.contracts.intervention import Command, Tell
-from forestall.intervene.authority import OPERATOR, NotThere, TooLate, Who, because
+from forestall.contracts.refusals import NotThere, TooLate, because
+from forestall.intervene.authority import OPERATOR, Who
 from forestall.intervene.pauses import Pause, Pauses, Scope, holding
 from forestall.intervene.records import Entry, Records
 from forestall.intervene.reports import event_of

@@ -6,7 +6,8 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy import func, insert, select, update
 
-from forestall.intervene.authority import REVIEWER, NotThere, TooLate, Who, because
+from forestall.contracts.refusals import NotThere, TooLate, because
+from forestall.intervene.authority import REVIEWER, Who
 from forestall.intervene.records import Entry, Records
 from forestall.intervene.store import Store
 from forestall.intervene.tables import effects, interventions, reviews
