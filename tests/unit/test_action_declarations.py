@@ -1,5 +1,6 @@
 """What is declared is read with its defaults, and every mistake is told with its place."""
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ spec:
 ACTION = """
 apiVersion: forestall/v1
 kind: Action
-metadata: {name: charge, title: Charge once more, owner: payments}
+metadata: {name: charge, title: Charge once more, owner: payments, review_by: 2027-01-31}
 spec:
   risk: high
   input:
@@ -82,6 +83,7 @@ def test_a_folder_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert lookup.timeout == 5 * SECOND
     assert (action.title, action.risk, action.people) == ("Charge once more", "high", 1)
     assert (action.dry_run, action.deduplication, action.rate) == ("describe", "neither", None)
+    assert (action.owner, action.review_by) == ("payments", datetime.date(2027, 1, 31))
     assert action.verify == Check(
         lookup="payment",
         arguments={"payment": "arguments.payment"},

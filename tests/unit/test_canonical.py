@@ -49,7 +49,7 @@ spec:
   features: {}
   when:
     event: [a.b]
-metadata: {labels: {team: a}, owner: me, title: A title, name: x}
+metadata: {labels: {team: a}, review_by: 2027-01-31, owner: me, title: A title, name: x}
 tests: []
 apiVersion: forestall/v1
 """

@@ -1,5 +1,6 @@
 """Changes of policies in words: every field, and only what differs."""
 
+import datetime
 from typing import Any
 
 import pytest
@@ -228,14 +229,20 @@ def test_added_and_removed_policies_and_those_that_stay() -> None:
     assert changes([a, b], [b, a]) == []
 
 
+DAY = datetime.date(2027, 1, 31)
+
+
 def test_what_changes_no_decision_stands_apart() -> None:
     old = on("{event: a}")
-    (change,) = changes([old], [replace(old, title="New", owner="us", labels={"x": "y"})])
+    (change,) = changes(
+        [old], [replace(old, title="New", owner="us", labels={"x": "y"}, review_by=DAY)]
+    )
     assert (change.words, change.matters) == ((), False)
     assert change.besides == (
         "`title` is 'New' instead of 'p'",
         "`owner` is 'us' instead of ''",
         "`labels` differ",
+        "`review_by` is 2027-01-31; there was none",
     )
 
 

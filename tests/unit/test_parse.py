@@ -1,5 +1,6 @@
 """Policies as text: what they mean, and what is said about every mistake, word for word."""
 
+import datetime
 import textwrap
 from typing import Any
 
@@ -85,6 +86,8 @@ WRONG: list[tuple[str, str, list[str]]] = [
      ["3:18 wrong-type: `metadata.name` must be text, not the number 12 | put it in quotes"]),
     ("two of one name", HEAD + OK + "---\n" + HEAD + OK,
      ["9:18 duplicate-name: another policy is called `x` already | the first is on line 3"]),
+    ("a day that is none", HEAD.replace("x}", "x, review_by: soon}") + OK,
+     ["3:29 bad-value: `metadata.review_by` must be a day such as 2027-01-31, not `soon`"]),
     ("labels that are numbers", HEAD.replace("x}", "x, labels: {a: 1}}") + OK,
      ["3:33 wrong-type: `metadata.labels.a` must be text, not the number 1 | put it in quotes"]),
     ("no when", spec("edge: false"),
@@ -276,6 +279,7 @@ def test_every_construct_is_read() -> None:
           title: Help customers whose card is declined twice
           owner: payments-support
           labels: {product: checkout}
+          review_by: 2027-01-31
         spec:
           features:
             spent: {sum: event.data.amount, of: [order.paid, order.renewed], over: 30d, by: event.data.shop}
@@ -319,6 +323,7 @@ def test_every_construct_is_read() -> None:
         title="Help customers whose card is declined twice",
         owner="payments-support",
         labels={"product": "checkout"},
+        review_by=datetime.date(2027, 1, 31),
         features={
             "errors": Feature(
                 kind="count",

@@ -2,8 +2,10 @@
 
 Expressions are CEL over ``arguments`` (what the playbook gave), ``fields`` (what a lookup answered),
 ``result`` (what ``execute`` answered) and ``key`` (the effect's key), as far as they are known then.
+``owner`` answers for a declaration, which is to be looked at again by the day ``review_by``.
 """
 
+import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -59,6 +61,8 @@ class Lookup(msgspec.Struct, frozen=True, kw_only=True):
     output: dict[str, str]
     way: Way
     timeout: int = 5_000_000
+    owner: str = ""
+    review_by: datetime.date | None = None
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +74,8 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     output: dict[str, str]
     way: Function
     timeout: int = 20_000_000
+    owner: str = ""
+    review_by: datetime.date | None = None
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +128,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     rate: Rate | None = None
     deduplication: Repeats = "neither"
     timeout: int = 10_000_000
+    owner: str = ""
+    review_by: datetime.date | None = None
 
     @property
     def needs_approval(self) -> bool:

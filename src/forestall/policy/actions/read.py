@@ -3,6 +3,8 @@
 import re
 from typing import Any, Literal, NamedTuple, cast
 
+import msgspec
+
 from forestall.contracts.errors import Problem
 from forestall.contracts.instants import SECOND, parse_duration
 from forestall.contracts.shape import UnusableSchema, escape
@@ -120,7 +122,11 @@ def _declaration(document: Fields) -> Located:
         spec.allow(_SPEC[kind], {})
         _require(spec, f"the {kind.lower()} `{name}`", *_REQUIRED[kind])
     spec = spec or nothing
-    return Located(_READERS[kind](name, title, spec), document, spec)
+    read = _READERS[kind](name, title, spec)
+    if metadata is not None:
+        owner, day = metadata.text("owner", ""), metadata.day("review_by")
+        read = msgspec.structs.replace(read, owner=owner, review_by=day)
+    return Located(read, document, spec)
 
 
 def _require(fields: Fields, what: str, *keys: str) -> None:
@@ -138,7 +144,7 @@ _WHY = {
 
 
 def _name(metadata: Fields) -> str:
-    metadata.allow(("name", "title", "owner"), {})
+    metadata.allow(("name", "title", "owner", "review_by"), {})
     _require(metadata, "`metadata`", "name")
     name = metadata.text("name", "")
     if name and not _NAME.fullmatch(name):

@@ -17,7 +17,7 @@ import msgspec
 
 from forestall.policy.language.model import Policy, When
 
-_LEFT_OUT = ("title", "owner", "labels", "tests")
+_LEFT_OUT = ("title", "owner", "labels", "review_by", "tests")
 _LATER: dict[str, dict[str, Any]] = {
     "guide": {"timeout": None, "on_failure": "next", "undo": None},
     "await": {"receipt": None, "on_failure": "next", "undo": None},

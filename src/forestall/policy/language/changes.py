@@ -77,6 +77,7 @@ def _besides(old: Policy, new: Policy) -> Iterator[str]:
         yield from value(field, getattr(old, field), getattr(new, field), repr)
     if old.labels != new.labels:
         yield "`labels` differ"
+    yield from value("review_by", old.review_by, new.review_by)
     unplaced = [
         [msgspec.structs.replace(test, line=0) for test in policy.tests] for policy in (old, new)
     ]

@@ -3,6 +3,7 @@
 ``parse`` makes these from YAML, ``check`` judges them, ``compile`` turns them into programs.
 """
 
+import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -240,6 +241,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     owner: str
     labels: dict[str, str] = {}
+    review_by: datetime.date | None = None
     features: dict[str, Feature] = {}
     when: When
     condition: str | None = None

@@ -130,6 +130,7 @@ def _policy(document: Fields, names: dict[str, int]) -> Policy:
         title=metadata.text("title", name),
         owner=metadata.text("owner", ""),
         labels=metadata.strings("labels"),
+        review_by=metadata.day("review_by"),
         features=features(spec),
         when=when(spec) or _UNREAD,
         condition=spec.expression("if", CONDITION_VARIABLES),
@@ -162,7 +163,7 @@ def _exactly(document: Fields, key: str, expected: str) -> None:
 
 
 def _name(metadata: Fields, names: dict[str, int]) -> str:
-    metadata.allow(("name", "title", "owner", "labels"), {})
+    metadata.allow(("name", "title", "owner", "labels", "review_by"), {})
     metadata.require("name")
     name = metadata.text("name", "")
     if not name:

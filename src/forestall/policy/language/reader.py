@@ -4,6 +4,7 @@ After a mistake an accessor returns its default, so one run finds all mistakes o
 reads must look at ``source.problems`` before trusting the values.
 """
 
+import datetime
 import difflib
 from collections.abc import Collection, Iterable
 from itertools import islice
@@ -237,6 +238,18 @@ class Fields:
             )
             return default
         return micros
+
+    def day(self, key: str) -> datetime.date | None:
+        """A day such as 2027-01-31."""
+        text = self.text(key, None)
+        if text is None:
+            return None
+        try:
+            return datetime.datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007
+        except ValueError:
+            message = f"`{self.at(key)}` must be a day such as 2027-01-31, not `{text[:40]}`"
+            self.fail(key, "bad-value", message)
+            return None
 
     def whole(self, key: str, default: int, low: int, high: int) -> int:
         """An integer from ``low`` to ``high``."""
