@@ -87,7 +87,7 @@ WRONG: list[tuple[str, str, list[str]]] = [
     ("two of one name", HEAD + OK + "---\n" + HEAD + OK,
      ["9:18 duplicate-name: another policy is called `x` already | the first is on line 3"]),
     ("a day that is none", HEAD.replace("x}", "x, review_by: soon}") + OK,
-     ["3:29 bad-value: `metadata.review_by` must be a day such as 2027-01-31, not `soon`"]),
+     ["3:32 bad-value: `metadata.review_by` must be a day such as 2027-01-31, not `soon`"]),
     ("labels that are numbers", HEAD.replace("x}", "x, labels: {a: 1}}") + OK,
      ["3:33 wrong-type: `metadata.labels.a` must be text, not the number 1 | put it in quotes"]),
     ("no when", spec("edge: false"),
@@ -397,7 +397,7 @@ def test_every_construct_is_read() -> None:
                     TestExpectation(at=50 * SECOND, outcome="intervene", key='"o1"'),
                     TestExpectation(at=50 * SECOND, outcome="suppress", reason="cooldown"),
                 ),
-                line=37,
+                line=38,
             ),
         ),
     )
