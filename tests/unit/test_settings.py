@@ -171,3 +171,30 @@ def test_another_database_is_refused_without_showing_its_password(tmp_path: Path
     with pytest.raises(InvalidSettings, match=r"database\.url: write it as") as refused:
         load_settings(path)
     assert "hush" not in str(refused.value)
+
+
+def test_flags_and_fairness_are_read(tmp_path: Path) -> None:
+    text = '[flags]\nprovider = "ours:make"\n[flags.values]\nconsole = false\nx = 1\ny = 0.5\nz = "a"\n'
+    settings = load_settings(written(tmp_path, text + '[fairness]\ntraits = ["plan"]\nleast = 7\n'))
+    assert settings.flags.values == {"console": False, "x": 1, "y": 0.5, "z": "a"}
+    assert settings.flags.provider == "ours:make"
+    assert (settings.fairness.traits, settings.fairness.least) == (("plan",), 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[flags.values]\nconsole = "off"\n', "console is true or false, not 'off'"),
+        ("[flags.values]\nX = true\n", "'X' is no name of a flag"),
+        ("[flags.values]\nx = 9007199254740992\n", "below 2\\^53"),
+        ("[flags.values]\nx = inf\n", "finite"),
+        (f'[flags.values]\nx = "{"y" * 1001}"\n', "at most 1,000 characters"),
+        ("[flags.values]\nx = [1]\n", "Expected"),
+        ('[flags]\nprovider = "ours"\n', "provider"),
+        ("[fairness]\nalpha = 0\n", "alpha"),
+        ("[fairness]\nleast = 0\n", "least"),
+    ],
+)
+def test_mistakes_in_flags_and_fairness_are_told(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InvalidSettings, match=message):
+        load_settings(written(tmp_path, text))

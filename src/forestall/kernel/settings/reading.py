@@ -10,12 +10,15 @@ import msgspec
 
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.errors import ForestallError
+from forestall.contracts.flags import wrong as wrong_flag
 from forestall.contracts.instants import parse_duration
 from forestall.kernel.settings.sections import (
     SHORTEST_TOKEN,
     Api,
     Canary,
     Credential,
+    Fairness,
+    Flags,
     Folder,
     Helpdesk,
     Ingest,
@@ -78,6 +81,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     people: dict[str, Person] = {}
     lifecycle: Lifecycle = Lifecycle()
     canary: Canary = Canary()
+    flags: Flags = Flags()
+    fairness: Fairness = Fairness()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +116,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     people: dict[str, Person] = {}
     lifecycle: Lifecycle = Lifecycle()
     canary: Canary = Canary()
+    flags: Flags = Flags()
+    fairness: Fairness = Fairness()
 
 
 def load_settings(path: Path, *, secrets: bool = True) -> Settings:
@@ -171,6 +178,8 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         mcp={name: _mcp(one, base) for name, one in file.mcp.items()},
         lifecycle=file.lifecycle,
         canary=file.canary,
+        flags=file.flags,
+        fairness=file.fairness,
     )
 
 
@@ -225,6 +234,8 @@ def _agree(file: _File, path: Path) -> None:
                 f"{path}: mcp.{name}: a credential of a started server goes with `variable`,"
                 " the environment variable that gets it"
             )
+    for refused in filter(None, map(wrong_flag, file.flags.values, file.flags.values.values())):
+        raise InvalidSettings(f"{path}: flags.values: {refused}")
     durations = {
         "tokens.anonymous_lifetime": file.tokens.anonymous_lifetime,
         "outbound.timeout": file.outbound.timeout,

@@ -270,3 +270,28 @@ class Canary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     every: str = "10s"
     automatic: bool = False
     guardrails: dict[str, Guardrail] = {}
+
+
+class Flags(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[flags]``: switches of the deployment, read through OpenFeature.
+
+    ``values`` are in force as they are saved, unless ``[lifecycle]`` is managed. ``provider``, a
+    function ``module:name`` that returns an OpenFeature provider, takes the place of ours.
+    """
+
+    values: dict[str, bool | int | float | str] = {}
+    provider: Annotated[str, msgspec.Meta(pattern=r"^[\w.]+:\w+$")] | None = None
+
+
+class Fairness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[fairness]``: by which traits the service to customers is compared.
+
+    A segment is judged with ``least`` customers; it is served much worse than the rest when a share
+    is worse by more than ``margin`` (0.05: 5 percentage points), shown at the level ``alpha`` over
+    all segments of a report together.
+    """
+
+    traits: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=100)], ...] = ()
+    least: _Least1 = 100
+    margin: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.05
+    alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
