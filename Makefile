@@ -12,7 +12,7 @@ BIN := .venv/bin
 ARGS ?=
 JOBS ?= 2
 
-.PHONY: help demo test check bench bench-peers soak docs lock setup servers clean
+.PHONY: help demo test check bench bench-peers soak docs lock setup servers data clean
 
 help:
 	@sed -n '2,9s/^#   //p' Makefile
@@ -23,10 +23,13 @@ setup:
 servers:
 	@scripts/servers.sh
 
+data: setup
+	@scripts/data.sh
+
 demo: setup
 	@$(BIN)/python -m examples.shop.demo $(ARGS)
 
-test: setup servers
+test: setup servers data
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 check: setup
@@ -43,7 +46,7 @@ bench: setup
 bench-peers: setup
 	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
-soak: setup servers
+soak: setup servers data
 	$(BIN)/pytest -n $(JOBS) -m soak --timeout 7200 $(ARGS)
 
 docs: setup
