@@ -113,6 +113,11 @@ class Database:
         given = defaults | values
         return self._raw.execute(text, [given[name] for name in order])
 
+    @property
+    def inside(self) -> bool:
+        """Whether a ``transaction`` has begun and not ended."""
+        return self._inside
+
     def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
         """An ``INSERT`` that knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
         return sqlite.insert(table) if self.in_file else postgresql.insert(table)

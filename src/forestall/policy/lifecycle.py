@@ -2,15 +2,18 @@
 
 What is under change control (a policy, a model, an agent, a prompt, a threshold, a flag) is an
 immutable ``Artifact``, known by the hash of its content. It has one state in each of two sets, blue
-and green, of which one is active. ``plan`` says which transitions an ``Ask`` comes to, or why not;
-``fold`` says what the transitions so far amount to. ``store`` keeps them.
+and green, of which one is active. ``fold`` says what the transitions so far amount to; ``changing``
+which ones an ``Ask`` comes to, or why not; ``store`` keeps them.
 """
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable
 from typing import Any, Final, Literal, get_args
 
 import msgspec
+from msgspec.structs import replace
 
+from forestall.contracts.control import Transition
 from forestall.contracts.decision import Mode
 from forestall.contracts.errors import ForestallError
 
@@ -184,6 +187,17 @@ class Standing(msgspec.Struct, frozen=True):
         )
 
 
+def content_version(content: Any) -> str:
+    """The version of JSON ``content``, of everything but policies: SHA-256 of its canonical form."""
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+
+
+_NOTHING: Final = Standing()
+
+ROLLED_BACK: Final = "rolled_back"
+"""In the evidence of a version that is live again: the version that it takes over from."""
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One transition that an ``Ask`` comes to; ``before`` is empty for what is new in a set."""
 
@@ -197,12 +211,38 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
 
 
-class Known(msgspec.Struct, frozen=True):
-    """What ``plan`` has to know of the version that is asked about. ``newest`` is the version of
-    that name that was put last; ``findings`` are the newest, by what they are about. ``risks`` are
-    those of everything in force in the set that would be active."""
+def content_hash(standing: Standing, set_: Set) -> str:
+    """The version of a whole set: equal where the same takes part in deciding in the same way."""
+    return hashlib.sha256(msgspec.json.encode(standing.in_force(set_))).hexdigest()
 
-    newest: str = ""
-    risk: Risk = "low"
-    findings: Mapping[str, Finding] = {}
-    risks: tuple[Risk, ...] = ()
+
+def fold(transitions: Iterable[Transition], onto: Standing = _NOTHING) -> Standing:
+    """What ``transitions``, in order, amount to after those that ``onto`` knows."""
+    places = {key: dict(versions) for key, versions in onto.places.items()}
+    now = replace(onto, places=places, lives=dict(onto.lives), left=dict(onto.left))
+    for one in transitions:
+        now = _switched(now, one) if one.artifact == "set" else _moved(now, one)
+    return now
+
+
+def _switched(now: Standing, one: Transition) -> Standing:
+    now.left[one.before] = content_hash(now, now.active)
+    return replace(now, number=one.number, active=msgspec.convert(one.after, Set))
+
+
+def _moved(now: Standing, one: Transition) -> Standing:
+    """``now``, whose tables are changed in place."""
+    key = (one.set, one.artifact, one.name)
+    state = msgspec.convert(one.after, State)
+    upto = float(one.evidence.get("upto", 0.0))
+    place = Place(state, one.at, one.number, one.share, upto)
+    now.places.setdefault(key, {})[one.version] = place
+    if state == "live":
+        now.lives[key] = _lived(now.lives.get(key, ()), one)
+    return replace(now, number=one.number)
+
+
+def _lived(lives: tuple[str, ...], one: Transition) -> tuple[str, ...]:
+    if ROLLED_BACK in one.evidence and one.version in lives:
+        return lives[: len(lives) - lives[::-1].index(one.version)]
+    return lives if lives[-1:] == (one.version,) else (*lives, one.version)

@@ -4,27 +4,42 @@ One SQLite file, ``registry.db`` in the data folder. Rows are only ever added, b
 answered. The app process is its only writer; others open it read-only. Belongs to one thread.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import sqlalchemy as sa
+from msgspec.structs import asdict, replace
+from sqlalchemy import func, insert, select, update
 
 from forestall.contracts.control import Transition
 from forestall.contracts.errors import ForestallError
+from forestall.contracts.refusals import NotThere, OwnRequest, TooLate, because
+from forestall.kernel.database import Database
+from forestall.policy.changing import Known, binding, check_rights, needs_second, plan
 from forestall.policy.lifecycle import (
+    EFFECTS,
     Actor,
     Artifact,
     Ask,
+    Change,
     Finding,
+    Held,
     Kind,
     Rules,
+    Set,
     Standing,
+    fold,
 )
+from forestall.policy.registry_tables import artifacts, findings, metadata, requests, transitions
 
 REGISTRY_FILE = "registry.db"
 """Where the registry lies, in the data folder."""
+
+ADOPTED = "adopted when management began"
+"""Why what was in force before there was a registry is live."""
 
 Status = Literal["open", "seconded", "declined", "void"]
 
@@ -55,52 +70,118 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 Outcome = tuple[Transition, ...] | Request
 """What came of an ask: transitions, or a request that waits for a second person."""
 
+Running = Callable[[str, str], int]
+"""How many interventions of a policy's version run now."""
+
+_encode = msgspec.json.Encoder().encode
+_asks = msgspec.json.Decoder(Ask)
+_PLAIN = Rules()
+_NEWEST = select(func.coalesce(func.max(transitions.c.number), 0))
+
+
+def _none_known(_policy: str, _version: str) -> int:
+    return 0
+
 
 class Registry:
     """Opens the registry at ``path``, and makes it unless ``read_only``, which raises
-    ``RegistryMissing`` where there is none."""
+    ``RegistryMissing`` where there is none. All reading may raise ``kernel.database.TROUBLE``.
 
-    def __init__(self, path: Path, *, read_only: bool = False, rules: Rules = Rules()) -> None:
-        raise NotImplementedError
+    ``rules`` are those of the settings. ``running`` counts a version's running interventions, for
+    the evidence of transitions that take it out of force.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        rules: Rules = _PLAIN,
+        running: Running = _none_known,
+    ) -> None:
+        if read_only and not path.exists():
+            raise RegistryMissing(
+                f"{path}: there is no such file; set [lifecycle] managed and start `forestall serve`"
+            )
+        self.rules = rules
+        self._running = running
+        self._database = Database(path, read_only=read_only)
+        self._standing = Standing()
+        if not read_only and not self._database.has(artifacts):
+            with self._database.transaction():
+                self._database.lay(metadata)
+        elif not self._database.has(artifacts):
+            self._database.close()
+            raise RegistryMissing(f"{path}: the server has not finished making it; try again")
 
     def close(self) -> None:
         """Let the file go."""
-        raise NotImplementedError
+        self._database.close()
 
     def version(self) -> int:
         """The number of the newest transition, 0 before the first; cheap."""
-        raise NotImplementedError
+        return int(self._database.run(_NEWEST).scalar_one())
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is written inside is there together, or not at all."""
-        raise NotImplementedError
+        """What is written inside is there together, or not at all. May be nested."""
+        if self._database.inside:
+            yield
+            return
+        before = self._standing
+        try:
+            with self._database.transaction():
+                yield
+        except BaseException:
+            self._standing = before
+            raise
 
     # -- versions --------------------------------------------------------------------------------
 
     def put(self, artifact: Artifact) -> bool:
         """Keep a version; false if it is there already. It gets no state by that."""
-        raise NotImplementedError
+        row = asdict(artifact) | {"evidence": _encode(artifact.evidence)}
+        with self.transaction():
+            added = self._database.run(
+                self._database.insert(artifacts).on_conflict_do_nothing(), row
+            )
+            self._void(artifact.at)
+        return added.rowcount > 0
 
     def artifact(self, kind: Kind, name: str, version: str) -> Artifact | None:
         """One version."""
-        raise NotImplementedError
+        found = self._artifacts(
+            artifacts.c.kind == kind, artifacts.c.name == name, artifacts.c.version == version
+        )
+        return found[0] if found else None
 
     def versions(self, kind: Kind, name: str) -> list[Artifact]:
         """All versions of that name, in the order in which they were put."""
-        raise NotImplementedError
+        return self._artifacts(artifacts.c.kind == kind, artifacts.c.name == name)
 
     def names(self, kind: Kind) -> list[str]:
-        """What there is of that kind."""
-        raise NotImplementedError
+        """What there is of that kind, sorted."""
+        asked = select(artifacts.c.name).where(artifacts.c.kind == kind).distinct()
+        return sorted(self._database.run(asked).scalars())
 
     def found(self, finding: Finding) -> None:
         """Keep a finding, on which conditions rest."""
-        raise NotImplementedError
+        row = asdict(finding) | {"evidence": _encode(finding.evidence)}
+        self._database.run(insert(findings), row)
 
     def findings(self, kind: Kind, name: str, version: str) -> dict[str, Finding]:
         """The newest finding of each sort about a version."""
-        raise NotImplementedError
+        about = (
+            findings.c.kind == kind,
+            findings.c.name == name,
+            findings.c.version == version,
+        )
+        rows = self._database.run(select(findings).where(*about).order_by(findings.c.seq))
+        return {row.what: _struct(Finding, row) for row in rows}
+
+    def _artifacts(self, *where: sa.ColumnElement[bool]) -> list[Artifact]:
+        rows = self._database.run(select(artifacts).where(*where).order_by(artifacts.c.seq))
+        return [_struct(Artifact, row) for row in rows]
 
     # -- transitions -----------------------------------------------------------------------------
 
@@ -108,31 +189,147 @@ class Registry:
         self, after: int = 0, *, kind: str | None = None, name: str | None = None
     ) -> list[Transition]:
         """Those with a number above ``after``, in order; of that kind and name if given."""
-        raise NotImplementedError
+        asked = select(transitions).where(transitions.c.number > after)
+        if kind is not None:
+            asked = asked.where(transitions.c.artifact == kind)
+        if name is not None:
+            asked = asked.where(transitions.c.name == name)
+        rows = self._database.run(asked.order_by(transitions.c.number))
+        return [_transition(row) for row in rows]
 
     def standing(self) -> Standing:
         """What they amount to."""
-        raise NotImplementedError
+        new = self.transitions(self._standing.number)
+        if new:
+            self._standing = fold(new, self._standing)
+        return self._standing
 
     def move(
         self, ask: Ask, actor: Actor, why: str, at: int, evidence: dict[str, Any] | None = None
     ) -> Outcome:
-        """Do what is asked at wall time ``at``, or keep it until a second person agrees.
+        """Do what is asked at wall time ``at``, or keep it until a second person agrees. The same
+        ask of anybody gives the same request while it waits.
 
         Raises ``NotThere``, ``NoSuchTransition``, ``ConditionsMissing``, ``RoleMissing`` and
         ``ReasonMissing``; nothing is changed then.
         """
-        raise NotImplementedError
+        words = because(why)
+        with self.transaction():
+            standing, known = self.standing(), self._known(ask)
+            check_rights(ask, standing, actor)
+            changes = plan(ask, standing, known, self.rules, at)
+            if needs_second(ask, standing, known):
+                return self._asked(ask, binding(ask, standing, known), actor, words, at)
+            return self._write(ask.set, changes, actor.name, None, words, at, evidence or {})
+
+    def adopt(self, those: Sequence[Artifact], at: int) -> None:
+        """Take over what was in force before there was a registry, as live in the set blue, by
+        ``files``; does nothing once there is a transition."""
+        with self.transaction():
+            if self.version():
+                return
+            for one in those:
+                self.put(one)
+            changes = [
+                Change(
+                    artifact=one.kind, name=one.name, version=one.version, before="", after="live"
+                )
+                for one in those
+            ]
+            self._write("blue", changes, "files", None, ADOPTED, at, {})
+
+    def _known(self, ask: Ask) -> Known:
+        if ask.what == "switch":
+            held = [one for one in self.standing().in_force(ask.set) if one.mode != "shadow"]
+            return Known(risks=tuple(self._risk(one) for one in held))
+        versions = self.versions(ask.kind, ask.name)
+        if not versions:
+            raise NotThere(f"there is no {ask.kind} `{ask.name}` in the registry")
+        if ask.what == "rollback":
+            return Known(newest=versions[-1].version)
+        this = next((one for one in versions if one.version == ask.version), None)
+        if this is None:
+            raise NotThere(f"there is no version {ask.version!r} of {ask.kind} `{ask.name}`")
+        newest, found = versions[-1].version, self.findings(ask.kind, ask.name, ask.version)
+        return Known(newest=newest, risk=this.risk, findings=found)
+
+    def _risk(self, held: Held) -> Any:
+        found = self.artifact(held.kind, held.name, held.version)
+        return "high" if found is None else found.risk
+
+    def _write(
+        self,
+        set_: Set,
+        changes: Sequence[Change],
+        by: str,
+        seconded: str | None,
+        why: str,
+        at: int,
+        evidence: dict[str, Any],
+    ) -> tuple[Transition, ...]:
+        before, number = self.standing(), self.version()
+        written = tuple(
+            Transition(
+                received=0,
+                number=number + place,
+                artifact=change.artifact,
+                name=change.name,
+                version=change.version,
+                before=change.before,
+                after=change.after,
+                share=change.share,
+                set=set_,
+                by=by,
+                seconded=seconded,
+                why=f"{why} ({change.why})" if change.why else why,
+                evidence={**evidence, **change.evidence},
+                at=at,
+            )
+            for place, change in enumerate(changes, 1)
+        )
+        leaving = self._leaving(before, fold(written, before))
+        written = tuple(_with_running(one, leaving) for one in written)
+        rows = [
+            {name: value for name, value in asdict(one).items() if name != "received"}
+            | {"evidence": _encode(one.evidence)}
+            for one in written
+        ]
+        if rows:
+            self._database.run(insert(transitions), rows)
+        self._void(at)
+        return written
+
+    def _leaving(self, before: Standing, after: Standing) -> list[dict[str, Any]]:
+        """Policies' versions that have effects no longer, and what becomes of interventions of
+        theirs that run: the version that takes over says so, and without one they finish."""
+        left, stay = _effective(before), _effective(after)
+        told = []
+        for one in left:
+            if any((one.name, one.version) == (other.name, other.version) for other in stay):
+                continue
+            heirs = [self.artifact("policy", heir.name, heir.version) for heir in stay]
+            rules = [_rule(heir) for heir in heirs if heir is not None and heir.name == one.name]
+            told.append(
+                {
+                    "policy": one.name,
+                    "version": one.version,
+                    "interventions": self._running(one.name, one.version),
+                    "rule": "cancel" if "cancel" in rules else "finish",
+                }
+            )
+        return told
 
     # -- second persons --------------------------------------------------------------------------
 
     def pending(self) -> list[Request]:
         """Requests that wait, oldest first."""
-        raise NotImplementedError
+        asked = select(requests).where(requests.c.status == "open").order_by(requests.c.id)
+        return [_request(row) for row in self._database.run(asked)]
 
     def requests(self, limit: int = 100) -> list[Request]:
         """Requests of any status, newest first."""
-        raise NotImplementedError
+        asked = select(requests).order_by(requests.c.id.desc()).limit(limit)
+        return [_request(row) for row in self._database.run(asked)]
 
     def second(self, request: int, actor: Actor, why: str, at: int) -> tuple[Transition, ...]:
         """Agree to a request, which does what it asks.
@@ -140,8 +337,93 @@ class Registry:
         Raises ``NotThere``, ``TooLate`` (void, or answered), ``OwnRequest``, ``RoleMissing``, and
         what ``move`` raises.
         """
-        raise NotImplementedError
+        words = because(why)
+        with self.transaction():
+            one = self._open(request)
+            standing, known = self.standing(), self._known(one.ask)
+            check_rights(one.ask, standing, actor)
+            if actor.machine or actor.name == one.by:
+                raise OwnRequest(f"{actor.name} asked for this; somebody else has to agree")
+            changes = plan(one.ask, standing, known, self.rules, at)
+            self._answer(one, "seconded", actor.name, words, at)
+            evidence = {"request": one.id, "seconded_because": words}
+            return self._write(one.ask.set, changes, one.by, actor.name, one.why, at, evidence)
 
     def decline(self, request: int, actor: Actor, why: str, at: int) -> Request:
         """Say no to a request; who asked may take it back. Raises as ``second`` does."""
-        raise NotImplementedError
+        words = because(why)
+        with self.transaction():
+            one = self._open(request)
+            if actor.name != one.by:
+                check_rights(one.ask, self.standing(), actor)
+            return self._answer(one, "declined", actor.name, words, at)
+
+    def _open(self, request: int) -> Request:
+        row = self._database.run(select(requests).where(requests.c.id == request)).first()
+        if row is None:
+            raise NotThere(f"there is no request {request}")
+        one = _request(row)
+        if one.status == "void":
+            raise TooLate(f"void: {one.answer}; ask again")
+        if one.status != "open":
+            raise TooLate(f"{one.status}: by {one.answered_by}")
+        return one
+
+    def _asked(self, ask: Ask, bound: str, actor: Actor, why: str, at: int) -> Request:
+        for waiting in self.pending():
+            if waiting.binding == bound:
+                return waiting
+        row = {
+            "ask": _encode(ask),
+            "binding": bound,
+            "by": actor.name,
+            "at": at,
+            "why": why,
+            "status": "open",
+        }
+        written = self._database.run(insert(requests).returning(*requests.c), row)
+        return _request(written.one())
+
+    def _answer(self, one: Request, status: Status, by: str, answer: str, at: int) -> Request:
+        said = {"status": status, "answered_by": by, "answered_at": at, "answer": answer}
+        self._database.run(update(requests).where(requests.c.id == one.id).values(**said))
+        return msgspec.convert(asdict(one) | said, Request)
+
+    def _void(self, at: int) -> None:
+        """Void every open request whose subject is no longer what it was asked about."""
+        for one in self.pending():
+            if binding(one.ask, self.standing(), self._known(one.ask)) != one.binding:
+                what = "what it was asked about has changed"
+                self._answer(one, "void", "registry", what, at)
+
+
+def _effective(standing: Standing) -> list[Held]:
+    return [one for one in standing.in_force() if one.kind == "policy" and one.mode in EFFECTS]
+
+
+def _with_running(one: Transition, leaving: list[dict[str, Any]]) -> Transition:
+    """The transition with what becomes of running interventions by it, in its evidence."""
+    mine = [
+        told
+        for told in leaving
+        if one.artifact == "set" or (told["policy"], told["version"]) == (one.name, one.version)
+    ]
+    return replace(one, evidence={**one.evidence, "running": mine}) if mine else one
+
+
+def _rule(policy: Artifact) -> str:
+    return str(msgspec.json.decode(policy.content).get("running", "finish"))
+
+
+def _struct(shape: Any, row: Any) -> Any:
+    fields = {name: value for name, value in row._mapping.items() if name != "seq"}
+    return shape(**(fields | {"evidence": msgspec.json.decode(row.evidence)}))
+
+
+def _transition(row: Any) -> Transition:
+    fields = dict(row._mapping) | {"evidence": msgspec.json.decode(row.evidence)}
+    return Transition(received=0, **fields)
+
+
+def _request(row: Any) -> Request:
+    return Request(**(dict(row._mapping) | {"ask": _asks.decode(row.ask)}))
