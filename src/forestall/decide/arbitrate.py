@@ -7,20 +7,24 @@ import msgspec
 from msgspec.structs import replace
 
 from forestall.contracts.control import DecideSettings
-from forestall.contracts.decision import Decision, Outcome, Reason, decision_id
+from forestall.contracts.decision import Confidence, Decision, Outcome, Reason, decision_id
 from forestall.contracts.errors import ExpressionError
 from forestall.contracts.instants import format_time
-from forestall.decide.gates import Circumstances, Ledger, PolicyLedger, Switches, first_refusal
+from forestall.decide.force import View
+from forestall.decide.gates import Circumstances, Ledger, PolicyLedger, first_refusal
 from forestall.decide.occasion import Ref
 from forestall.decide.plan import key_order
-from forestall.decide.words import explanation
+from forestall.decide.words import doubt, explanation
 from forestall.measure.assign import in_holdout
 from forestall.policy.language.cel import to_json
 from forestall.policy.language.compile import Program
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A completed pattern whose ``if`` held. ``traceparent`` is its last event's."""
+    """A completed pattern whose ``if`` held. ``traceparent`` is its last event's.
+
+    ``confidence`` is what models say of it, once asked, and ``threshold`` what it must reach.
+    """
 
     slot: int
     program: Program
@@ -28,6 +32,8 @@ class Candidate(msgspec.Struct, frozen=True):
     matched: tuple[Ref, ...]
     traceparent: str | None
     features: dict[str, Any]
+    confidence: tuple[Confidence, ...] = ()
+    threshold: float = 0.0
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -43,8 +49,7 @@ def judge(
     subject: str,
     at: int,
     ledger: Ledger,
-    settings: DecideSettings,
-    switches: Switches,
+    view: View,
     watch: Callable[[Circumstances, str | None], None] | None = None,
 ) -> list[Verdict]:
     """Gates for each by itself, then arbitration; in the order of policy name and key.
@@ -54,18 +59,31 @@ def judge(
     """
     verdicts = []
     passed = []
-    for candidate in candidates:
-        policy = candidate.program.policy
-        now = Circumstances(policy, at, ledger, settings, switches)
+    for one in candidates:
+        now = circumstances(one.program, at, subject, ledger, view, one.features)
         if watch is not None:
-            watch(replace(now, ledger=replace(ledger)), candidate.key)
+            watch(replace(now, ledger=replace(ledger)), one.key)
+        asks = now.policy.model is not None
+        said = replace(one, confidence=now.confidence, threshold=now.threshold) if asks else one
         reason = first_refusal(now)
         if reason is None:
-            passed.append(candidate)
+            passed.append(said)
         else:
-            verdicts.append(Verdict(candidate, "suppress", reason))
-    verdicts.extend(_arbitrate(passed, subject, settings))
+            verdicts.append(Verdict(said, "suppress", reason))
+    verdicts.extend(_arbitrate(passed, subject, view.settings))
     return sorted(verdicts, key=in_order)
+
+
+def circumstances(
+    program: Program, at: int, subject: str, ledger: Ledger, view: View, features: dict[str, Any]
+) -> Circumstances:
+    """What the gates look at, were ``program`` to have a candidate with these ``features``."""
+    policy, settings = program.policy, view.settings
+    if policy.model is None:
+        return Circumstances(policy, at, ledger, settings, view.switches, program.mode)
+    said = view.models.ask(policy, subject, _all_told(features), settings.salt)
+    threshold = view.models.threshold(policy)
+    return Circumstances(policy, at, ledger, settings, view.switches, program.mode, said, threshold)
 
 
 def _arbitrate(
@@ -139,12 +157,22 @@ def decision(verdict: Verdict, subject: str, at: int) -> Decision:
         outcome=verdict.outcome,
         reason=verdict.reason,
         matched=tuple(ref[1] for ref in candidate.matched),
-        features={name: _told(value) for name, value in candidate.features.items()},
+        features=_all_told(candidate.features),
         explanation=explanation(
-            program.policy, candidate.key, len(candidate.matched), verdict.reason
+            program.policy,
+            candidate.key,
+            len(candidate.matched),
+            verdict.reason,
+            doubt(program.policy, candidate.confidence, candidate.threshold),
         ),
         traceparent=candidate.traceparent or msgspec.UNSET,
+        confidence=msgspec.UNSET if program.policy.model is None else candidate.confidence,
     )
+
+
+def _all_told(features: dict[str, Any]) -> dict[str, Any]:
+    """Features as decisions tell them, and as models are asked about them."""
+    return {name: _told(value) for name, value in features.items()}
 
 
 def _told(value: Any) -> Any:

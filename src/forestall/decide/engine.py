@@ -8,7 +8,7 @@ signals in log order (``process``), and the log's ticks (``tick``).
 import heapq
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +23,7 @@ from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import Record
 from forestall.decide.arbitrate import (
     Candidate,
+    circumstances,
     decision,
     in_order,
     judge,
@@ -129,8 +130,10 @@ class Engine:
         out: list[tuple[Order, Decision]] = []
         population = self.population
         subjects = population.of
-        late_after = self._force.now.settings.lateness
-        plans = self._force.plans
+        force = self._force
+        late_after = force.now.settings.lateness
+        world, apart = force.base, force.apart
+        plans = world.plans
         order, received = -2, -1
         for record in records:
             order += 2
@@ -138,8 +141,9 @@ class Engine:
                 received = record.received
             if received >= self._alarm:
                 out += [(order, made) for made in self._advance(received)]
-                late_after = self._force.now.settings.lateness
-                plans = self._force.plans
+                late_after = force.now.settings.lateness
+                world, apart = force.base, force.apart
+                plans = world.plans
             name = record.subject
             subject = subjects.get(name)
             if subject.__class__ is not Subject:
@@ -160,7 +164,11 @@ class Engine:
             time = record.time
             if time > received:
                 time = received
-            plan = plans.get(record.type) or self._force.plan(record.type)
+            if apart:
+                force.catch_up(name, subject)
+                world = force.of(name)
+                plans = world.plans
+            plan = plans.get(record.type) or force.plan(record.type, world)
             if received - time > late_after and plan.effect is None:
                 self.counters["late"] += 1
                 continue
@@ -178,7 +186,7 @@ class Engine:
                     take = plan.take = specialise(plan)
                 candidates = take(self, subject, record, time, t)
                 if candidates:
-                    made = self._decide(name, subject, candidates, t, self._force.now)
+                    made = self._decide(name, subject, candidates, t, force.now)
                     out += [(order + 1, one) for one in made]
         if received > self._received:
             self._received = received
@@ -313,20 +321,21 @@ class Engine:
 
     def _fire(self, name: str, subject: Subject) -> list[Decision]:
         """Fire the group of timers at the subject's next deadline; set the deadline after it."""
-        at = subject.deadline
-        view = self._force.at(at + self._force.now.settings.grace)
+        at, force = subject.deadline, self._force
+        if force.apart:
+            force.catch_up(name, subject)
+        view = force.at(at + force.now.settings.grace)
+        now, then = force.of(name).programs, force.held(name, view)
         due = [
             (slot, key, state.armed)
-            for slot, key, state in _progress(subject)
-            if state.armed is not None
-            and state.armed.deadline == at
-            and slot in self._force.now.programs
+            for slot, key, state in _progress(subject.patterns)
+            if state.armed is not None and state.armed.deadline == at and slot in now
         ]
         if due:
             subject.clock = max(subject.clock, at)
         candidates = []
         for slot, key, armed in due:
-            program = view.programs.get(slot)
+            program = then.get(slot)
             if program is not None and self._holds_then(subject, program, armed.last, at, view):
                 features = self._features_then(
                     subject, program, armed.last, at, program.policy.features
@@ -343,13 +352,13 @@ class Engine:
         return out
 
     def _next_deadline(self, name: str, subject: Subject) -> None:
+        now = self._force.of(name).programs
         subject.patterns = {
-            slot: state
-            for slot, state in subject.patterns.items()
-            if state and slot in self._force.now.programs
+            slot: state for slot, state in subject.patterns.items() if state and slot in now
         }
+        progress = _progress(subject.patterns)
         subject.deadline = min(
-            (state.armed.deadline for _, _, state in _progress(subject) if state.armed is not None),
+            (state.armed.deadline for _, _, state in progress if state.armed is not None),
             default=NEVER,
         )
         if subject.deadline != NEVER:
@@ -365,7 +374,7 @@ class Engine:
         if ledger is None:
             ledger = subject.ledger = Ledger()
         live = [one for one in candidates if one.program.mode != "shadow"]
-        verdicts = judge(live, name, at, ledger, view.settings, view.switches, self.watch)
+        verdicts = judge(live, name, at, ledger, view, self.watch)
         record_acts(verdicts, at, ledger)
         if len(live) < len(candidates):
             shadow = [one for one in candidates if one.program.mode == "shadow"]
@@ -373,7 +382,7 @@ class Engine:
             if acts is None:
                 acts = subject.shadow = Ledger()
             seen = shadow_ledger(ledger, acts)
-            made = judge(shadow, name, at, seen, view.settings, view.switches, self.watch)
+            made = judge(shadow, name, at, seen, view, self.watch)
             record_acts(made, at, acts)
             verdicts = sorted([*verdicts, *made], key=in_order)
         for verdict in verdicts:
@@ -389,18 +398,27 @@ class Engine:
     def standing(
         self, name: str, policy: str, at: int
     ) -> tuple[Program | None, Circumstances | None, Keys]:
-        """The program of a policy in force, what its gates would look at, and its keys' state."""
+        """The program of a policy that is in force for a subject (the version that acts, else the one
+        in shadow), what its gates would look at, and its keys' state."""
         subject = self.population.look(name) or Subject()
-        found = self._force.program_of(policy)
+        found = self._force.of(name).program_of(policy)
         if found is None:
             return None, None, {}
         slot, program = found
-        view = self._force.now
         ledger = msgspec.structs.replace(subject.ledger or Ledger())
-        now = Circumstances(program.policy, at, ledger, view.settings, view.switches)
+        if program.mode == "shadow":
+            ledger = shadow_ledger(ledger, subject.shadow or Ledger())
+        slots = self._force.features
+        reads = features_of(program, slots, program.policy.features)
+        features = {}
+        for one in reads:
+            state = subject.features.get(one.slot)
+            if not isinstance(state, Keyed):
+                features[one.name] = value_at(one.feature.kind, one.feature.over, state, at)
+        now = circumstances(program, at, name, ledger, self._force.now, features)
         keys = {
             key: told(program.pattern, state)
-            for its, key, state in _progress(subject)
+            for its, key, state in _progress(self._force.progress(name, subject))
             if its == slot
         }
         return program, now, keys
@@ -424,7 +442,8 @@ class Engine:
 
     def _asked(self, use: PatternUse, now: Occasion) -> bool:
         """As the functions of ``asks``, where there are none or ``unmet`` wants to see all."""
-        ask = self._force.plan(now.record.type).asks[use.ask]
+        world = self._force.of(now.record.subject)
+        ask = self._force.plan(now.record.type, world).asks[use.ask]
         given = _given(_ALL, now)
         features = _features_at(now.subject, ask.features, given, now.at)
         return self._judged(use.program, (*given, features, self._force.now.services))
@@ -480,6 +499,7 @@ class Engine:
             received=self._received,
             slots=force.slots,
             features=list(force.features.items()),
+            partings=force.partings,
             subjects={},
             counters=self.counters,
         )
@@ -534,9 +554,11 @@ def _features_at(
     return values
 
 
-def _progress(subject: Subject) -> Iterator[tuple[int, str | None, Progress]]:
+def _progress(
+    patterns: Mapping[int, Progress | dict[str, Progress]],
+) -> Iterator[tuple[int, str | None, Progress]]:
     """Slot, key and progress of all that is remembered of patterns."""
-    for slot, found in subject.patterns.items():
+    for slot, found in patterns.items():
         if isinstance(found, dict):
             for key, state in found.items():
                 yield slot, key, state

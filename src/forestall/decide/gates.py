@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from forestall.contracts.control import DecideSettings
-from forestall.contracts.decision import Reason
+from forestall.contracts.decision import Confidence, Mode, Reason
 from forestall.contracts.instants import DAY
 from forestall.policy.language.model import Policy
 
@@ -58,13 +58,25 @@ class Switches(msgspec.Struct, frozen=True):
 
 
 class Circumstances(msgspec.Struct, frozen=True):
-    """What a gate may look at: one candidate's policy and moment, and the subject's ledger."""
+    """What a gate may look at: one candidate's policy and moment, and the subject's ledger.
+
+    ``mode`` is the policy's; ``confidence`` what models say, and ``threshold`` what the one that
+    judges must reach.
+    """
 
     policy: Policy
     at: int
     ledger: Ledger
     settings: DecideSettings
     switches: Switches
+    mode: Mode = "live"
+    confidence: tuple[Confidence, ...] = ()
+    threshold: float = 0.0
+
+    @property
+    def judging(self) -> Confidence | None:
+        """What the model in force says; one in shadow judges nothing."""
+        return next((one for one in self.confidence if one.mode != "shadow"), None)
 
 
 def _killed(now: Circumstances) -> bool:
@@ -143,7 +155,9 @@ def local_time(now: Circumstances) -> datetime:
 
 
 def _low_confidence(now: Circumstances) -> bool:
-    return now.policy.model is not None
+    if now.policy.model is None:
+        return False
+    return now.judging is None or now.judging.probability < now.threshold
 
 
 def _zone(name: object) -> ZoneInfo | None:

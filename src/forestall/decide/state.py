@@ -13,6 +13,7 @@ from forestall.context.features import Keyed, Window, expire
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.decision import Mode
 from forestall.contracts.instants import DAY
+from forestall.decide.confidence import Entry
 from forestall.decide.gates import Ledger, Switches
 from forestall.decide.patterns import Progress, Run, Steps, Together
 from forestall.policy.language.compile import Program
@@ -44,7 +45,8 @@ class Subject(msgspec.Struct, array_like=True, gc=False):
 
     ``shadow`` holds the acts that policies in shadow mode would have done; the rest of it is unused.
     ``generation`` is that of its last event (see ``population``). ``received`` has the times of a
-    source's newest ids, in order, where ``seen`` has none.
+    source's newest ids, in order, where ``seen`` has none. ``epoch`` is that of the newest parting it
+    has been through (see ``Parting``).
     """
 
     deadline: int = NEVER
@@ -57,16 +59,35 @@ class Subject(msgspec.Struct, array_like=True, gc=False):
     shadow: Ledger | None = None
     generation: int = 0
     received: dict[str, Any] | None = None
+    epoch: int = 0
+
+
+class Parting(msgspec.Struct, frozen=True, array_like=True):
+    """A canary whose ``when`` is not that of the live version parts subjects: as of ``epoch``, those
+    in its ``share`` have not been in the ``live`` slot, and the others not in the ``canary`` one."""
+
+    epoch: int
+    salt: str
+    policy: str
+    share: float
+    live: int
+    canary: int
+
+
+ProgramAtRest = tuple[int, str, Mode, float, Policy]
+"""A program's slot, version, mode, share and policy."""
 
 
 class ViewAtRest(msgspec.Struct, frozen=True):
-    """What held at one moment: settings, switches, services, and policies by slot, with
-    version and mode."""
+    """What held at one moment (see ``force.View``)."""
 
     settings: DecideSettings
     switches: Switches
     services: dict[str, Any]
-    programs: list[tuple[int, str, Mode, Policy]]
+    programs: list[ProgramAtRest]
+    models: tuple[Entry, ...]
+    thresholds: dict[str, float]
+    epoch: int
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +100,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     received: int
     slots: int
     features: list[tuple[Feature, int]]
+    partings: list[Parting]
     subjects: dict[str, bytes]
     counters: dict[str, int]
 
