@@ -11,6 +11,7 @@ import httpx
 import structlog
 
 from forestall.app.casework import casework, desks
+from forestall.app.flags import provide, switched_on
 from forestall.app.handover import Adopting
 from forestall.app.staff import Staff
 from forestall.app.wake import APP_BELL, Bell
@@ -26,6 +27,7 @@ from forestall.console.page import build as build_console
 from forestall.console.watch import Watch
 from forestall.context.knowledge.runbooks import Runbooks, load_runbooks
 from forestall.contracts.errors import ForestallError
+from forestall.contracts.flags import CONSOLE
 from forestall.decide.stage import CURSOR
 from forestall.ingest.exchange import App, Receive, Refuse, Response, Scope, Send, problem, respond
 from forestall.ingest.serve import Server, listen
@@ -66,6 +68,9 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         stack.callback(signals.close)
         decisions = SqliteLog(data / "worker.db", read_only=True)
         stack.callback(decisions.close)
+        control = SqliteLog(data / "worker.db", read_only=True)
+        stack.callback(control.close)
+        flags = provide(control, settings.flags.provider)
         door = stack.enter_context(Door(data / "gateway.db"))
         client = await stack.enter_async_context(outbound(settings.outbound))
         webhooks = _webhooks(settings, client, stack, lambda: interventions.now())
@@ -115,6 +120,9 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         asking = asyncio.create_task(staff.office.approving.run(stop))
         asking.add_done_callback(lambda _: stop.set())
         stack.push_async_callback(_ended, asking, stop)
+        reading = asyncio.create_task(flags.run(stop))
+        reading.add_done_callback(lambda _: stop.set())
+        stack.push_async_callback(_ended, reading, stop)
         app = _routes(hub, build_console(poll, monotonic), Api(staff.office))
         await _serve(settings, app, hub, interventions, stop)
 
@@ -210,7 +218,11 @@ def _routes(hub: Hub | None, console: App, api: Api) -> App:
         elif serves(str(path)):
             await api(scope, receive, send)
         elif path != STREAM:
-            await console(scope, receive, send)
+            if switched_on(CONSOLE, otherwise=True):
+                await console(scope, receive, send)
+            else:
+                off = Refuse(503, "switched-off", "the flag `console` is off in this deployment")
+                await respond(send, problem(off), {})
         elif hub is not None:
             await hub(scope, receive, send)
         else:

@@ -9,6 +9,7 @@ from forestall.context.knowledge.runbooks import Runbook, load_runbooks
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.control import (
     Control,
+    FlagsApplied,
     SettingsApplied,
     SwitchesApplied,
 )
@@ -77,13 +78,27 @@ class Wanted(msgspec.Struct, frozen=True):
             applied(self.bundle, 0, "files", "policies changed"),
         ]
         changed = [record for record in wanted if not _stands(record, in_force)]
-        return [*switched(self.settings, in_force), *changed]
+        return [
+            *switched(self.settings, in_force),
+            *flagged(self.settings, in_force),
+            *changed,
+        ]
 
 
 def switched(settings: Settings, in_force: list[Control]) -> list[Control]:
     """The control record that puts the kill switches of ``settings`` in force, if they are not."""
     switches = settings.switches
     record = SwitchesApplied(0, switches.off, switches.everything_off, "files", "switches changed")
+    return [] if _stands(record, in_force) else [record]
+
+
+def flagged(settings: Settings, in_force: list[Control]) -> list[Control]:
+    """The control record that puts the flags of ``settings`` in force, if they are not; none where
+    the deployment is managed, whose flags are in the registry."""
+    known = any(isinstance(old, FlagsApplied) for old in in_force)
+    if settings.lifecycle.managed or not (known or settings.flags.values):
+        return []
+    record = FlagsApplied(0, settings.flags.values, "files", "flags changed")
     return [] if _stands(record, in_force) else [record]
 
 
