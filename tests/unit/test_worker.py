@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from forestall.app.register import Register
 from forestall.app.worker import Files, _obey
 from forestall.contracts.control import PoliciesApplied, SwitchesApplied
 from forestall.decide.stage import Stage
@@ -29,6 +30,7 @@ class Deployment:
         self.policy("one")
         self.policy("two")
         self.files = Files(self.config, load_settings(self.config))
+        self.register = Register(folder)
         self.stage = Stage(MemoryLog(), MemoryLog())
         self.look()
 
@@ -40,7 +42,7 @@ class Deployment:
 
     def look(self, times: int = 1) -> None:
         for _ in range(times):
-            _obey(self.stage, self.files)
+            _obey(self.stage, self.files, self.register)
 
     @property
     def in_force(self) -> list[list[str]]:

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
 
 from forestall.app.collecting import Collecting
+from forestall.app.register import Register
 from forestall.app.wake import APP_BELL, WORKER_BELL, Bell, Tap
 from forestall.contracts.errors import ForestallError
 from forestall.decide.stage import Stage
@@ -32,7 +34,8 @@ _log = structlog.get_logger("worker")
 class Files:
     """The deployment's files, looked at again whenever one of them changes.
 
-    ``settings`` are the newest that could be read, also where other files have mistakes.
+    ``settings`` are the newest that could be read, also where other files have mistakes; ``numbers``
+    are the number fields of the newest catalogue.
     """
 
     def __init__(self, config: Path, settings: Settings) -> None:
@@ -40,6 +43,7 @@ class Files:
         self.settings = settings
         self._seen: object = None
         self._fresh: object = None
+        self.numbers: dict[str, dict[str, Any]] | None = None
         self.problem: str | None = None
 
     def changed(self) -> Wanted | None:
@@ -64,6 +68,7 @@ class Files:
             )
             return None
         self.problem = None
+        self.numbers = wanted.bundle.numbers
         return wanted
 
 
@@ -80,17 +85,24 @@ def run_worker(config: Path, settings: Settings, stopped: Callable[[], bool]) ->
         if signals is not None:
             stack.callback(signals.close)
             _decide(
-                lambda: (Stage(signals, own), Files(config, settings)), stopped, bell.wait, to_app
+                lambda: (
+                    Stage(signals, own),
+                    Files(config, settings),
+                    Register(settings.data),
+                ),
+                stopped,
+                bell.wait,
+                to_app,
             )
 
 
 def _decide(
-    start: Callable[[], tuple[Stage, Files]],
+    start: Callable[[], tuple[Stage, Files, Register]],
     stopped: Callable[[], bool],
     wait: Callable[[float], None],
     committed: Callable[[], None],
 ) -> None:
-    stage, files = start()
+    stage, files, register = start()
     collecting = Collecting(monotonic)
     _log.info("deciding", position=stage.position)
     look, pause = 0.0, SHORTEST
@@ -98,7 +110,7 @@ def _decide(
         try:
             if monotonic() >= look:
                 look = monotonic() + WATCH_EVERY
-                _obey(stage, files)
+                _obey(stage, files, register)
             if stage.step():
                 committed()
                 collecting.worked()
@@ -112,13 +124,15 @@ def _decide(
             while monotonic() < again and not stopped():
                 wait(LONGEST)
             if not stopped():
-                stage, files = start()
+                register.close()
+                stage, files, register = start()
+    register.close()
     with suppress(LogFull):
         stage.rest()
 
 
-def _obey(stage: Stage, files: Files) -> None:
-    before = files.problem
+def _obey(stage: Stage, files: Files, register: Register) -> None:
+    before = files.problem, register.problem
     wanted = files.changed()
     if wanted is not None:
         records = wanted.differences(stage.governing)
@@ -128,10 +142,15 @@ def _obey(stage: Stage, files: Files) -> None:
     elif files.problem is not None and (records := switched(files.settings, stage.governing)):
         stage.apply(records)
         _log.info("switches in force, although other files have mistakes")
-    if before is not None and files.problem is None:
+    if before[0] is not None and files.problem is None:
         _log.info("the deployment's files are sound again")
-    if files.problem != before or wanted is not None:
-        stage.note("problem", msgspec.json.encode(files.problem))
+    if files.settings.lifecycle.managed and files.numbers is not None:
+        decided = register.changes(stage.governing, files.numbers)
+        if decided:
+            stage.apply(decided)
+            _log.info("in force by the registry", records=len(decided))
+    if (files.problem, register.problem) != before or wanted is not None:
+        stage.note("problem", msgspec.json.encode(files.problem or register.problem))
 
 
 def _await_log(path: Path, stopped: Callable[[], bool], bell: Bell) -> SqliteLog | None:

@@ -66,7 +66,8 @@ def _offered(settings: Settings) -> tuple[Offers | None, Offers | None, Offers |
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What a deployment's files say should be in force."""
+    """What a deployment's files say should be in force. Where it is managed the bundle has no
+    policies: what is in force is then in the registry."""
 
     bundle: Bundle
     settings: Settings
@@ -74,9 +75,10 @@ class Wanted(msgspec.Struct, frozen=True):
     def differences(self, in_force: list[Control]) -> list[Control]:
         """Control records (their ``received`` still 0) that turn ``in_force`` into this."""
         wanted: list[Control] = [
-            SettingsApplied(0, self.settings.decide, "files", "settings changed"),
-            applied(self.bundle, 0, "files", "policies changed"),
+            SettingsApplied(0, self.settings.decide, "files", "settings changed")
         ]
+        if not self.settings.lifecycle.managed:
+            wanted.append(applied(self.bundle, 0, "files", "policies changed"))
         changed = [record for record in wanted if not _stands(record, in_force)]
         return [
             *switched(self.settings, in_force),
@@ -115,6 +117,10 @@ def read_deployment(config: Path) -> Wanted:
     """What the files of the deployment at ``config`` want. Raises what reading them raises."""
     settings = load_settings(config, secrets=False)
     folder = settings.policies
+    if settings.lifecycle.managed:
+        catalogue = surroundings(settings).catalogue
+        numbers = {} if catalogue is None else catalogue.numbers
+        return Wanted(Bundle(numbers=numbers), settings)
     return Wanted(load_bundle(folder, settings) if folder else Bundle(), settings)
 
 
