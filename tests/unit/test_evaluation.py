@@ -115,6 +115,7 @@ def test_evaluating_the_logged_policy_gives_what_was_logged() -> None:
     found = evaluate(rounds, seed=1)
     assert isinstance(found, Evaluated)
     assert found.ips == found.snips == found.logged
+    assert found.difference.value == pytest.approx(0, abs=0.005)
     assert found.effective == pytest.approx(2_000)
 
 
@@ -128,11 +129,19 @@ def test_doubly_robust_stands_when_the_model_is_wrong() -> None:
     assert found.doubly_robust.value == pytest.approx(0.7, abs=0.02)
 
 
+def test_the_difference_from_the_log_covers_a_known_truth() -> None:
+    """Always rather than every other time adds half of 0.2."""
+    assert 0.91 <= np.mean([covers(one.difference, 0.1) for one in simulated()]) <= 0.985
+
+
 def test_without_a_model_only_weights_speak() -> None:
     found = evaluate(replace(coin(2_000, 0.5, seed=4), predicted=None), seed=1)
     assert isinstance(found, Evaluated)
     assert found.direct is None
     assert found.doubly_robust is None
+    assert found.snips.value is not None
+    assert found.logged.value is not None
+    assert found.difference.value == pytest.approx(found.snips.value - found.logged.value)
 
 
 def test_rounds_of_one_customer_count_as_one() -> None:

@@ -69,7 +69,8 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     """The mean reward of a round: as ``logged``, and under the other policy by four estimators.
 
     ``effective`` is how many rounds under the other policy itself would tell as much (Kish).
-    ``direct`` and ``doubly_robust`` are null without a reward model.
+    ``direct`` and ``doubly_robust`` are null without a reward model. ``difference`` is the best
+    estimate, doubly robust or else SNIPS, less what was logged, both in the same resamples.
     """
 
     rounds: int
@@ -81,6 +82,7 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     snips: Estimate
     direct: Estimate | None
     doubly_robust: Estimate | None
+    difference: Estimate
     seed: int
 
 
@@ -117,12 +119,16 @@ def evaluate(rounds: Rounds, seed: int, resamples: int = RESAMPLES) -> Evaluated
     total = units @ sums
     place = {name: at for at, name in enumerate(found, 1)}
 
-    def estimate(name: str, over: int = 0) -> Estimate:
+    def estimate(name: str, over: int = 0, less: str | None = None) -> Estimate:
         at = place[name]
-        ratios = drawn[:, at] / drawn[:, over]
+        value, ratios = total[at] / total[over], drawn[:, at] / drawn[:, over]
+        if less is not None:
+            value -= total[place[less]] / total[0]
+            ratios = ratios - drawn[:, place[less]] / drawn[:, 0]
         low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return Estimate(float(total[at] / total[over]), float(low), float(high))
+        return Estimate(float(value), float(low), float(high))
 
+    modelled = "doubly_robust" in place
     return Evaluated(
         rounds=count,
         units=int(units.sum()),
@@ -131,8 +137,13 @@ def evaluate(rounds: Rounds, seed: int, resamples: int = RESAMPLES) -> Evaluated
         logged=estimate("logged"),
         ips=estimate("ips"),
         snips=estimate("ips", place["weight"]),
-        direct=Estimate(estimate("direct").value) if "direct" in place else None,
-        doubly_robust=estimate("doubly_robust") if "doubly_robust" in place else None,
+        direct=Estimate(estimate("direct").value) if modelled else None,
+        doubly_robust=estimate("doubly_robust") if modelled else None,
+        difference=(
+            estimate("doubly_robust", less="logged")
+            if modelled
+            else estimate("ips", place["weight"], less="logged")
+        ),
         seed=seed,
     )
 
