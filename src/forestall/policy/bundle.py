@@ -1,6 +1,7 @@
 """A folder of policies as one unit: read, judged, hashed, and put in force by a control record."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,13 @@ def read_policies(
         sound += [] if wrong else found
         problems += wrong
         problems += [problem for one in found for problem in check(one, surroundings)]
-    problems += _doubles(located) + outranked(sound)
+    problems += jointly(located, sound)
     return [one.policy for one in located], sorted(problems)
+
+
+def jointly(located: Sequence[Located], sound: Sequence[Located]) -> list[Problem]:
+    """Problems that policies only have together; ``sound`` are those that could be read."""
+    return _doubles(located) + outranked(sound)
 
 
 def _read(file: Path) -> tuple[list[Located], list[Problem]]:
@@ -109,7 +115,7 @@ def _read(file: Path) -> tuple[list[Located], list[Problem]]:
     return parse_located(text, str(file))
 
 
-def _doubles(located: list[Located]) -> list[Problem]:
+def _doubles(located: Sequence[Located]) -> list[Problem]:
     """Names that stand in two files (``parse`` tells those of one file)."""
     first: dict[str, Located] = {}
     problems = []
