@@ -11,7 +11,7 @@ import pytest
 
 from flow.intervening import event
 from flow.staffed import ANN, BOB, CAT, DAN, EVE, Staffed
-from forestall.console.api import LARGEST, ROUTES, STATUS, Api, serves
+from forestall.console.api import LARGEST, ROUTES, STATUS, Api
 from forestall.intervene.approvals import digest
 from forestall.intervene.receipts import read_public, verify
 from forestall.kernel.database import TROUBLE
@@ -294,7 +294,8 @@ def test_a_database_that_does_not_work_is_503(
     assert client.refused("GET", "/v1/grants") == (503, "not-ready")
 
 
-def test_only_its_own_paths_are_served() -> None:
+def test_only_its_own_paths_are_served(client: Client) -> None:
+    serves = client.api.serves
     assert all(serves(path) for _, path, _ in ROUTES)
     for path in ("/", "/v1", "/v1/", "/v1/events", "/v1/approvalsx", "/x/approvals", "/v1/stream"):
         assert not serves(path)

@@ -21,7 +21,7 @@ from forestall.channels.inapp import Hub
 from forestall.channels.outbound import outbound
 from forestall.channels.parking import HEALTH_FILE, SqliteHealth
 from forestall.channels.webhook import WebhookChannel
-from forestall.console.api import Api, serves
+from forestall.console.api import Api
 from forestall.console.overview import Overview
 from forestall.console.page import build as build_console
 from forestall.console.watch import Watch
@@ -215,7 +215,7 @@ def _routes(hub: Hub | None, console: App, api: Api) -> App:
         if path == METRICS_PATH:
             body, content_type = exposition()
             await respond(send, Response(200, body, content_type), {})
-        elif serves(str(path)):
+        elif api.serves(str(path)):
             await api(scope, receive, send)
         elif path != STREAM:
             if switched_on(CONSOLE, otherwise=True):

@@ -5,7 +5,8 @@ hears why in problem details after RFC 9457. ``ROUTES`` says what there is.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -52,6 +53,7 @@ LARGEST = 20_000
 """Bytes that a request body may have."""
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+_ID = "(?P<id>[0-9a-zA-Z_.:-]{1,200})"
 _Forever = 10 * 365 * 24 * 3_600_000_000
 
 
@@ -266,24 +268,38 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 )
 """Method, path and handler of everything there is."""
 
-_ROOTS = frozenset(path.split("/")[2] for _, path, _ in ROUTES)
-_COMPILED = [
-    (method, re.compile(path.replace("{id}", "(?P<id>[0-9a-zA-Z_.:-]{1,200})")), handler)
-    for method, path, handler in ROUTES
-]
 
+class Extension(msgspec.Struct, frozen=True):
+    """More that the API takes: method, path and handler, the HTTP status of each refusal, and the
+    bytes that a body may have."""
 
-def serves(path: str) -> bool:
-    """Whether a path belongs to this API."""
-    parts = path.split("/")
-    return len(parts) > 2 and parts[1] == "v1" and parts[2] in _ROOTS
+    routes: Sequence[tuple[str, str, Callable[[Call], Response]]]
+    status: Mapping[type[ForestallError], int]
+    largest: int = LARGEST
 
 
 class Api:
-    """The application."""
+    """The application: what the office does, and the extensions."""
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, office: Office, *more: Extension) -> None:
+        own = [(method, path, partial(handler, office)) for method, path, handler in ROUTES]
+        self._people = office.people
+        self._status = STATUS | {kind: code for one in more for kind, code in one.status.items()}
+        self._routes = [
+            (method, re.compile(path.replace("{id}", _ID)), handler, one.largest)
+            for one in (Extension(own, STATUS), *more)
+            for method, path, handler in one.routes
+        ]
+        self._roots = frozenset(
+            path.split("/")[2]
+            for routes in (own, *(one.routes for one in more))
+            for _, path, _ in routes
+        )
+
+    def serves(self, path: str) -> bool:
+        """Whether a path belongs to this API."""
+        parts = path.split("/")
+        return len(parts) > 2 and parts[1] == "v1" and parts[2] in self._roots
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -299,34 +315,38 @@ class Api:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            who = self._office.people.find(_token(request.headers))
-            handler, name = _route(request.method, request.path)
-            body = await request.body(LARGEST)
+            who = self._people.find(_token(request.headers))
+            handler, name, largest = self._route(request.method, request.path)
+            body = await request.body(largest)
             if b"\\u0000" in body or any("\x00" in value for value in request.query.values()):
                 raise Refuse(400, "nul-byte", "a NUL byte; leave it out")
-            return handler(self._office, Call(who, name, request.query, body))
+            return handler(Call(who, name, request.query, body))
         except ForestallError as error:
             headers = {"www-authenticate": "Bearer"} if isinstance(error, UnknownPerson) else {}
-            raise Refuse(STATUS.get(type(error), 500), error.code, str(error), headers) from None
+            raise Refuse(
+                self._status.get(type(error), 500), error.code, str(error), headers
+            ) from None
         except TROUBLE:
             raise Refuse(503, "not-ready", "the database does not work now; send again") from None
+
+    def _route(self, method: str, path: str) -> tuple[Callable[[Call], Response], str, int]:
+        allowed = []
+        for known, pattern, handler, largest in self._routes:
+            found = pattern.fullmatch(path)
+            if found is not None and known == method:
+                return handler, found.groupdict().get("id", ""), largest
+            if found is not None:
+                allowed.append(known)
+        if allowed:
+            raise Refuse(
+                405,
+                "method-not-allowed",
+                f"send {allowed[0]}, please",
+                {"allow": ", ".join(allowed)},
+            )
+        raise Refuse(404, "not-found", f"nothing is served at {path}")
 
 
 def _token(headers: dict[str, str]) -> str | None:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
-
-
-def _route(method: str, path: str) -> tuple[Handler, str]:
-    allowed = []
-    for known, pattern, handler in _COMPILED:
-        found = pattern.fullmatch(path)
-        if found is not None and known == method:
-            return handler, found.groupdict().get("id", "")
-        if found is not None:
-            allowed.append(known)
-    if allowed:
-        raise Refuse(
-            405, "method-not-allowed", f"send {allowed[0]}, please", {"allow": ", ".join(allowed)}
-        )
-    raise Refuse(404, "not-found", f"nothing is served at {path}")
