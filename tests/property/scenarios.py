@@ -29,19 +29,10 @@ from property.strategies import (
     spans,
     streams,
 )
+from property.versions import asking, changed, models, sets
 from reference.comparing import Scenario, put_in_force
 
 __all__ = ["Scenario", "crowds", "scenarios"]
-
-
-@st.composite
-def changed(draw: st.DrawFn, policy: Policy, focus: Focus) -> Policy:
-    """Another version: mostly with the same ``when``."""
-    other = draw(policies(policy.name, focus))
-    kept = draw(st.sampled_from(["when", "when", "all but when", "nothing"]))
-    if kept == "when":
-        return msgspec.structs.replace(other, when=policy.when)
-    return msgspec.structs.replace(policy, when=other.when) if kept != "nothing" else other
 
 
 @st.composite
@@ -56,10 +47,20 @@ def controls(
         lambda moment, off: moment + off, st.sampled_from(moments), st.sampled_from(offsets)
     )
     made: list[Control] = []
-    previous = first
-    for moment in sorted(draw(st.sets(near, max_size=4))):
-        kind = draw(st.sampled_from(["policies", "policies", "settings", "switches", "service"]))
-        if kind == "policies":
+    previous, known = first, {p.name: [p] for p in first}
+    names = [p.name for p in first]
+    kinds = ["policies", "sets", "sets", "settings", "switches", "service", "models"]
+    if draw(st.booleans()):
+        made.append(draw(models(min(moments) - SECOND, names)))
+    if draw(st.booleans()):
+        made.append(draw(sets(min(moments) - SECOND, known, focus)))
+    for moment in sorted(draw(st.sets(near, max_size=6))):
+        kind = draw(st.sampled_from(kinds))
+        if kind == "sets":
+            made.append(draw(sets(moment, known, focus)))
+        elif kind == "models":
+            made.append(draw(models(moment, names)))
+        elif kind == "policies":
             kept = [p for p in first if draw(st.integers(0, 5))]
             previous = [
                 draw(st.sampled_from([p, *(q for q in previous if q.name == p.name)]))
@@ -71,7 +72,7 @@ def controls(
         elif kind == "settings":
             made.append(SettingsApplied(moment, draw(settings(base.grace)), "test", "test"))
         elif kind == "switches":
-            off = draw(st.sets(st.sampled_from([p.name for p in first]), max_size=2))
+            off = draw(st.sets(st.sampled_from(names), max_size=2))
             everything = draw(often(False, st.just(True)))
             made.append(SwitchesApplied(moment, tuple(sorted(off)), everything, "test", "test"))
         else:
@@ -90,7 +91,7 @@ def scenarios(draw: st.DrawFn, most_events: int = 24) -> Scenario:
     """One to four policies, a history of two subjects, settings and control records."""
     focus = draw(st.sampled_from(FOCUSES))
     names = NAMES[: draw(st.sampled_from([1, 2, 2, 3, 3, 4]))]
-    some = [draw(policies(name, focus)) for name in names]
+    some = [draw(asking(draw(policies(name, focus)))) for name in names]
     base = draw(settings(draw(spans(0, 1, 2))))
     events = draw(streams(draw(st.sampled_from(STARTS)), most_events, focus))
     moments = [parse_time(event.get("received") or event["time"]) for event in events]

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from forestall.contracts.control import Control, DecideSettings, PoliciesApplied, PolicyInForce
+from forestall.contracts.decision import Mode
 from forestall.decide.backtest import decide_history
 from forestall.policy.language.canonical import canonical, version
 from forestall.policy.language.model import Policy
@@ -27,9 +28,20 @@ class Scenario:
     controls: list[Control] = field(default_factory=list)
 
 
-def put_in_force(received: int, some: Sequence[Policy]) -> PoliciesApplied:
-    """The control record that puts exactly ``some`` in force."""
-    entries = tuple(PolicyInForce(p.name, version(p), msgspec.Raw(canonical(p))) for p in some)
+def put_in_force(
+    received: int,
+    live: Sequence[Policy],
+    canary: Sequence[tuple[Policy, float]] = (),
+    shadow: Sequence[Policy] = (),
+) -> PoliciesApplied:
+    """The control record that puts exactly these in force, those in canary with their shares."""
+    some: list[tuple[Policy, Mode, float]] = [(one, "live", 1.0) for one in live]
+    some += [(one, "canary", share) for one, share in canary]
+    some += [(one, "shadow", 1.0) for one in shadow]
+    entries = tuple(
+        PolicyInForce(one.name, version(one), msgspec.Raw(canonical(one)), mode, share)
+        for one, mode, share in some
+    )
     return PoliciesApplied(received, entries, {}, "test", "test")
 
 
@@ -50,6 +62,9 @@ def engine(scenario: Scenario) -> list[dict[str, Any]]:
             "reason": decision.reason,
             "matched": list(decision.matched),
             "features": decision.features,
+            "confidence": msgspec.to_builtins(list(decision.confidence))
+            if decision.confidence is not msgspec.UNSET
+            else None,
         }
         for decision in decided
     ]

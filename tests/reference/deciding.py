@@ -10,8 +10,8 @@ from forestall.contracts.instants import format_time
 from forestall.policy.language.canonical import version
 from forestall.policy.language.model import Policy
 from reference.expressions import holds
-from reference.gating import Candidate, Situation, Verdict, arbitrate
-from reference.history import SEVEN_DAYS, Arrival, Deployment, Seen, Spell, read
+from reference.gating import Candidate, Situation, Verdict, arbitrate, opinions
+from reference.history import SEVEN_DAYS, Arrival, Deployment, Seen, Spell, World, read
 from reference.matching import armed, fits, has_state, key_of, match_at, touched, trailing
 from reference.windows import KEYS, value_at
 
@@ -40,12 +40,12 @@ def decide(
     for subject in subjects.values():
         if final_tick:
             subject.fire(arrivals[-1].received, None)
-    return [line(v, s.name) for s in subjects.values() for v in s.past]
+    return [line(v, s) for s in subjects.values() for v in s.past]
 
 
-def line(verdict: Verdict, subject: str) -> dict[str, Any]:
+def line(verdict: Verdict, of: "Subject") -> dict[str, Any]:
     """One decision, as in section 6."""
-    candidate = verdict.candidate
+    candidate, subject = verdict.candidate, of.name
     at = format_time(candidate.at)
     matched = [[event.arrival.source, event.arrival.id] for event in candidate.matched]
     unique = [candidate.version, subject, candidate.key, at, matched]
@@ -62,6 +62,7 @@ def line(verdict: Verdict, subject: str) -> dict[str, Any]:
         "reason": verdict.reason,
         "matched": [event.arrival.id for event in candidate.matched],
         "features": candidate.features,
+        "confidence": opinions(candidate, of.situation()) if candidate.policy.model else None,
     }
 
 
@@ -74,6 +75,7 @@ class Subject:
     def __init__(self, name: str, deployment: Deployment) -> None:
         self.name = name
         self.deployment = deployment
+        self.world = World(deployment, name)
         self.kept: dict[tuple[str, str], int] = {}
         self.seen: list[Seen] = []
         self.past: list[Verdict] = []
@@ -110,7 +112,7 @@ class Subject:
 
     def spells(self, moment: int) -> Iterator[Spell]:
         """The patterns alive as of ``moment``."""
-        return (s for s in self.deployment.spells if s.start <= moment < s.end)
+        return (s for s in self.world.spells if s.start <= moment < s.end)
 
     def key(self, spell: Spell, event: Seen) -> str | None:
         """The event's key in the spell's pattern."""
@@ -153,7 +155,7 @@ class Subject:
         """
         if not spell.start <= moment:
             return
-        policy, version, mode = self.deployment.in_force(moment)[spell.name]
+        policy, version, mode, _ = self.world.in_force(moment)[spell.heritage]
         features = {
             name: value_at(feature, self.seen, now, event)
             for name, feature in policy.features.items()
@@ -165,12 +167,14 @@ class Subject:
             service=self.deployment.services(moment),
         )
         if holds(policy.condition, names, otherwise=False):
-            yield Candidate(policy, version, mode, key, now, moment, matched, features)
+            yield Candidate(
+                policy, version, mode, key, now, moment, matched, features, spell.heritage
+            )
 
     def timers(self, received: int, time: int | None) -> Iterator[tuple[Due, int]]:
         """What is due at a record (or tick, without ``time``), and up to when it sees controls."""
         grace = self.deployment.settings_at(received).grace
-        for spell in self.deployment.spells:
+        for spell in self.world.spells:
             if trailing(spell.when) is None:
                 continue
             for key, events in self.histories(spell).items():
@@ -200,15 +204,18 @@ class Subject:
 
     def settle(self, candidates: list[Candidate], moment: int) -> None:
         """Decide on the candidates of one record or deadline, and clear what they consume."""
-        situation = Situation(self.name, self.seen, tuple(self.past), self.deployment)
-        for verdict in arbitrate(candidates, situation):
+        for verdict in arbitrate(candidates, self.situation()):
             self.past.append(verdict)
-            name, key = verdict.candidate.policy.name, verdict.candidate.key
-            (spell,) = (spell for spell in self.spells(moment) if spell.name == name)
+            heritage, key = verdict.candidate.heritage, verdict.candidate.key
+            (spell,) = (spell for spell in self.spells(moment) if spell.heritage == heritage)
             self.cleared[spell, key] = len(self.seen)
             if verdict.outcome in ("intervene", "holdout"):
                 for other in self.histories(spell):
                     self.cleared[spell, other] = len(self.seen)
+
+    def situation(self) -> Situation:
+        """All that gates may look at, as of now."""
+        return Situation(self.name, self.seen, tuple(self.past), self.deployment)
 
     def evict(self, event: Seen) -> None:
         """Drop the key that has been silent longest where a pattern has too many with state."""

@@ -1,10 +1,8 @@
 """Gates and arbitration, recomputed from all that was seen and decided before."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -12,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from forestall.contracts.control import DecideSettings
 from forestall.policy.language.model import Policy
 from reference.history import Deployment, Seen
+from reference.sharing import in_holdout, opinion
 
 TEN_YEARS = 10 * 365 * 86_400_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,6 +28,7 @@ class Candidate:
     moment: int
     matched: list[Seen]
     features: dict[str, Any]
+    heritage: int
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,41 @@ def quiet_hours(candidate: Candidate, situation: Situation, settings: DecideSett
     return minute in quiet
 
 
+def opinions(candidate: Candidate, situation: Situation) -> list[dict[str, Any]]:
+    """What the models that the policy names say: of the one that judges, then of one in shadow."""
+    applied = situation.deployment.models(candidate.moment)
+    if candidate.policy.model is None or applied is None:
+        return []
+    name = candidate.policy.model.name
+    salt = situation.deployment.settings_at(candidate.moment).salt
+    modes = {model.mode: model for model in applied.models if model.name == name}
+    canary = modes.get("canary")
+    if canary and in_holdout(f"{salt}:{name}:model-canary", situation.subject, canary.share):
+        modes.pop("live", None)
+    else:
+        modes.pop("canary", None)
+    said = []
+    for mode in ("live", "canary", "shadow"):
+        model = modes.get(mode)
+        found = opinion(bytes(model.content), candidate.features) if model else None
+        if model and found:
+            probability, contributions = found
+            told = {"model": name, "version": model.version, "mode": mode}
+            said.append(told | {"probability": probability, "contributions": contributions})
+    return said
+
+
+def low_confidence(candidate: Candidate, situation: Situation, _: DecideSettings) -> bool:
+    if candidate.policy.model is None:
+        return False
+    threshold = candidate.policy.model.threshold
+    applied = situation.deployment.models(candidate.moment)
+    if applied is not None:
+        threshold = applied.thresholds.get(candidate.policy.name, threshold)
+    judging = [said for said in opinions(candidate, situation) if said["mode"] != "shadow"]
+    return not judging or judging[0]["probability"] < threshold
+
+
 Gate = Callable[[Candidate, Situation, DecideSettings], bool]
 
 GATES: tuple[tuple[str, Gate], ...] = (
@@ -187,22 +222,17 @@ GATES: tuple[tuple[str, Gate], ...] = (
     ("budget", budget),
     ("spacing", spacing),
     ("quiet_hours", quiet_hours),
+    ("low_confidence", low_confidence),
 )
 
 
 def refusal(candidate: Candidate, situation: Situation) -> str | None:
-    """The reason of the first gate that refuses. Gate 10 needs a model, of which there is none."""
+    """The reason of the first gate that refuses."""
     settings = situation.deployment.settings_at(candidate.moment)
     for reason, gate in GATES:
         if gate(candidate, situation, settings):
             return reason
     return None
-
-
-def in_holdout(salt: str, subject: str, share: float) -> bool:
-    """Whether the subject lies in the share kept aside under ``salt``."""
-    digest = hashlib.sha256(f"{salt}:{subject}".encode()).digest()
-    return Fraction(int.from_bytes(digest[:8], "big"), 2**64) < Fraction(share)
 
 
 def arbitrate(candidates: list[Candidate], situation: Situation) -> list[Verdict]:
@@ -218,7 +248,13 @@ def arbitrate(candidates: list[Candidate], situation: Situation) -> list[Verdict
     for shadow in (False, True):
         ledger = [candidate for candidate in left if (candidate.mode == "shadow") == shadow]
         verdicts.extend(rank(ledger, situation))
-    return sorted(verdicts, key=lambda v: (v.candidate.policy.name, *key_order(v.candidate.key)))
+    return sorted(verdicts, key=told_in)
+
+
+def told_in(verdict: Verdict) -> tuple[str, bool, bytes, bool]:
+    """The order in which decisions are told: one in shadow after that of the version that acts."""
+    candidate = verdict.candidate
+    return candidate.policy.name, *key_order(candidate.key), candidate.mode == "shadow"
 
 
 def rank(left: list[Candidate], situation: Situation) -> Iterator[Verdict]:

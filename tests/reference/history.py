@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from forestall.contracts.control import (
     Control,
     DecideSettings,
+    ModelsApplied,
     PoliciesApplied,
     ServiceState,
     SettingsApplied,
@@ -16,6 +17,7 @@ from forestall.contracts.instants import parse_time
 from forestall.policy.language.canonical import from_canonical
 from forestall.policy.language.model import Policy, When
 from reference.expressions import Instant, Names
+from reference.sharing import in_holdout
 
 ALWAYS = -(10**30)
 FOREVER = 10**30
@@ -116,17 +118,26 @@ def read(events: Sequence[Mapping[str, Any]]) -> Iterator[Arrival]:
 
 
 class InForce(NamedTuple):
-    """A policy as some control record (or the start) put it in force."""
+    """A policy as some control record (or the start) put it in force, for a ``share`` if in canary."""
 
     policy: Policy
     version: str
     mode: str
+    share: float
+
+    @property
+    def line(self) -> tuple[str, str, bool]:
+        """What pattern state belongs to: the name, the ``when``, and whether it is in shadow."""
+        return self.policy.name, repr(self.policy.when), self.mode == "shadow"
 
 
 class Spell(NamedTuple):
-    """A stretch in which a policy kept its ``when``: pattern state lives in ``[start, end)``."""
+    """A stretch in which a subject had one policy's ``when``: pattern state lives in ``[start, end)``.
 
-    name: str
+    ``heritage`` is the same for all versions that hand pattern state on to one another.
+    """
+
+    heritage: int
     when: When
     start: int
     end: int
@@ -140,38 +151,39 @@ class Deployment:
     settings: DecideSettings
     controls: Sequence[Control]
     version_of: Callable[[Policy], str]
-    sets: list[tuple[int, dict[str, InForce]]] = field(init=False)
-    spells: list[Spell] = field(init=False)
 
-    def __post_init__(self) -> None:
-        first = {p.name: InForce(p, self.version_of(p), "live") for p in self.policies}
-        self.sets = [(ALWAYS, first)]
-        for control in self.controls:
-            if isinstance(control, PoliciesApplied):
-                now = {
-                    p.name: InForce(from_canonical(bytes(p.canonical)), p.version, p.mode)
+    def sets(self) -> Iterator[tuple[int, str, dict[int, list[InForce]]]]:
+        """After each control record: when, the salt, and what is in force, by heritage.
+
+        A version keeps its heritage while somebody has its line; without one of its own it takes
+        over that of its ``when`` in the other kind (shadow or not), if nobody has that any more.
+        """
+        entries = [InForce(p, self.version_of(p), "live", 1.0) for p in self.policies]
+        salt, count = self.settings.salt, 0
+        held: dict[tuple[str, str, bool], int] = {}
+        for at, control in ((ALWAYS, None), *((c.received, c) for c in self.controls)):
+            if isinstance(control, SettingsApplied):
+                salt = control.settings.salt
+            elif isinstance(control, PoliciesApplied):
+                entries = [
+                    InForce(from_canonical(bytes(p.canonical)), p.version, p.mode, p.share)
                     for p in control.policies
-                }
-                self.sets.append((control.received, now))
-        self.spells = list(self._spells())
-
-    def _spells(self) -> Iterator[Spell]:
-        for index, (start, here) in enumerate(self.sets):
-            before = self.sets[index - 1][1] if index else {}
-            for name, entry in here.items():
-                when = entry.policy.when
-                if name in before and before[name].policy.when == when:
-                    continue
-                later = [
-                    at
-                    for at, there in self.sets[index:]
-                    if name not in there or there[name].policy.when != when
                 ]
-                yield Spell(name, when, start, later[0] if later else FOREVER)
-
-    def in_force(self, moment: int) -> dict[str, InForce]:
-        """The policies as of ``moment``, by name."""
-        return [entries for at, entries in self.sets if at <= moment][-1]
+            lines = {entry.line for entry in entries}
+            now: dict[tuple[str, str, bool], int] = {}
+            for name, when, shadow in lines:
+                other = (name, when, not shadow)
+                if (name, when, shadow) in held:
+                    now[name, when, shadow] = held[name, when, shadow]
+                elif other in held and other not in lines:
+                    now[name, when, shadow] = held[other]
+                else:
+                    now[name, when, shadow], count = count, count + 1
+            held = now
+            found: dict[int, list[InForce]] = {}
+            for entry in entries:
+                found.setdefault(held[entry.line], []).append(entry)
+            yield at, salt, found
 
     def settings_at(self, moment: int) -> DecideSettings:
         """The settings as of ``moment``."""
@@ -196,3 +208,54 @@ class Deployment:
             for control in self.controls
             if isinstance(control, ServiceState) and control.received <= moment
         }
+
+    def models(self, moment: int) -> ModelsApplied | None:
+        """The models in force as of ``moment``."""
+        found = None
+        for control in self.controls:
+            if isinstance(control, ModelsApplied) and control.received <= moment:
+                found = control
+        return found
+
+
+@dataclass
+class World:
+    """What one subject sees of a deployment: in a canary's share, its version and not the live one."""
+
+    deployment: Deployment
+    subject: str
+    sets: list[tuple[int, dict[int, InForce]]] = field(init=False)
+    spells: list[Spell] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sets = [
+            (at, dict(self._own(salt, found))) for at, salt, found in self.deployment.sets()
+        ]
+        self.spells = list(self._spells())
+
+    def _own(self, salt: str, found: dict[int, list[InForce]]) -> Iterator[tuple[int, InForce]]:
+        every = [entry for entries in found.values() for entry in entries]
+        moved = {
+            entry.policy.name
+            for entry in every
+            if entry.mode == "canary"
+            and in_holdout(f"{salt}:{entry.policy.name}:canary", self.subject, entry.share)
+        }
+        for heritage, entries in found.items():
+            for entry in entries:
+                inside = entry.policy.name in moved
+                if entry.mode == "shadow" or (entry.mode == "canary") == inside:
+                    yield heritage, entry
+
+    def _spells(self) -> Iterator[Spell]:
+        for index, (start, here) in enumerate(self.sets):
+            before = self.sets[index - 1][1] if index else {}
+            for heritage, entry in here.items():
+                if heritage in before:
+                    continue
+                later = [at for at, there in self.sets[index:] if heritage not in there]
+                yield Spell(heritage, entry.policy.when, start, later[0] if later else FOREVER)
+
+    def in_force(self, moment: int) -> dict[int, InForce]:
+        """The policies as of ``moment``, by heritage."""
+        return [entries for at, entries in self.sets if at <= moment][-1]
