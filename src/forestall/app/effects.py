@@ -13,6 +13,7 @@ import structlog
 from forestall.app.casework import casework, desks
 from forestall.app.flags import provide, switched_on
 from forestall.app.handover import Adopting
+from forestall.app.lifecycle import open_desk
 from forestall.app.staff import Staff
 from forestall.app.wake import APP_BELL, Bell
 from forestall.channels.base import Channels
@@ -21,6 +22,7 @@ from forestall.channels.inapp import Hub
 from forestall.channels.outbound import outbound
 from forestall.channels.parking import HEALTH_FILE, SqliteHealth
 from forestall.channels.webhook import WebhookChannel
+from forestall.console import lifecycle_api
 from forestall.console.api import Api
 from forestall.console.overview import Overview
 from forestall.console.page import build as build_console
@@ -104,6 +106,9 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
                 casework=casework(settings, stack),
             )
         )
+        desk = open_desk(settings, control, interventions.store, wall_clock)
+        if desk.registry is not None:
+            stack.callback(desk.registry.close)
         hub = _hub(settings, interventions, stack)
         if hub is not None:
             interventions.tell(hub)
@@ -123,7 +128,8 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         reading = asyncio.create_task(flags.run(stop))
         reading.add_done_callback(lambda _: stop.set())
         stack.push_async_callback(_ended, reading, stop)
-        app = _routes(hub, build_console(poll, monotonic), Api(staff.office))
+        api = Api(staff.office, lifecycle_api.extension(desk))
+        app = _routes(hub, build_console(poll, monotonic), api)
         await _serve(settings, app, hub, interventions, stop)
 
 
