@@ -19,6 +19,7 @@ from forestall.cli import (
     explain,
     grant,
     interventions,
+    lifecycle,
     log,
     pause,
     policy,
@@ -60,6 +61,16 @@ app.command("serve")(serve.serve)
 app.command("backtest")(backtest.backtest)
 app.command("explain")(explain.explain)
 app.command("shadow")(shadow.shadow)
+app.command("status")(lifecycle.status)
+app.command("promote")(lifecycle.promote)
+app.command("demote")(lifecycle.demote)
+app.command("rollback")(lifecycle.rollback)
+app.command("retire")(lifecycle.retire)
+app.command("switch")(lifecycle.switch)
+app.command("requests")(lifecycle.requests)
+app.command("second")(lifecycle.second)
+app.command("decline")(lifecycle.decline)
+app.command("history")(lifecycle.history)
 app.command("pause")(pause.pause)
 app.command("resume")(pause.resume)
 app.command("pauses")(pause.pauses)
