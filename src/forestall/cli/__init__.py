@@ -16,11 +16,13 @@ from forestall.cli import (
     backtest,
     command,
     contracts,
+    evaluate,
     explain,
     grant,
     interventions,
     lifecycle,
     log,
+    model,
     pause,
     policy,
     quarantine,
@@ -59,6 +61,7 @@ def _root(
 
 app.command("serve")(serve.serve)
 app.command("backtest")(backtest.backtest)
+app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)
 app.command("shadow")(shadow.shadow)
 app.command("status")(lifecycle.status)
@@ -79,6 +82,7 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(actions.app, name="action")
 app.add_typer(contracts.app, name="contracts")
 app.add_typer(log.app, name="log")
+app.add_typer(model.app, name="model")
 interventions.app.add_typer(command.app)
 app.add_typer(interventions.app, name="interventions")
 app.add_typer(approval.app, name="approval")

@@ -51,6 +51,15 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _ascending(f"{self.name}: the edges", self.edges, strictly=True)
         _bounded(self.name, *self.steps, *self.values.values(), self.other, self.missing)
 
+    def adds(self, value: Any) -> float:
+        """What this value adds."""
+        kind = value.__class__
+        if kind is str:
+            return self.values.get(value, self.other)
+        if (kind is int or kind is float or kind is bool) and value == value:  # not NaN
+            return self.steps[bisect_left(self.edges, value)]
+        return self.missing
+
 
 class Platt(msgspec.Struct, frozen=True, tag="platt", forbid_unknown_fields=True):
     """Logistic calibration: the probability's log-odds are ``slope`` times the score plus
@@ -93,8 +102,9 @@ class Isotonic(msgspec.Struct, frozen=True, tag="isotonic", forbid_unknown_field
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How likely an event of type ``outcome`` is within ``horizon`` microseconds of a decision.
 
-    ``policy`` is the one whose decisions it learned from; ``evidence`` says how it did on decisions
-    it had not seen (``measure.calibration.Evaluation``).
+    ``policy`` is the one whose decisions it learned from and ``definitions`` how that declared the
+    features, where it is known; ``evidence`` says how it did on decisions that it had not seen
+    (``measure.calibration.Evaluation``).
     """
 
     name: str
@@ -104,6 +114,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     intercept: float
     features: tuple[Feature, ...]
     calibration: Platt | Isotonic
+    definitions: dict[str, Any] = {}
     evidence: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
@@ -122,23 +133,22 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def predict(model: Model, features: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
     """The probability, and what each feature added to the log-odds.
 
-    The probability is the calibration of the intercept plus the contributions, added up in their
-    order. It never raises, whatever the features hold.
+    It never raises, whatever the features hold.
+    """
+    contributions = {one.name: one.adds(features.get(one.name)) for one in model.features}
+    score = log_odds(model, contributions)
+    return round(model.calibration.probability(score), DIGITS), contributions
+
+
+def log_odds(model: Model, contributions: Mapping[str, float]) -> float:
+    """The score before calibration: the intercept plus the contributions, in their order.
+
+    Added up one by one, since ``sum`` rounds differently from one Python to the next.
     """
     score = model.intercept
-    contributions = {}
-    for one in model.features:
-        value = features.get(one.name)
-        kind = value.__class__
-        if kind is str:
-            added = one.values.get(value, one.other)  # type: ignore[arg-type]
-        elif (kind is int or kind is float or kind is bool) and value == value:  # not NaN
-            added = one.steps[bisect_left(one.edges, value)]  # type: ignore[type-var]
-        else:
-            added = one.missing
-        contributions[one.name] = added
+    for added in contributions.values():
         score += added
-    return round(model.calibration.probability(score), DIGITS), contributions
+    return score
 
 
 def decode(raw: bytes | msgspec.Raw) -> Model:
