@@ -136,9 +136,12 @@ def gap(
     return Bounds(low, high)
 
 
-def subjects_wanted(variance: float, distance: float, alpha: float) -> float:
+def observations_wanted(variance: float, most: float, distance: float, alpha: float) -> float:
     """About how many observations it takes until a bound at ``alpha`` lies within ``distance`` of
-    the mean: what the best bet needs, and the average over all of them besides."""
+    the mean, for values that deviate by ``most`` at most; infinite where ``distance`` is not above 0.
+
+    It is what the best bet needs (Bernstein's form), and an allowance for averaging over bets.
+    """
     if distance <= 0:
         return inf
-    return 2 * variance * (-log(alpha) + 2) / distance**2
+    return (2 - log(alpha)) * (2 * variance / distance**2 + most / distance)

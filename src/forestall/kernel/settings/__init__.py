@@ -31,6 +31,7 @@ from forestall.kernel.settings.sections import (
     Webhook,
     WriteKey,
 )
+from forestall.kernel.settings.steps import Step, parse_steps
 
 __all__ = [
     "SHORTEST_TOKEN",
@@ -54,10 +55,12 @@ __all__ = [
     "RequestTracker",
     "Server",
     "Settings",
+    "Step",
     "Switches",
     "Tables",
     "Tokens",
     "Webhook",
     "WriteKey",
     "load_settings",
+    "parse_steps",
 ]

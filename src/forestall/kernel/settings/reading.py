@@ -36,6 +36,10 @@ from forestall.kernel.settings.sections import (
     Webhook,
     WriteKey,
 )
+from forestall.kernel.settings.steps import parse_steps
+
+GUARDED = ("tickets", "dismissed", "errors", "latency")
+"""Guardrails that are there without being set."""
 
 
 class InvalidSettings(ForestallError):
@@ -250,12 +254,30 @@ def _agree(file: _File, path: Path) -> None:
             parse_duration(text)
         except ValueError as error:
             raise InvalidSettings(f"{path}: {key}: {error}") from None
+    _check_canary(file.canary, path)
     try:
         ZoneInfo(file.decide.timezone or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InvalidSettings(
             f"{path}: decide.timezone: no time zone is named {file.decide.timezone!r}"
         ) from None
+
+
+def _check_canary(canary: Canary, path: Path) -> None:
+    try:
+        parse_steps(canary.steps)
+    except ValueError as error:
+        raise InvalidSettings(f"{path}: canary.steps: {error}") from None
+    for name, guardrail in canary.guardrails.items():
+        if guardrail.event and guardrail.latency:
+            raise InvalidSettings(
+                f"{path}: canary.guardrails.{name}: give either `event` or `latency`"
+            )
+        if name not in GUARDED and not (guardrail.event or guardrail.latency):
+            raise InvalidSettings(
+                f"{path}: canary.guardrails.{name}: give `event`, the type of event to watch, or"
+                " `latency = true`"
+            )
 
 
 def _queue(name: str, queue: Queue, file: _File) -> str | None:

@@ -241,14 +241,21 @@ class Lifecycle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Guardrail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One of ``[canary.guardrails.NAME]``: an outcome that a canary must not make worse.
 
-    ``event`` is the type whose share of subjects is watched; ``latency`` is in its place where
-    the time from decision to message is. ``margin`` is how much worse, as a share (or for latency
-    in milliseconds), is still tolerated.
+    ``event`` is the type of event that counts, for the share of active subjects or, with ``shown``,
+    of those who were shown something; with ``latency`` the time from decision to message in its
+    place. ``margin`` is how much worse, as a share (or for latency in milliseconds), is tolerated
+    before it fails; to pass it has to be shown that it is worse by less than margin and
+    ``tolerance``. Those named ``tickets``, ``dismissed``, ``errors`` and ``latency`` are there
+    anyway (see ``measure.canary.DEFAULTS``): what is left out here is theirs, and ``off`` leaves
+    one out.
     """
 
     event: str | None = None
+    shown: bool = False
     latency: bool = False
-    margin: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    margin: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    tolerance: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    off: bool = False
 
 
 class Canary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
