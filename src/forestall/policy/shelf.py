@@ -1,0 +1,80 @@
+"""The registry as others read it: every version with its state in a set and what people wrote."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from forestall.policy.lifecycle import KINDS, Artifact, Kind, Set, Standing
+from forestall.policy.plan import Kept
+from forestall.policy.store import REGISTRY_FILE, Registry, RegistryMissing
+
+SOURCE: Final = "source"
+"""The finding that holds what people wrote, where it changed and the version did not."""
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """The registry at one moment, as a set sees it. ``artifacts`` are in the order they were put."""
+
+    standing: Standing = Standing()
+    artifacts: tuple[tuple[Artifact, str], ...] = ()
+    set: Set = "blue"
+
+    def kept(self) -> list[Kept]:
+        """Every version with its state and what people wrote last."""
+        found = []
+        for one, source in self.artifacts:
+            place = self.standing.place(self.set, one.kind, one.name, one.version)
+            found.append(
+                Kept(
+                    kind=one.kind,
+                    name=one.name,
+                    version=one.version,
+                    content=one.content,
+                    source=source,
+                    state=None if place is None else place.state,
+                )
+            )
+        return found
+
+    def live(self, kind: Kind) -> list[tuple[Artifact, str]]:
+        """The live versions of a kind, with what people wrote."""
+        live = {
+            (one.kind, one.name, one.version)
+            for one in self.standing.in_force(self.set)
+            if one.mode == "live"
+        }
+        return [
+            (one, source)
+            for one, source in self.artifacts
+            if one.kind == kind and (one.kind, one.name, one.version) in live
+        ]
+
+
+def shelf(data: Path, set_: Set | None = None) -> Shelf:
+    """What the registry in the data folder ``data`` keeps; nothing where there is none. The active
+    set, unless one is named."""
+    try:
+        registry = Registry(data / REGISTRY_FILE, read_only=True)
+    except RegistryMissing:
+        return Shelf()
+    with closing(registry):
+        return shelf_of(registry, set_)
+
+
+def shelf_of(registry: Registry, set_: Set | None = None) -> Shelf:
+    """The same for a registry that is open."""
+    standing = registry.standing()
+    return Shelf(standing, tuple(_artifacts(registry)), set_ or standing.active)
+
+
+def _artifacts(registry: Registry) -> list[tuple[Artifact, str]]:
+    found = []
+    for kind in KINDS:
+        for name in registry.names(kind) if kind != "flag" else ():
+            for one in registry.versions(kind, name):
+                newer = registry.findings(kind, name, one.version).get(SOURCE)
+                source = one.source if newer is None else str(newer.evidence.get("source", ""))
+                found.append((one, source))
+    return found
