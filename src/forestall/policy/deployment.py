@@ -16,6 +16,7 @@ from forestall.contracts.control import (
 from forestall.kernel.settings import Settings, load_settings
 from forestall.policy.actions.folder import load_declarations, offers
 from forestall.policy.bundle import Bundle, applied, load_folder
+from forestall.policy.language.asked import Reads, models_in
 from forestall.policy.language.check import ANYTHING, INAPP, Surroundings
 from forestall.policy.language.offers import Offers
 
@@ -33,8 +34,8 @@ def surroundings(settings: Settings) -> Surroundings:
 
     Without a catalogue any type, field and trait; without queues, runbooks, or write keys and
     webhooks in the settings any queue, runbook or channel; without a folder of actions any lookup,
-    agent or action; without people any role. Raises ``InvalidFile`` when a contract, a runbook or
-    a declaration has mistakes.
+    agent or action; without people any role; without a model beside the policies any model. Raises
+    ``InvalidFile`` when a contract, a runbook or a declaration has mistakes.
     """
     if settings.file is None:
         return ANYTHING
@@ -51,7 +52,14 @@ def surroundings(settings: Settings) -> Surroundings:
         agents=agents,
         actions=actions,
         roles=Counter(role for one in settings.people.values() for role in one.roles) or None,
+        models=_models(settings.policies),
     )
+
+
+def _models(folder: Path | None) -> dict[str, Reads] | None:
+    """What the models beside the policies read; none where there is none."""
+    files = sorted(folder.rglob("*.model.json")) if folder and folder.is_dir() else []
+    return models_in(file.read_bytes() for file in files) or None
 
 
 def _needed(runbook: Runbook) -> frozenset[str]:

@@ -12,6 +12,7 @@ from forestall.context.knowledge.template import TemplateError, parse_template
 from forestall.contracts.catalogue import IDENTIFY, Catalogue
 from forestall.contracts.errors import Problem
 from forestall.contracts.shape import Shape
+from forestall.policy.language.asked import Reads, badly_asked
 from forestall.policy.language.clauses import EVENT_TYPE
 from forestall.policy.language.document import Mapping, Place
 from forestall.policy.language.meaning import World, mistakes, type_problems
@@ -49,6 +50,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     actions: Offers | None = None
     roles: dict[str, int] | None = None
     runbook_reads: dict[str, frozenset[str]] = {}
+    models: dict[str, Reads] | None = None
 
 
 ANYTHING = Surroundings()
@@ -71,6 +73,7 @@ def check(located: Located, surroundings: Surroundings = ANYTHING) -> list[Probl
     )
     problems += untrusted(examined, surroundings.catalogue)
     problems += unstaffed(examined, surroundings.roles)
+    problems += badly_asked(examined, surroundings.models)
     problems += unmatched(examined, surroundings.catalogue, troubled)
     return sorted(problems)
 
@@ -111,7 +114,9 @@ def _features(one: Examined, _around: Surroundings) -> Iterator[Problem]:
 
 def _uses_unseen(one: Examined) -> bool:
     """Whether features may be used where it cannot be seen: a runbook's text, what people are
-    shown, an ``if`` that does not compile."""
+    shown, an ``if`` that does not compile, a model."""
+    if one.located.policy.model is not None:
+        return True
     for _, node in playbook_steps(one.located.policy):
         step = node.step
         told = isinstance(step, Guide) and step.runbook is not None
