@@ -2,7 +2,7 @@
 
 A plan is made by the server itself from the files that were sent: it parses, checks, tests and
 backtests them. It is kept under an id, and applied by its hash, so that what is done is what was
-seen. ``EXTENSION`` of the operators' API.
+seen. An extension of the operators' API.
 """
 
 from typing import Annotated, Any, Final
@@ -12,10 +12,10 @@ import msgspec
 from forestall.app.judging import Busy, Job, Judging
 from forestall.app.weighing import Task, Weighed
 from forestall.console.api import Call, Extension
+from forestall.console.lifecycle_api import Desk, actor
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.refusals import NotThere, RoleMissing, because
 from forestall.ingest.exchange import Refuse, Response, json
-from forestall.kernel.clock import Clock
 from forestall.policy.lifecycle import (
     AUTHOR,
     OPERATOR,
@@ -29,7 +29,7 @@ from forestall.policy.lifecycle import (
     State,
 )
 from forestall.policy.plan import Item, Line, Plan, compare
-from forestall.policy.shelf import SOURCE, shelf_of
+from forestall.policy.shelf import SOURCE, Shelf, shelf_of
 from forestall.policy.store import Registry
 
 LARGEST: Final = 16_000_000
@@ -49,12 +49,6 @@ class NotReady(ForestallError):
     """The plan is not finished yet, or could not be made."""
 
     code = "plan-not-ready"
-
-
-class NotManaged(ForestallError):
-    """Policies of this deployment are in force as they are saved; set ``[lifecycle] managed``."""
-
-    code = "not-managed"
 
 
 class _Apply(msgspec.Struct, forbid_unknown_fields=True):
@@ -80,16 +74,12 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Applying:
-    """Takes plans for the deployment at ``config``, and applies them to ``registry``."""
+    """Takes plans for the deployment at ``config``, and applies them to the desk's registry."""
 
-    def __init__(
-        self, registry: Registry, judging: Judging, config: str, *, managed: bool, clock: Clock
-    ) -> None:
-        self._registry = registry
+    def __init__(self, desk: Desk, judging: Judging, config: str) -> None:
+        self._desk = desk
         self._judging = judging
         self._config = config
-        self._managed = managed
-        self._clock = clock
 
     def extension(self) -> Extension:
         """What it adds to the operators' API."""
@@ -101,16 +91,16 @@ class Applying:
                 ("POST", "/v1/backtests", self._backtest),
                 ("GET", "/v1/backtests/{id}", self._backtested),
             ),
-            status={PlanOutdated: 409, NotReady: 409, NotManaged: 409, Busy: 503},
+            status={PlanOutdated: 409, NotReady: 409, Busy: 503},
             largest=LARGEST,
         )
 
     # -- plans -----------------------------------------------------------------------------------
 
     def _plan(self, call: Call) -> Response:
-        self._ready(call)
+        registry = self._ready(call)
         try:
-            set_ = msgspec.convert(call.query.get("set", self._registry.standing().active), Set)
+            set_ = msgspec.convert(call.query.get("set", registry.standing().active), Set)
         except msgspec.ValidationError as error:
             raise Refuse(400, "invalid-query", f"set: {error}") from None
         task = Task(
@@ -136,7 +126,7 @@ class Applying:
         return json(200, told)
 
     def _apply(self, call: Call) -> Response:
-        self._ready(call)
+        registry = self._ready(call)
         job, asked = self._job(call, "plan"), call.read(_Apply)
         found = job.weighed
         if found is None or found.plan is None:
@@ -145,30 +135,20 @@ class Applying:
             raise PlanOutdated(f"the plan {job.id} has another hash; look at it again")
         reason = because(asked.reason)
         evidence = {"plan": asked.hash, "commit": asked.commit, "dirty": asked.dirty}
-        actor = Actor(call.who.name, call.who.roles)
-        with self._registry.transaction():
-            self._current(found)
-            applied = _Application(self._registry, found, actor, reason, evidence, self._clock())
-            after = applied.run()
+        who = actor(call.who)
+        with registry.transaction():
+            known = shelf_of(registry, found.plan.set)
+            _check_current(found.plan, found, known)
+            at = self._desk.clock()
+            after = _Application(registry, known, found, who, reason, evidence, at).run()
         return json(201, {"applied": after, "hash": asked.hash})
-
-    def _current(self, found: Weighed) -> None:
-        """Raises ``PlanOutdated`` unless the plan still says what there is to do."""
-        plan = found.plan
-        assert plan is not None  # noqa: S101
-        if self._registry.version() == found.number:
-            return
-        lines = compare(found.items, shelf_of(self._registry, plan.set).kept())
-        planned = [msgspec.structs.replace(line, checked=None) for line in plan.lines]
-        if list(lines) != planned:
-            raise PlanOutdated("the registry has changed since; plan again")
 
     # -- backtests -------------------------------------------------------------------------------
 
     def _backtest(self, call: Call) -> Response:
-        self._ready(call)
+        registry = self._ready(call)
         asked = call.read(_Backtest)
-        if self._registry.artifact("policy", asked.name, asked.version) is None:
+        if registry.artifact("policy", asked.name, asked.version) is None:
             raise NotThere(f"there is no version {asked.version!r} of policy `{asked.name}`")
         task = Task(
             what="backtest",
@@ -179,14 +159,14 @@ class Applying:
         )
 
         def finished(found: Weighed) -> None:
-            self._registry.found(
+            registry.found(
                 Finding(
                     kind="policy",
                     name=asked.name,
                     version=asked.version,
                     what="backtested",
                     by=call.who.name,
-                    at=self._clock(),
+                    at=self._desk.clock(),
                     evidence=msgspec.to_builtins(found.figures),
                 )
             )
@@ -202,17 +182,13 @@ class Applying:
 
     # -- both ------------------------------------------------------------------------------------
 
-    def _ready(self, call: Call) -> None:
+    def _ready(self, call: Call) -> Registry:
         if not {AUTHOR, PUBLISHER, OPERATOR} & set(call.who.roles):
             raise RoleMissing(
                 f"{call.who.name} does not have the role {AUTHOR!r};"
                 f" [people.{call.who.name}] roles gives it"
             )
-        if not self._managed:
-            raise NotManaged(
-                "policies of this deployment are in force as they are saved; set [lifecycle]"
-                " managed = true to apply and promote them"
-            )
+        return self._desk.managed
 
     def _job(self, call: Call, what: str) -> Job:
         job = self._judging.job(call.name)
@@ -231,12 +207,21 @@ def _told(job: Job) -> dict[str, Any]:
     }
 
 
+def _check_current(plan: Plan, found: Weighed, known: Shelf) -> None:
+    """Raises ``PlanOutdated`` unless the plan still says what there is to do."""
+    if known.standing.number != found.number:
+        planned = [msgspec.structs.replace(line, checked=None) for line in plan.lines]
+        if list(compare(found.items, known.kept())) != planned:
+            raise PlanOutdated("the registry has changed since; plan again")
+
+
 class _Application:
     """One plan being applied, inside a transaction."""
 
     def __init__(
         self,
         registry: Registry,
+        known: Shelf,
         found: Weighed,
         actor: Actor,
         reason: str,
@@ -249,8 +234,7 @@ class _Application:
         self._items = {(one.kind, one.name): one for one in found.items}
         self._actor, self._reason, self._evidence, self._at = actor, reason, evidence, at
         self._sources = {
-            (one.kind, one.name, one.version): source
-            for one, source in shelf_of(registry, found.plan.set).artifacts
+            (one.kind, one.name, one.version): source for one, source in known.artifacts
         }
 
     def run(self) -> list[Applied]:

@@ -10,9 +10,11 @@ from contextlib import AsyncExitStack, suppress
 import httpx
 import structlog
 
+from forestall.app.applying import Applying
 from forestall.app.casework import casework, desks
 from forestall.app.flags import provide, switched_on
 from forestall.app.handover import Adopting
+from forestall.app.judging import Judging
 from forestall.app.lifecycle import open_desk
 from forestall.app.staff import Staff
 from forestall.app.wake import APP_BELL, Bell
@@ -128,7 +130,10 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         reading = asyncio.create_task(flags.run(stop))
         reading.add_done_callback(lambda _: stop.set())
         stack.push_async_callback(_ended, reading, stop)
-        api = Api(staff.office, lifecycle_api.extension(desk))
+        judging = Judging(random_id)
+        stack.push_async_callback(judging.close)
+        applying = Applying(desk, judging, str(settings.file)).extension()
+        api = Api(staff.office, lifecycle_api.extension(desk), applying)
         app = _routes(hub, build_console(poll, monotonic), api)
         await _serve(settings, app, hub, interventions, stop)
 

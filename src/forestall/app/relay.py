@@ -21,10 +21,17 @@ _HOP_BY_HOP = frozenset(
 RETRY = {"Retry-After": "1"}
 
 
+LARGER = 4_000_000
+"""Bytes that a body may have, packed, which brings policies and models."""
+
+_LARGER_PATHS = ("/v1/plans", "/v1/lifecycle/")
+
+
 def relay_to(address: Callable[[], str | None], stop: asyncio.Event, limit: int = 64_000) -> App:
     """An app that asks the server at ``address()`` (a base URL, or none while it is not up).
 
-    Request bodies over ``limit`` bytes are refused. After ``stop`` no event stream goes on.
+    Request bodies over ``limit`` bytes are refused, but where policies and models come (``LARGER``).
+    After ``stop`` no event stream goes on.
     """
     client = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, trust_env=False)
 
@@ -32,6 +39,7 @@ def relay_to(address: Callable[[], str | None], stop: asyncio.Event, limit: int 
         if scope["type"] != "http":
             return
         base = address()
+        most = LARGER if scope["path"].startswith(_LARGER_PATHS) else limit
         try:
             if base is None:
                 raise Refuse(503, "app-down", "the app process is starting; try again", RETRY)
@@ -40,7 +48,7 @@ def relay_to(address: Callable[[], str | None], stop: asyncio.Event, limit: int 
                 f"{base}{scope['raw_path'].decode('latin-1')}",
                 params=scope["query_string"].decode("latin-1") or None,
                 headers=[pair for pair in scope["headers"] if pair[0] not in _HOP_BY_HOP],
-                content=await _body(receive, limit),
+                content=await _body(receive, most),
             )
             await _exchange(client, request, receive, send, stop)
         except Refuse as refuse:
