@@ -11,6 +11,7 @@ import httpx
 import structlog
 
 from forestall.app.applying import Applying
+from forestall.app.canary import keep_canaries
 from forestall.app.casework import casework, desks
 from forestall.app.flags import provide, switched_on
 from forestall.app.handover import Adopting
