@@ -12,21 +12,26 @@ import typer
 
 from forestall.cli import (
     actions,
+    apply,
     approval,
     backtest,
     command,
     contracts,
     evaluate,
     explain,
+    fairness,
+    flag,
     grant,
     interventions,
     lifecycle,
     log,
+    monitor,
     model,
     pause,
     policy,
     quarantine,
     records,
+    report,
     review,
     serve,
     shadow,
@@ -60,9 +65,12 @@ def _root(
 
 
 app.command("serve")(serve.serve)
+app.command("apply")(apply.apply)
 app.command("backtest")(backtest.backtest)
 app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)
+app.command("report")(report.report)
+app.command("fairness")(fairness.fairness)
 app.command("shadow")(shadow.shadow)
 app.command("status")(lifecycle.status)
 app.command("promote")(lifecycle.promote)
@@ -74,12 +82,14 @@ app.command("requests")(lifecycle.requests)
 app.command("second")(lifecycle.second)
 app.command("decline")(lifecycle.decline)
 app.command("history")(lifecycle.history)
+app.command("monitor")(monitor.monitor)
 app.command("pause")(pause.pause)
 app.command("resume")(pause.resume)
 app.command("pauses")(pause.pauses)
 app.command("records")(records.records)
 app.add_typer(policy.app, name="policy")
 app.add_typer(actions.app, name="action")
+app.add_typer(flag.app, name="flag")
 app.add_typer(contracts.app, name="contracts")
 app.add_typer(log.app, name="log")
 app.add_typer(model.app, name="model")

@@ -1,5 +1,6 @@
 """Asking the running server as a person: the token is in ``FORESTALL_TOKEN``, never an argument."""
 
+import gzip
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +29,8 @@ class Refused(ForestallError):
 
 
 def ask(config: Path | None, method: str, path: str, body: Any = None) -> Any:
-    """What the server of the settings answers; ``path`` begins with ``/v1``.
+    """What the server of the settings answers; ``path`` begins with ``/v1``. ``body`` is sent as
+    JSON; bytes are JSON already, and are packed.
 
     Raises ``UnreadableInput`` without a token, ``ServerSilent`` and ``Refused``.
     """
@@ -77,12 +79,17 @@ def _exchange(config: Path | None, method: str, path: str, body: Any) -> httpx.R
     server = settings_for(config).server
     host = f"[{server.host}]" if ":" in server.host else server.host
     url = f"http://{host}:{server.port}{path}"
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    if isinstance(body, bytes):
+        body, headers["content-encoding"] = gzip.compress(body, mtime=0), "gzip"
+    elif body is not None:
+        body = msgspec.json.encode(body)
     try:
         answer = httpx.request(
             method,
             url,
-            json=body,
-            headers={"authorization": f"Bearer {token}"},
+            content=body,
+            headers=headers,
             timeout=30,
             trust_env=False,
         )
