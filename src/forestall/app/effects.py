@@ -25,7 +25,7 @@ from forestall.channels.inapp import Hub
 from forestall.channels.outbound import outbound
 from forestall.channels.parking import HEALTH_FILE, SqliteHealth
 from forestall.channels.webhook import WebhookChannel
-from forestall.console import lifecycle_api
+from forestall.console import flags_api, lifecycle_api
 from forestall.console.api import Api
 from forestall.console.overview import Overview
 from forestall.console.page import build as build_console
@@ -134,7 +134,7 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         judging = Judging(random_id)
         stack.push_async_callback(judging.close)
         applying = Applying(desk, judging, str(settings.file)).extension()
-        api = Api(staff.office, lifecycle_api.extension(desk), applying)
+        api = Api(staff.office, lifecycle_api.extension(desk), applying, flags_api.extension(desk))
         app = _routes(hub, build_console(poll, monotonic), api)
         await _serve(settings, app, hub, interventions, stop)
 

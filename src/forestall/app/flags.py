@@ -17,7 +17,7 @@ from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType, Reason
 from openfeature.provider import AbstractProvider, FeatureProvider, Metadata
 
-from forestall.contracts.control import FlagsApplied
+from forestall.contracts.control import Control, FlagsApplied, Transition
 from forestall.contracts.flags import DOMAIN, Value
 from forestall.contracts.instants import format_time
 from forestall.intervene.actions.python import UnknownFunction, found
@@ -133,7 +133,7 @@ class Following:
 
     def __init__(self, log: Log, provider: ControlProvider) -> None:
         self._log, self._provider = log, provider
-        self._told: list[FlagsApplied] = []
+        self._told: list[Control] = []
         self._position = 0
 
     def look(self) -> None:
@@ -142,7 +142,9 @@ class Following:
             return
         for batch in self._log.follow(CONTROL, after=self._position):
             self._position = batch.position
-            self._told += (one for one in read_control(batch) if isinstance(one, FlagsApplied))
+            self._told += (
+                one for one in read_control(batch) if isinstance(one, FlagsApplied | Transition)
+            )
         self._provider.use(in_force(self._told))
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from forestall.contracts.control import Control, FlagsApplied
+from forestall.contracts.control import Control, FlagsApplied, Transition
 from forestall.contracts.flags import Value
 
 
@@ -30,17 +30,25 @@ class FlagChange(msgspec.Struct, frozen=True):
 
 
 def changes(controls: Iterable[Control]) -> list[FlagChange]:
-    """Every change of a flag, in order, by name where they came together."""
+    """Every change of a flag, in order, by name where they came together.
+
+    Who and why is said by the flag's own transition in a managed deployment, else by the record of
+    all flags.
+    """
     flags: dict[str, Value] = {}
+    told: dict[str, tuple[str, str]] = {}
     found = []
     for one in controls:
+        if isinstance(one, Transition) and one.artifact == "flag":
+            told[one.name] = one.by, one.why
         if not isinstance(one, FlagsApplied):
             continue
         for name in sorted(flags.keys() | one.flags.keys()):
             before, after = flags.get(name), one.flags.get(name)
             if not same(before, after):
-                found.append(FlagChange(name, before, after, one.by, one.why, one.received))
-        flags = dict(one.flags)
+                by, why = told.get(name, (one.by, one.why))
+                found.append(FlagChange(name, before, after, by, why, one.received))
+        flags, told = dict(one.flags), {}
     return found
 
 
