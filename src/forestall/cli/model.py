@@ -9,13 +9,13 @@ from rich.console import Console
 
 from forestall.cli import model_text
 from forestall.cli.deployment import ConfigOption, settings_for
-from forestall.contracts.control import Control
-from forestall.contracts.decision import Decided
+from forestall.cli.model_source import Source, decided, logged
 from forestall.contracts.errors import UnreadableInput
-from forestall.contracts.event import Record
 from forestall.contracts.instants import parse_duration
+from forestall.decide.history import History
 from forestall.measure.examples import Among, asked, examples
 from forestall.measure.model import InvalidModel, Model, canonical, decode, version
+from forestall.policy.deployment import load_bundle
 
 app = typer.Typer(
     name="model",
@@ -162,50 +162,11 @@ def evaluate(
     raise typer.Exit(1 if mine.why else 0)
 
 
-class _Source(msgspec.Struct, frozen=True):
-    """What was decided and what happened, under which control records, up to which log time."""
-
-    controls: list[Control]
-    happenings: list[Record | Decided]
-    end: int
-    among: Among
-
-
-def _source(data: Path, policies: Path | None, config: Path | None) -> _Source:
-    return _decided(data, policies, config) if policies else _logged(data)
-
-
-def _logged(data: Path) -> _Source:
-    """What a server's data folder tells."""
-    from forestall.measure.reading import Folder
-
-    if data.is_file():
-        raise UnreadableInput(f"{data}: a history has no decisions yet; give --policies")
-    folder = Folder(data)
-    try:
-        return _Source(folder.controls(), list(folder.happenings()), folder.now, "untreated")
-    finally:
-        folder.close()
-
-
-def _decided(data: Path, policies: Path, config: Path | None) -> _Source:
-    """What policies would have decided over a history; they did nothing to anybody in it."""
-    from forestall.decide.backtest import backtest, opening
-    from forestall.decide.engine import Engine
-    from forestall.decide.history import History
-    from forestall.policy.deployment import load_bundle
-
+def _source(data: Path, policies: Path | None, config: Path | None) -> Source:
+    if policies is None:
+        return logged(data)
     settings = settings_for(config)
-    controls = opening(load_bundle(policies, settings), settings.decide)
-    history = History(data)
-    found: list[Record | Decided] = []
-    for step in backtest(controls, history, Engine()):
-        found += step.chunk.records
-        found += [
-            Decided(0, order, noticed, decision)
-            for order, noticed, decision in step.noticed(settings.decide.grace)
-        ]
-    return _Source(controls, found, history.tick or 0, "all")
+    return decided(History(data), load_bundle(policies, settings), settings.decide)
 
 
 def _read(file: Path) -> Model:

@@ -1,0 +1,1 @@
+"""What models of "will a ticket follow?" are worth, on data made by others."""
