@@ -4,14 +4,14 @@ Every figure stands there as text; plots are drawn beside them. Names from outsi
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from datetime import date, timedelta
 from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Final
 
-from forestall.console import plots
+from forestall.console import cards, plots
 from forestall.contracts.instants import SECOND, format_duration
 from forestall.decide.evidence import Facts
 from forestall.measure.outcomes import ALL, LeadTime, Outcomes, PolicyOutcomes
@@ -89,31 +89,6 @@ def spread(low: float, high: float, text: Callable[[float], str]) -> str:
     return f"{number if end.endswith(f' {unit}') else start} to {end}"
 
 
-def _section(name: str, title: str, body: str) -> str:
-    return (
-        f'<section class="card" aria-labelledby="{name}">\n<h2 id="{name}">{title}</h2>\n'
-        f"{body}\n</section>"
-    )
-
-
-def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], name: str) -> str:
-    """A table whose cells are HTML, the first of each row its heading."""
-    heads = "".join(f'<th scope="col">{one}</th>' for one in head)
-    body = "\n".join(
-        f'<tr><th scope="row">{first}</th>{"".join(map(_cell, cells))}</tr>'
-        for first, *cells in rows
-    )
-    return (
-        f'<div class="scroll" role="group" tabindex="0" aria-label="{name}">'
-        f"<table><caption>{caption}</caption><thead><tr>{heads}</tr></thead>\n"
-        f"<tbody>\n{body}\n</tbody></table></div>"
-    )
-
-
-def _cell(content: str) -> str:
-    return f'<td class="broad">{content}</td>' if plots.BAR in content else f"<td>{content}</td>"
-
-
 def _figures(facts: Facts) -> str:
     decisions = sum(one.decisions for one in facts.counts)
     interventions = sum(one.interventions for one in facts.rates)
@@ -127,7 +102,7 @@ def _figures(facts: Facts) -> str:
     items = "".join(f"<div><dt>{word}</dt><dd>{n:,}</dd></div>" for word, n in shown.items())
     gap = format_duration(int(facts.session_gap_seconds * SECOND))
     nothing = "" if decisions else '<p class="empty">No policy noticed anything.</p>'
-    return _section(
+    return cards.section(
         "figures",
         "In short",
         f'<p class="number">{rate}</p><p class="unit">interventions per 1,000 sessions</p>'
@@ -151,24 +126,15 @@ def _policies(facts: Facts) -> str:
         )
         for policy, reasons in sorted(counts.items(), key=lambda one: (-one[1].total(), one[0]))
     ]
-    table = _table(
+    table = cards.table(
         "Each bar is as long as the policy has decisions; its pieces are their reasons",
         ("policy", "decisions", "intervened, or why not"),
         rows,
         "Decisions by policy and reason",
     )
-    return _section(
-        "policies", "Decisions by policy and reason", _legend(REASONS[k] for k in used) + table
+    return cards.section(
+        "policies", "Decisions by policy and reason", cards.legend(REASONS[k] for k in used) + table
     )
-
-
-def _legend(entries: Iterable[tuple[str, str]]) -> str:
-    items = "".join(
-        f'<li><svg class="swatch {shade}" aria-hidden="true"><rect class="{shade}" width="100%"'
-        f' height="100%"/></svg>{word}</li>'
-        for word, shade in entries
-    )
-    return f'<ul class="legend" aria-label="Legend">{items}</ul>'
 
 
 def _days(facts: Facts) -> str:
@@ -198,11 +164,11 @@ def _days(facts: Facts) -> str:
         (str(start), *(f"{counts[start][key]:,}" for key in OUTCOMES)) for start in sorted(counts)
     ]
     head = (unit, *(word for word, _ in OUTCOMES.values()))
-    table = _table(f"Every {unit} with decisions", head, rows, f"Decisions by {unit}")
-    return _section(
+    table = cards.table(f"Every {unit} with decisions", head, rows, f"Decisions by {unit}")
+    return cards.section(
         "days",
         f"Decisions by {unit}",
-        f"{_legend(OUTCOMES.values())}{figure}<details><summary>As a table</summary>{table}</details>",
+        f"{cards.legend(OUTCOMES.values())}{figure}<details><summary>As a table</summary>{table}</details>",
     )
 
 
@@ -247,7 +213,7 @@ def _outcomes(outcomes: Outcomes) -> str:
     ]
     head = ("policy", "interventions", *scales, f"lead time, 1 s to {horizon}, logarithmic")
     kind = escape(outcomes.type)
-    table = _table(
+    table = cards.table(
         f"{outcomes.total:,} outcomes of {outcomes.customers:,} customers, within {horizon};"
         " under each figure its 95 % interval",
         head,
@@ -261,7 +227,7 @@ def _outcomes(outcomes: Outcomes) -> str:
         if unfinished
         else ""
     )
-    return _section(
+    return cards.section(
         "outcomes",
         f"What followed: {kind}",
         f'{table}<p class="note"><strong>{escape(outcomes.caveat)}</strong></p>'
@@ -319,13 +285,13 @@ def _rates(facts: Facts) -> str:
         )
         for one in facts.rates
     ]
-    table = _table(
+    table = cards.table(
         "Each bar is as long as the decisions; its first piece are the interventions",
         ("policy", "interventions", "decisions", "both"),
         rows,
         "Per 1,000 sessions",
     )
-    return _section("rates", "Per 1,000 sessions", table)
+    return cards.section("rates", "Per 1,000 sessions", table)
 
 
 def _rate(value: float | None) -> str:
@@ -335,7 +301,7 @@ def _rate(value: float | None) -> str:
 def _overlap(facts: Facts) -> str:
     if not facts.overlap:
         told = '<p class="empty">No two policies noticed the same customer within an hour.</p>'
-        return _section("overlap", "Overlap between policies", told)
+        return cards.section("overlap", "Overlap between policies", told)
     most = max(one.times for one in facts.overlap)
     rows = [
         (
@@ -350,17 +316,17 @@ def _overlap(facts: Facts) -> str:
         "How often a candidate of the one came within an hour after one of the other, for the same"
         " customer"
     )
-    table = _table(caption, head, rows[:SHOWN], "Overlap between policies")
+    table = cards.table(caption, head, rows[:SHOWN], "Overlap between policies")
     if rows[SHOWN:]:
-        rest = _table("Rarer ones", head, rows[SHOWN:], "More overlap between policies")
+        rest = cards.table("Rarer ones", head, rows[SHOWN:], "More overlap between policies")
         table += f"<details><summary>{len(rows) - SHOWN:,} more</summary>{rest}</details>"
-    return _section("overlap", "Overlap between policies", table)
+    return cards.section("overlap", "Overlap between policies", table)
 
 
 def _most_hit(facts: Facts) -> str:
     if not facts.most_hit:
         told = '<p class="empty">Nobody would have seen an intervention.</p>'
-        return _section("most-hit", "Customers with most interventions", told)
+        return cards.section("most-hit", "Customers with most interventions", told)
     most = facts.most_hit[0].interventions
     rows = [
         (
@@ -372,10 +338,10 @@ def _most_hit(facts: Facts) -> str:
         )
         for one in facts.most_hit
     ]
-    table = _table(
+    table = cards.table(
         "How many interventions they would have seen, and of which policies",
         ("customer", "decisions", "interventions"),
         rows,
         "Customers with most interventions",
     )
-    return _section("most-hit", "Customers with most interventions", table)
+    return cards.section("most-hit", "Customers with most interventions", table)
