@@ -36,7 +36,8 @@ def _instead(text: str) -> str:
     return text
 
 
-def _horizon(text: str) -> int:
+def duration(text: str) -> int:
+    """Microseconds of an option such as ``7d``, more than none."""
     try:
         found = parse_duration(text)
     except ValueError as error:
@@ -66,7 +67,7 @@ def evaluate(
     horizon: Annotated[
         int,
         typer.Option(
-            parser=_horizon, metavar="DURATION", help="How long after the decision it counts."
+            parser=duration, metavar="DURATION", help="How long after the decision it counts."
         ),
     ] = "7d",  # type: ignore[assignment]
     version: Annotated[
