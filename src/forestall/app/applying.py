@@ -150,20 +150,19 @@ class Applying:
         asked = call.read(_Backtest)
         if registry.artifact("policy", asked.name, asked.version) is None:
             raise NotThere(f"there is no version {asked.version!r} of policy `{asked.name}`")
-        task = Task(
-            what="backtest",
-            config=self._config,
-            set=asked.set,
-            name=asked.name,
-            version=asked.version,
-        )
+        return json(202, self.backtest(call, asked.name, asked.version, asked.set))
+
+    def backtest(self, call: Call, name: str, version: str, set_: Set) -> dict[str, Any]:
+        """Begin a backtest of a version, whose finding is kept; how it stands. Raises ``Busy``."""
+        registry = self._ready(call)
+        task = Task(what="backtest", config=self._config, set=set_, name=name, version=version)
 
         def finished(found: Weighed) -> None:
             registry.found(
                 Finding(
                     kind="policy",
-                    name=asked.name,
-                    version=asked.version,
+                    name=name,
+                    version=version,
                     what="backtested",
                     by=call.who.name,
                     at=self._desk.clock(),
@@ -171,7 +170,7 @@ class Applying:
                 )
             )
 
-        return json(202, _told(self._judging.start(task, call.who.name, finished)))
+        return _told(self._judging.start(task, call.who.name, finished))
 
     def _backtested(self, call: Call) -> Response:
         job = self._job(call, "backtest")

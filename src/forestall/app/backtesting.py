@@ -7,7 +7,6 @@ from typing import Final
 import msgspec
 
 from forestall.contracts.control import Control, ModelInForce, ModelsApplied, SwitchesApplied
-from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import DAY
 from forestall.contracts.refusals import NotThere
 from forestall.decide.backtest import BEGINNING, opening
@@ -28,12 +27,6 @@ HORIZON: Final = 7 * DAY
 
 Told = Callable[[float], None]
 """Hears which fraction is done."""
-
-
-class NoHistory(ForestallError):
-    """The log holds no event yet, so there is nothing to backtest over."""
-
-    code = "no-history"
 
 
 class World(msgspec.Struct, frozen=True):
@@ -97,22 +90,18 @@ def plan_figures(
     tried = [line for line in plan.lines if _decides(plan, line)]
     if not tried:
         return msgspec.structs.replace(plan, unbacked="nothing changes that decides")
+    if _empty(world.settings.data):
+        return msgspec.structs.replace(plan, unbacked="the log holds no event yet")
     new = _live(known)
     for line in tried:
         new.put(line, items.get((line.kind, line.name)))
     names = tuple(line.name for line in tried if line.kind == "policy")
-    try:
-        figures = _try(_live(known), new, names, world, told)
-    except NoHistory as error:
-        return msgspec.structs.replace(plan, unbacked=str(error))
+    figures = _try(_live(known), new, names, world, told)
     return msgspec.structs.replace(plan, figures=msgspec.to_builtins(figures))
 
 
 def version_figures(name: str, version: str, known: Shelf, world: World, told: Told) -> Figures:
-    """What one version of a policy comes to in place of the live one.
-
-    Raises ``NotThere`` and ``NoHistory``.
-    """
+    """What one version of a policy comes to in place of the live one. Raises ``NotThere``."""
     for one, source in known.artifacts:
         if (one.kind, one.name, one.version) == ("policy", name, version):
             new = _live(known)
@@ -144,8 +133,6 @@ def _decides(plan: Plan, line: Line) -> bool:
 def _try(
     old: _Deciding, new: _Deciding, names: tuple[str, ...], world: World, told: Told
 ) -> Figures:
-    if _empty(world.settings.data):
-        raise NoHistory("the log holds no event yet")
     question = Question(
         path=world.settings.data,
         old=old.controls(world),

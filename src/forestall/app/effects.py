@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
 import httpx
+import msgspec
 import structlog
 
 from forestall.app.applying import Applying
@@ -133,8 +134,10 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(_ended, reading, stop)
         judging = Judging(random_id)
         stack.push_async_callback(judging.close)
-        applying = Applying(desk, judging, str(settings.file)).extension()
-        api = Api(staff.office, lifecycle_api.extension(desk), applying, flags_api.extension(desk))
+        applying = Applying(desk, judging, str(settings.file))
+        desk = msgspec.structs.replace(desk, backtest=applying.backtest)
+        more = (applying.extension(), flags_api.extension(desk))
+        api = Api(staff.office, lifecycle_api.extension(desk), *more)
         app = _routes(hub, build_console(poll, monotonic), api)
         await _serve(settings, app, hub, interventions, stop)
 

@@ -77,7 +77,7 @@ def apply(
         "backtest": str(backtest).lower(),
     }
     started = ask(config, "POST", f"/v1/plans?{urlencode(asked)}", files)
-    found = waited(config, "plans", started["id"], _progress())
+    found = waited(config, "plans", started["id"], progress())
     plan = msgspec.convert(found["plan"], Plan)
     if as_json and (only_plan or not plan.to_do):
         echo_json({"hash": found["hash"], **msgspec.to_builtins(plan)})
@@ -134,7 +134,7 @@ def waited(
         seconds = min(1.0, seconds * 1.5)
 
 
-def _progress() -> Callable[[float], None]:
+def progress() -> Callable[[float], None]:
     """Tells on stderr how far a backtest is, where somebody watches."""
     if not typer.get_text_stream("stderr").isatty():
         return lambda _: None

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import typer
 from rich.table import Table
 
+from forestall.cli.apply import progress, waited
 from forestall.cli.deployment import ConfigOption
 from forestall.cli.person import AsJson, Because, ask, cell, echo_json, moment, part
 from forestall.cli.tables import print_table
@@ -47,7 +48,7 @@ def promote(
 ) -> None:
     """Let a version go one state further: draft, validated, backtested, shadow, canary, live.
 
-    What is missing for that is said, with exit code 1. Above low risk, canary and live wait for a
+    A backtest that is missing is made first. What else is missing is said, with exit code 1. Above low risk, canary and live wait for a
     second person: then the request is printed that somebody else has to `forestall second`.
     """
     body = {"to": to, "share": share, "version": version, **_about(name, kind, model, set_)}
@@ -214,7 +215,13 @@ def _about(name: str, kind: Kind, model: bool, set_: Set | None) -> dict[str, An
 
 
 def _do(config: Path | None, what: str, body: dict[str, Any], reason: str, as_json: bool) -> None:
-    _tell(ask(config, "POST", f"/v1/lifecycle/{what}", {**body, "reason": reason}), as_json)
+    asked = {**body, "reason": reason}
+    outcome = ask(config, "POST", f"/v1/lifecycle/{what}", asked)
+    backtest = outcome.get("backtest")
+    if backtest is not None:
+        waited(config, "backtests", backtest["id"], progress())
+        outcome = ask(config, "POST", f"/v1/lifecycle/{what}", {**asked, "backtested": True})
+    _tell(outcome, as_json)
 
 
 def _answer(config: Path | None, which: int, verdict: str, reason: str, as_json: bool) -> None:

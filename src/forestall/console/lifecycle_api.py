@@ -56,11 +56,13 @@ _Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 class Desk(msgspec.Struct, frozen=True):
     """What does it: the registry (none where the deployment is not managed), wall time, and the
-    shares of a canary's steps, in order."""
+    shares of a canary's steps, in order. ``backtest`` begins one of a version of a policy in a set
+    and says how it stands, with its ``id``; none where nobody does."""
 
     registry: Registry | None
     clock: Clock
     steps: tuple[float, ...] = (1.0,)
+    backtest: Callable[[Call, str, str, Set], dict[str, Any]] | None = None
 
     @property
     def managed(self) -> Registry:
@@ -84,6 +86,7 @@ class _Move(_About, kw_only=True):
     version: _Name | None = None
     to: State | None = None
     share: _Share | None = None
+    backtested: bool = False
 
 
 class _Switch(msgspec.Struct, forbid_unknown_fields=True):
@@ -153,7 +156,19 @@ def _promote(desk: Desk, call: Call) -> Response:
             desk, 0.0 if state != "canary" or not place else place.share
         )
         ask = replace(ask, share=share, upto=max(share, *desk.steps))
+    weighs = after == "backtested" and not asked.backtested
+    if weighs and desk.backtest is not None and _unbacked(registry, ask):
+        begun = desk.backtest(call, asked.name, version, set_)
+        return json(202, {"transitions": [], "request": None, "backtest": begun})
     return _move(desk, call, ask, asked.reason)
+
+
+def _unbacked(registry: Registry, ask: Ask) -> bool:
+    """Whether a policy lacks a backtest that is long enough."""
+    found = registry.findings(ask.kind, ask.name, ask.version).get("backtested")
+    events = 0 if found is None else int(found.evidence.get("events", 0))
+    short = found is None or events < registry.rules.backtest_events
+    return ask.kind == "policy" and short
 
 
 def _next_share(desk: Desk, share: float) -> float:
