@@ -76,14 +76,15 @@ class Watched:
     """One policy, model and segment. ``bins`` counts decisions, and those with the outcome, by what
     was said."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, least: int) -> None:
         self.number = number
+        self._least = least
         self.wager = Wager()
         self.bins: Counter[tuple[int, bool]] = Counter()
 
     def take(self, said: float, followed: bool) -> None:
         """Take what was said of a decision, and whether the outcome followed."""
-        self.wager.take(said, followed, LEAST)
+        self.wager.take(said, followed, self._least)
         self.bins[min(int(said * BINS), BINS - 1), followed] += 1
 
 
@@ -91,13 +92,19 @@ class Claims:
     """Takes what happened, in order, and says which models no longer mean what they say.
 
     ``asked`` tells of each version of a model what it predicts; what others say is not judged.
-    ``traits`` are those by whose values customers are parted into segments.
+    ``traits`` are those by whose values customers are parted into segments; nothing is said of one
+    with fewer than ``least`` decisions.
     """
 
     def __init__(
-        self, asked: Mapping[str, Asked], traits: Iterable[str] = (), alpha: float = ALPHA
+        self,
+        asked: Mapping[str, Asked],
+        traits: Iterable[str] = (),
+        alpha: float = ALPHA,
+        least: int = LEAST,
     ) -> None:
         self.alpha = alpha
+        self.least = least
         self._asked = asked
         self._traits = tuple(traits)
         self._segments: dict[str, dict[str, str]] = {}
@@ -167,7 +174,7 @@ class Claims:
             if watched is None:
                 if len(self.watched) >= MOST_SEGMENTS and segment != EVERYBODY:
                     continue
-                watched = self.watched[key] = Watched(len(self.watched) + 1)
+                watched = self.watched[key] = Watched(len(self.watched) + 1, self.least)
             yield watched
 
     def _close(self, now: int) -> None:
@@ -187,7 +194,7 @@ class Claims:
         policy, model, version, segment = key
         wager, count = one.wager, one.wager.count or 1
         needed = -log(spent(one.number, self.alpha))
-        enough = wager.count >= LEAST
+        enough = wager.count >= self.least
         return Calibration(
             policy=policy,
             model=model,
