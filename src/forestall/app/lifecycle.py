@@ -1,7 +1,5 @@
 """Opens the registry in the app process, which is its only writer, and takes over what was there."""
 
-from collections.abc import Iterable
-
 import msgspec
 import structlog
 
@@ -10,7 +8,7 @@ from forestall.contracts.control import FlagsApplied, PoliciesApplied, PolicyInF
 from forestall.contracts.instants import parse_duration
 from forestall.intervene.store import Store
 from forestall.kernel.clock import Clock
-from forestall.kernel.settings import Lifecycle, Settings
+from forestall.kernel.settings import Lifecycle, Settings, parse_steps
 from forestall.log.port import Log
 from forestall.log.streams import CONTROL, read_control
 from forestall.policy.bundle import policy_of
@@ -27,17 +25,12 @@ def rules(lifecycle: Lifecycle) -> Rules:
     )
 
 
-def shares(steps: Iterable[str]) -> tuple[float, ...]:
-    """The shares of a canary's steps, such as ``5% for 1h``, smallest first."""
-    return tuple(sorted(float(step.split("%")[0]) / 100 for step in steps))
-
-
 def open_desk(settings: Settings, control: Log, store: Store, clock: Clock) -> Desk:
     """Who does what people ask of the lifecycle; close its registry in the end.
 
     Where management begins, what ``control`` says is in force is adopted into the registry.
     """
-    steps = shares(settings.canary.steps)
+    steps = tuple(sorted(step.share for step in parse_steps(settings.canary.steps)))
     if not settings.lifecycle.managed:
         return Desk(None, clock, steps)
     registry = Registry(
