@@ -17,6 +17,7 @@ from forestall.cli import (
     backtest,
     command,
     contracts,
+    drift,
     evaluate,
     explain,
     fairness,
@@ -25,8 +26,8 @@ from forestall.cli import (
     interventions,
     lifecycle,
     log,
-    monitor,
     model,
+    monitor,
     pause,
     policy,
     quarantine,
@@ -67,6 +68,8 @@ def _root(
 app.command("serve")(serve.serve)
 app.command("apply")(apply.apply)
 app.command("backtest")(backtest.backtest)
+app.command("drift")(drift.drift)
+app.command("due")(drift.due)
 app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)
 app.command("report")(report.report)
