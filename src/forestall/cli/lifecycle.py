@@ -48,8 +48,9 @@ def promote(
 ) -> None:
     """Let a version go one state further: draft, validated, backtested, shadow, canary, live.
 
-    A backtest that is missing is made first. What else is missing is said, with exit code 1. Above low risk, canary and live wait for a
-    second person: then the request is printed that somebody else has to `forestall second`.
+    A backtest that is missing is made first. What else is missing is said, with exit code 1. Above
+    low risk, canary and live wait for a second person: then the request is printed that somebody
+    else has to `forestall second`.
     """
     body = {"to": to, "share": share, "version": version, **_about(name, kind, model, set_)}
     _do(config, "promotions", body, reason, as_json)
