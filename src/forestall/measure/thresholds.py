@@ -114,7 +114,10 @@ def written(text: str, proposed: Iterable[Proposal]) -> str:
     """``text``, a ``thresholds.yaml``, with each proposal in its place or at the end."""
     for one in proposed:
         entry = f"# {one.why}\n{one.policy}: {one.threshold}\n"
-        line = re.compile(rf"^(['\"]?){re.escape(one.policy)}\1[ \t]*:.*(?:\n|\Z)", re.MULTILINE)
+        line = re.compile(
+            rf"(?:^# model [^\n]*\n)?^(['\"]?){re.escape(one.policy)}\1[ \t]*:[^\n]*(?:\n|\Z)",
+            re.MULTILINE,
+        )
         there = line.search(text)
         if there is not None:
             text = text[: there.start()] + entry + text[there.end() :]
