@@ -14,6 +14,7 @@ import structlog
 from forestall.contracts.control import Transition
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import SECOND, parse_duration
+from forestall.contracts.refusals import LONGEST_REASON
 from forestall.decide.stage import CURSOR
 from forestall.kernel.clock import Clock, monotonic
 from forestall.kernel.database import TROUBLE
@@ -186,7 +187,7 @@ def _asked(ask: Ask, place: Place, registry: Registry) -> bool:
 
 
 def _move(ask: Ask, one: CanaryLook, registry: Registry, at: int) -> None:
-    why = f"canary at {100 * one.look.share:.3g} %: {'; '.join(one.look.why)}"
+    why = f"canary at {100 * one.look.share:.3g} %: {'; '.join(one.look.why)}"[:LONGEST_REASON]
     outcome = registry.move(ask, _SELF, why, at, {FINDING: _evidence(one)})
     written = outcome if isinstance(outcome, tuple) else ()
     for transition in written:

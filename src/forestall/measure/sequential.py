@@ -60,6 +60,12 @@ def log_capital(tally: Tally, mean: float, least: float) -> float:
     return best + log(sum(exp(capital - best) for capital in capitals) / len(BETS))
 
 
+def refutes(tally: Tally, mean: float, least: float, alpha: float) -> bool:
+    """Whether betting against "the mean is at most ``mean``" has made 1/``alpha`` of 1."""
+    excess = sum((value - mean) * count for value, count in tally.items())
+    return excess > 0 and log_capital(tally, mean, least) >= -log(alpha)
+
+
 def lower(tally: Tally, least: float, alpha: float) -> float:
     """The bound that the mean of the observations is not below, with chance ``alpha`` of ever
     being wrong; ``least``, below which no value can lie, where there is nothing to tell."""
@@ -71,7 +77,7 @@ def lower(tally: Tally, least: float, alpha: float) -> float:
         middle = (below + above) / 2
         if not below < middle < above:
             break
-        if log_capital(tally, middle, least) >= -log(alpha):
+        if refutes(tally, middle, least, alpha):
             below = middle
         else:
             above = middle
@@ -101,8 +107,7 @@ def exceeds(arms: Arms, share: float, margin: float, alpha: float) -> bool:
     with chance ``alpha`` at most. It may be asked at any time, also while outcomes are still to
     come: a subject counts from its first event, and as without the outcome until it comes.
     """
-    capital = log_capital(weighted(arms, share), margin, -1 / (1 - share))
-    return capital >= -log(alpha)
+    return refutes(weighted(arms, share), margin, -1 / (1 - share), alpha)
 
 
 def difference(early: Arms, settled: Arms, share: float, alphas: tuple[float, float]) -> Bounds:

@@ -6,7 +6,7 @@ tests by ``sequential``, so that looking often costs nothing. In between nothing
 """
 
 from collections.abc import Iterator
-from math import ceil, inf, log
+from math import ceil, inf
 from typing import Final, Literal
 
 import msgspec
@@ -20,8 +20,8 @@ from forestall.measure.sequential import (
     difference,
     exceeds,
     gap,
-    log_capital,
     observations_wanted,
+    refutes,
     weighted,
 )
 
@@ -97,20 +97,55 @@ def look(plan: Plan, counted: Counted, at: int) -> Look:
     )
 
 
+def fails(plan: Plan, counted: Counted) -> bool:
+    """Whether any guardrail fails: what ``look`` says, and cheaper."""
+    return any(
+        _fails(plan, watched, outcomes, counted)
+        for watched, outcomes in zip(plan.guardrails, counted.outcomes, strict=True)
+    )
+
+
+def _fails(plan: Plan, watched: Watched, outcomes: Outcomes, counted: Counted) -> bool:
+    alphas = _alphas(plan)
+    if watched.latency or watched.shown:
+        canary, rest, most = _of_shown(watched, outcomes, counted)
+        if _total(canary[0]) == 0 or _total(rest[0]) == 0:
+            return False
+        worst = _moments(rest[0])[0] + watched.margin
+        if worst > 0 and not refutes(canary[0], worst, 0.0, alphas[0] / 2):
+            return False
+        return gap(canary, rest, most, alphas).low > watched.margin
+    active, had = counted.active, outcomes.early
+    if not (active.canary and active.rest and 0 < plan.chance < 1):
+        return False
+    early = Arms(active.canary + active.rest, had.canary, had.rest)
+    return exceeds(early, plan.chance, watched.margin, alphas[0])
+
+
 def _judge(plan: Plan, watched: Watched, outcomes: Outcomes, counted: Counted) -> GuardrailLook:
+    failed = _fails(plan, watched, outcomes, counted)
+    compare = _compare_shown if watched.latency or watched.shown else _compare_active
+    return compare(plan, watched, outcomes, counted, failed)
+
+
+def _of_shown(
+    watched: Watched, outcomes: Outcomes, counted: Counted
+) -> tuple[tuple[Tally, Tally], tuple[Tally, Tally], float]:
+    """For the canary and the rest the tallies as of now and settled, and the greatest value."""
     if watched.latency:
         rest, canary = outcomes.latencies
-        return _compare(plan, watched, (canary, canary), (rest, rest), LONGEST)
-    if watched.shown:
-        parts = ((counted.shown, outcomes.early), (counted.shown_settled, outcomes.settled))
-        early, settled = (_yes_no(having.canary, all_.canary) for all_, having in parts)
-        early_rest, settled_rest = (_yes_no(having.rest, all_.rest) for all_, having in parts)
-        return _compare(plan, watched, (early, settled), (early_rest, settled_rest), 1.0)
-    return _compare_active(plan, watched, outcomes, counted)
+        return (canary, canary), (rest, rest), LONGEST
+    early, settled = outcomes.early, outcomes.settled
+    all_, long_ago = counted.shown, counted.shown_settled
+    return (
+        (_yes_no(early.canary, all_.canary), _yes_no(settled.canary, long_ago.canary)),
+        (_yes_no(early.rest, all_.rest), _yes_no(settled.rest, long_ago.rest)),
+        1.0,
+    )
 
 
 def _compare_active(
-    plan: Plan, watched: Watched, outcomes: Outcomes, counted: Counted
+    plan: Plan, watched: Watched, outcomes: Outcomes, counted: Counted, failed: bool
 ) -> GuardrailLook:
     """Shares of everybody active, where the chance to be in the canary is known."""
     chance, active = plan.chance, counted.active
@@ -122,7 +157,7 @@ def _compare_active(
     )
     alphas = _alphas(plan)
     bounds = difference(early, settled, chance, alphas)
-    verdict = _verdict(exceeds(early, chance, watched.margin, alphas[0]), bounds, watched)
+    verdict = _verdict(failed, bounds, watched)
     canary, rest = early.canary / active.canary, early.rest / active.rest
     wanted = chance * observations_wanted(
         canary / chance + rest / (1 - chance),
@@ -134,24 +169,21 @@ def _compare_active(
     return _told(watched, verdict, active, (canary, rest), bounds, more)
 
 
-def _compare(
-    plan: Plan,
-    watched: Watched,
-    canary: tuple[Tally, Tally],
-    rest: tuple[Tally, Tally],
-    most: float,
+def _compare_shown(
+    plan: Plan, watched: Watched, outcomes: Outcomes, counted: Counted, failed: bool
 ) -> GuardrailLook:
     """Means of those who were shown something: how many of each arm were is up to the policy."""
-    of = Sizes(sum(canary[0].values()), sum(rest[0].values()))
+    canary, rest, most = _of_shown(watched, outcomes, counted)
+    of = Sizes(_total(canary[0]), _total(rest[0]))
     if not (of.canary and of.rest):
         return _told(watched, "no_data", of)
     alphas = _alphas(plan)
     bounds = gap(canary, rest, most, alphas)
-    verdict = _verdict(bounds.low > watched.margin, bounds, watched)
+    verdict = _verdict(failed, bounds, watched)
     (mean, variance), (usual, usual_variance) = _moments(canary[0]), _moments(rest[0])
     spread = variance**0.5 + (usual_variance * of.canary / of.rest) ** 0.5
     wanted = observations_wanted(spread**2, most, watched.limit - (mean - usual), alphas[1] / 2)
-    more = _more(wanted, sum(canary[1].values()), verdict)
+    more = _more(wanted, _total(canary[1]), verdict)
     return _told(watched, verdict, of, (mean, usual), bounds, more)
 
 
@@ -203,11 +235,10 @@ def _uneven(sizes: Sizes, chance: float) -> bool:
     everybody = Arms(sizes.canary + sizes.rest, sizes.canary, sizes.rest)
     tally = weighted(everybody, chance)
     mirrored = {-value: count for value, count in tally.items()}
-    capitals = (
-        log_capital(tally, 0.0, -1 / (1 - chance)),
-        log_capital(mirrored, 0.0, -1 / chance),
+    alpha = UNEVEN / 2
+    return refutes(tally, 0.0, -1 / (1 - chance), alpha) or refutes(
+        mirrored, 0.0, -1 / chance, alpha
     )
-    return max(capitals) >= log(2 / UNEVEN)
 
 
 def _verdict(failed: bool, bounds: Bounds, watched: Watched) -> Verdict:
@@ -279,6 +310,10 @@ def _duration(micros: int) -> str:
 
 def _yes_no(yes: int, of: int) -> Tally:
     return {1.0: yes, 0.0: of - yes}
+
+
+def _total(tally: Tally) -> int:
+    return sum(tally.values())
 
 
 def _moments(tally: Tally) -> tuple[float, float]:
