@@ -32,7 +32,7 @@ from property.strategies import (
 from property.versions import asking, changed, models, sets
 from reference.comparing import Scenario, put_in_force
 
-__all__ = ["Scenario", "crowds", "scenarios"]
+__all__ = ["Scenario", "crowds", "journeys", "scenarios"]
 
 
 @st.composite
@@ -80,6 +80,17 @@ def controls(
     return made
 
 
+JOURNEY = DecideSettings(lateness=300 * SECOND, grace=SECOND, budget=1000, spacing=0)
+
+
+def _once(kind: str) -> Step:
+    return Step(match=Match(types=(kind,)))
+
+
+def _silence(kind: str, seconds: int) -> Step:
+    return Step(match=Match(types=(kind,)), negative=True, quiet_for=seconds * SECOND)
+
+
 FOCUSES: tuple[Focus, ...] = (
     *("anything", "anything", "patterns", "patterns"),
     *("features", "gates", "absences"),
@@ -97,6 +108,46 @@ def scenarios(draw: st.DrawFn, most_events: int = 24) -> Scenario:
     moments = [parse_time(event.get("received") or event["time"]) for event in events]
     records = draw(st.one_of(st.just([]), controls(some, moments, base, focus)))
     return Scenario(some, events, base, records)
+
+
+JOURNEY_WHENS = (
+    When(kind="sequence", steps=(_once("e.a"), _once("e.b"))),
+    When(kind="sequence", steps=(_once("e.a"), _once("e.a"), _once("e.b"))),
+    When(kind="sequence", steps=(_once("e.a"), _silence("e.b", 3))),
+    When(kind="sequence", steps=(_once("e.b"), _silence("e.a", 1))),
+    When(kind="all", steps=(_once("e.a"), _once("e.b")), within=60 * SECOND),
+)
+
+
+@st.composite
+def journeys(draw: st.DrawFn) -> Scenario:
+    """One policy whose versions come and go in every mode, over slow patterns: what a subject has
+    come to is kept, taken over or lost at every step of a share."""
+    known = [
+        Policy(name="p", title="p", owner="team", when=when, cooldown=0, playbook=PLAYBOOK)
+        for when in draw(st.permutations(JOURNEY_WHENS))[:3]
+    ]
+    gaps = st.sampled_from([0, 1, 1, 2, 3])
+    moment, events, records = STARTS[0], list[dict[str, Any]](), list[Control]()
+    for number in range(draw(st.integers(6, 24))):
+        moment += draw(gaps) * SECOND
+        what = draw(st.sampled_from(["event", "event", "event", "set", "set", "salt"]))
+        if what == "set":
+            records.append(draw(sets(moment, {"p": known}, "patterns", new=False)))
+            continue
+        if what == "salt":
+            salted = msgspec.structs.replace(JOURNEY, salt=draw(st.sampled_from(["", "salt"])))
+            records.append(SettingsApplied(moment, salted, "test", "test"))
+            continue
+        events.append(
+            {"id": str(number), "source": "/one", "type": draw(st.sampled_from(["e.a", "e.b"]))}
+            | {"subject": draw(st.sampled_from(["s1", "s2", "s3"])), "specversion": "1.0"}
+            | {"received": format_time(moment)}
+            | {"time": format_time(moment - draw(st.sampled_from([0, 0, 2, 4, 6])) * SECOND)}
+        )
+    ends = {"id": "end", "source": "/one", "type": "e.c", "subject": "s1", "specversion": "1.0"}
+    events.append(ends | {"time": format_time(moment + 60 * SECOND)})
+    return Scenario(known[:1], events, JOURNEY, records)
 
 
 @st.composite

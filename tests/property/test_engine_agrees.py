@@ -14,7 +14,7 @@ from forestall.contracts.control import SettingsApplied
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record
 from forestall.decide.engine import Engine, Order
-from property.scenarios import crowds, scenarios
+from property.scenarios import crowds, journeys, scenarios
 from reference.comparing import FREE, Scenario, agree, reference
 from reference.writing import event, feature, once, policy
 
@@ -37,6 +37,13 @@ many = settings(
 @ordinary
 @given(scenarios())
 def test_the_engine_agrees_with_the_reference(scenario: Scenario) -> None:
+    agree(scenario)
+
+
+@pytest.mark.timeout(400)
+@ordinary
+@given(journeys())
+def test_the_engine_agrees_on_versions_that_come_and_go(scenario: Scenario) -> None:
     agree(scenario)
 
 
@@ -78,6 +85,14 @@ def test_what_is_packed_and_forgotten_changes_nothing(scenario: Scenario) -> Non
 @many
 @given(scenarios())
 def test_the_engine_agrees_with_the_reference_at_length(scenario: Scenario) -> None:
+    agree(scenario)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+@many
+@given(journeys())
+def test_the_engine_agrees_on_versions_at_length(scenario: Scenario) -> None:
     agree(scenario)
 
 

@@ -53,13 +53,19 @@ MODES: tuple[tuple[Mode, ...], ...] = (
 
 @st.composite
 def sets(
-    draw: st.DrawFn, moment: int, known: Mapping[str, list[Policy]], focus: Focus
+    draw: st.DrawFn,
+    moment: int,
+    known: Mapping[str, list[Policy]],
+    focus: Focus,
+    *,
+    new: bool = True,
 ) -> PoliciesApplied:
-    """Of each policy its versions in some of the modes; those in canary have a share."""
+    """Of each policy its versions in some of the modes, ``new`` ones too; in canary with a share."""
     found: dict[Mode, list[Policy]] = {"live": [], "canary": [], "shadow": []}
     for versions in known.values():
         for mode in draw(st.sampled_from(MODES)):
-            found[mode].append(draw(version_of(versions, focus)))
+            pick = version_of(versions, focus) if new else st.sampled_from(versions)
+            found[mode].append(draw(pick))
     canary = [(one, draw(shares)) for one in found["canary"]]
     return put_in_force(moment, found["live"], canary, found["shadow"])
 
