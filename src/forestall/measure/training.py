@@ -8,7 +8,8 @@ the same model. scikit-learn is needed here and nowhere else: ``pip install 'for
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from contextlib import AbstractContextManager
+from typing import Any, Final, cast
 
 import msgspec
 import numpy as np
@@ -44,7 +45,7 @@ TEXTS: Final = 50
 STUMPS: Final = 300
 """Stumps at most."""
 
-_HUGE: Final = 1e300
+_HUGE: Final = 1e100
 
 
 class TooFewExamples(ForestallError):
@@ -81,8 +82,9 @@ def train(
     table = Table(names, parts.train)
     if not table.categorical:
         raise TooFewExamples(f"the decisions of {question.policy} have no features to learn from")
-    boosted = _boost(table, parts.train, parts.calibrate, seed)
-    intercept, features = _read_off(boosted, table, parts.train)
+    with _one_thread():
+        boosted = _boost(table, parts.train, parts.calibrate, seed)
+        intercept, features = _read_off(boosted, table, parts.train)
     bare = Model(
         name=name,
         outcome=question.outcome,
@@ -128,7 +130,9 @@ def train(
         resamples=resamples,
         **found,
     )
-    return msgspec.structs.replace(model, evidence=msgspec.to_builtins(evidence))
+    return msgspec.structs.replace(
+        model, evidence=msgspec.json.decode(msgspec.json.encode(evidence))
+    )
 
 
 def sample(found: Sequence[Example]) -> Sample:
@@ -210,6 +214,18 @@ def _truth(found: Sequence[Example]) -> NDArray[np.int64]:
     return np.asarray([one.followed for one in found], dtype=int)
 
 
+def _one_thread() -> AbstractContextManager[Any]:
+    """More threads would spend their time waiting for each other, on so little data."""
+    try:
+        import sklearn.ensemble  # noqa: F401 - loads the libraries that have threads
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        raise TrainingNotInstalled(
+            "training a model needs scikit-learn; pip install 'forestall[models]'"
+        ) from None
+    return cast("AbstractContextManager[Any]", threadpool_limits(1))
+
+
 LogOdds = Callable[[Numbers], Numbers]
 """From rows of a table to log-odds."""
 
@@ -218,12 +234,8 @@ def _boost(
     table: Table, train_on: Sequence[Example], stop_by: Sequence[Example], seed: int
 ) -> LogOdds:
     """Boosted stumps, as many as tell the later examples best."""
-    try:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-    except ImportError:
-        raise TrainingNotInstalled(
-            "training a model needs scikit-learn; pip install 'forestall[models]'"
-        ) from None
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     rows, truth = table.rows(train_on), _truth(train_on)
 
     def boosted(stumps: int) -> Any:
