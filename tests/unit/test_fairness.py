@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from flow.intervening import START, applied, event
 from forestall.cli import app
 from forestall.cli.fairness import TraitNotDeclared, text
+from forestall.console.fairness_page import render
 from forestall.contracts.control import DecideSettings, PoliciesApplied, SettingsApplied
 from forestall.contracts.decision import Decided, Decision, Mode, Outcome, Reason
 from forestall.contracts.event import Record
@@ -251,7 +252,7 @@ def test_the_effect_of_each_segment_is_told_from_the_holdout() -> None:
     assert effects["en"].value == pytest.approx(0.3, abs=0.06)
     assert effects["de"].value == pytest.approx(0.0, abs=0.06)
     assert effects["de"].verdict == "much worse"
-    assert effects["en"].verdict == "as the rest"
+    assert effects["en"].verdict == "not shown worse"
     assert effects["de"].customers < 700
     assert [cell.segment for cell in report.warnings if cell.measure == "effect"] == ["de"]
 
@@ -290,14 +291,14 @@ def test_coverage_is_told_as_who_was_helped_and_its_interval_holds_it() -> None:
     assert (one.low or 0) < 0.9 < (one.high or 0)
     assert one.rest == pytest.approx(0.5)
     assert one.worse_by == pytest.approx(-0.4)
-    assert (one.verdict, other.verdict) == ("as the rest", "much worse")
+    assert (one.verdict, other.verdict) == ("not shown worse", "much worse")
 
 
 def test_a_gap_that_is_real_but_small_is_no_warning() -> None:
     counts: dict[str, Counts] = {
         "plan": {"missed": {"a": Share(5300, 10_000), "b": Share(50_000, 100_000)}}
     }
-    assert all(cell.verdict == "as the rest" for cell in judge(counts, Rule(margin=0.05)))
+    assert all(cell.verdict == "not shown worse" for cell in judge(counts, Rule(margin=0.05)))
     assert any(cell.verdict == "much worse" for cell in judge(counts, Rule(margin=0.01)))
 
 
@@ -389,8 +390,8 @@ def deployment(folder: Path) -> None:
 
 
 def run(folder: Path, *arguments: str) -> Any:
-    config = ["--config", str(folder / "forestall.toml")]
-    return CliRunner().invoke(app, ["fairness", *arguments, *config])
+    words = ["fairness", str(folder / "data"), "--config", str(folder / "forestall.toml")]
+    return CliRunner().invoke(app, [*words, *arguments])
 
 
 def test_the_command_prints_bars_and_says_what_cannot_be_told(tmp_path: Path) -> None:
@@ -399,7 +400,9 @@ def test_the_command_prints_bars_and_says_what_cannot_be_told(tmp_path: Path) ->
     assert told.exit_code == 0, told.output
     assert "120 customers, all policies, within 7d" in told.output
     assert "language, coverage: of the customers in need, who was offered help" in told.output
-    assert f"  en         90  {'█' * 20}  100.0 %  (95.9 % to 100.0 %)" in told.output
+    assert f"  en         90  {'█' * 20}  100.0 %  (95.9 % to 100.0 %)  rest 100.0 %" in (
+        told.output
+    )
     assert "No segment is shown to be worse than the rest by more than 5 percentage points." in (
         told.output
     )
@@ -445,3 +448,50 @@ def test_a_warning_is_told_first_and_by_the_exit_code(tmp_path: Path) -> None:
         " worse by 50.0 percentage points (adjusted p below 0.001)"
     )
     assert any(line.endswith("<< much worse") for line in lines)
+
+
+def test_a_page_tells_the_same_and_loads_nothing(tmp_path: Path) -> None:
+    deployment(tmp_path)
+    page = tmp_path / "fairness.html"
+    assert run(tmp_path, "--html", str(page)).exit_code == 0
+    words = page.read_text()
+    assert "<title>Fairness of " in words
+    assert words.count("<table>") == 6
+    assert '<th scope="row">en</th><td>90</td><td>100.0 %' in words
+    assert "95.9 % to 100.0 %" in words
+    assert "No effect is told. Nobody was kept aside" in words
+    assert "src=" not in words
+    assert "url(" not in words
+    refused = run(tmp_path, "--html", str(tmp_path)).exception
+    assert "cannot be written: Is a directory" in str(refused)
+
+
+def test_a_page_escapes_what_customers_send_and_shows_warnings() -> None:
+    counts: dict[str, Counts] = {
+        "plan": {
+            "coverage": {"<b>": Share(150, 300), "pro": Share(0, 300), UNTOLD: Share(1, 9)},
+            "effect": {
+                "<b>": Arms(Share(150, 300), Share(150, 300)),
+                "pro": Arms(Share(30, 300), Share(200, 300)),
+            },
+        }
+    }
+    report = Fairness(
+        policy="a<i>",
+        traits=("plan", "size"),
+        customers=600,
+        horizon_seconds=3600.0,
+        rule=Rule(),
+        no_effect="",
+        judged=4,
+        cells=tuple(judge(counts, Rule())),
+    )
+    page = render(report, "shop & co", NOW)
+    assert "<strong>plan: &lt;b&gt;</strong> is served much worse. Coverage 50.0 %" in page
+    assert "<b>" not in page
+    assert "the policy a&lt;i&gt;" in page
+    assert "Fairness of shop &amp; co" in page
+    assert "effect, −100 % to 100 %" in page
+    assert page.count('<strong class="worse">much worse</strong>') == 2
+    assert "Nothing to compare yet." in page
+    assert "<td>9</td><td>-</td><td>-</td><td>not judged</td>" in page

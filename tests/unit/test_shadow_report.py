@@ -224,7 +224,7 @@ def test_nothing_in_shadow_is_refused() -> None:
 
 def test_the_command_prints_text_or_json(deployment: Deployment) -> None:
     deployment.happen(declined(1, "a"), declined(2, "b"), declined(3, "b"))
-    run = CliRunner().invoke(app, ["shadow", "cards", "--data", str(deployment.folder)])
+    run = CliRunner().invoke(app, ["shadow", "cards", str(deployment.folder)])
     assert run.exit_code == 0, run.output
     assert f"cards: {SHADOW.version[:12]} in shadow, against {LIVE.version[:12]} live" in run.output
     assert (
@@ -232,14 +232,14 @@ def test_the_command_prints_text_or_json(deployment: Deployment) -> None:
     )
     assert "      2  no decision -> intervene" in run.output
     assert "shadow: " in run.output
-    arguments = ["shadow", "cards", "--data", str(deployment.folder), "--json", "--examples", "1"]
+    arguments = ["shadow", "cards", str(deployment.folder), "--json", "--examples", "1"]
     read = msgspec.json.decode(CliRunner().invoke(app, arguments).output, type=ShadowReport)
     assert read == deployment.report(examples=1)
 
 
 def test_the_command_refuses_where_nothing_is_in_shadow(tmp_path: Path) -> None:
     made = Deployment(tmp_path, LIVE)
-    run = CliRunner().invoke(app, ["shadow", "cards", "--data", str(tmp_path)])
+    run = CliRunner().invoke(app, ["shadow", "cards", str(tmp_path)])
     made.close()
     assert isinstance(run.exception, NothingInShadow)
     assert run.exception.exit_code == 1

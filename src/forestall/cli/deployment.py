@@ -46,6 +46,15 @@ DataOption = Annotated[
     ),
 ]
 
+DataArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[DATA]",
+        help="A server's data folder; the one the settings name.",
+        show_default=False,
+    ),
+]
+
 
 def data_for(data: Path | None, config: Path | None) -> Path:
     """The data folder given, or the one of the settings."""

@@ -1,11 +1,12 @@
 """``forestall fairness``: whether some customers are served much worse than the rest."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forestall.cli.deployment import ConfigOption, DataOption, data_for, settings_for
+from forestall.cli.deployment import ConfigOption, DataArgument, data_for, settings_for
 from forestall.cli.person import AsJson, echo_json, plain
 from forestall.contracts.errors import ForestallError, UnreadableInput
 from forestall.contracts.instants import SECOND, format_duration, parse_duration
@@ -26,6 +27,7 @@ class TraitNotDeclared(ForestallError):
 
 
 def fairness(
+    data: DataArgument = None,
     by: Annotated[
         list[str] | None,
         typer.Option("--by", help="A trait that [fairness] declares; all of them without it."),
@@ -34,8 +36,10 @@ def fairness(
     horizon: Annotated[
         str, typer.Option(help="How long before a ticket help counts, and tickets after it.")
     ] = "7d",
-    data: DataOption = None,
     config: ConfigOption = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with plots (HTML, one file).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare how customers are served, by the traits that the deployment declares for it.
@@ -49,7 +53,8 @@ def fairness(
     declared = settings.fairness
     traits = _traits(by or list(declared.traits), declared.traits)
     lasts = _horizon(horizon)
-    folder = Folder(data_for(data, config))
+    path = data_for(data, config)
+    folder = Folder(path)
     try:
         found = compared(
             folder.happenings(),
@@ -60,14 +65,26 @@ def fairness(
             policy=policy,
             horizon=lasts,
         )
+        now = folder.now
     finally:
         folder.close()
+    if html is not None:
+        from forestall.console.fairness_page import render
+
+        _write(html, render(found, path.resolve().parent.name, now))
     if as_json:
         echo_json(found)
     else:
         typer.echo("\n".join(text(found)))
     if found.warnings:
         raise typer.Exit(1)
+
+
+def _write(path: Path, page: str) -> None:
+    try:
+        path.write_text(page, "utf-8")
+    except OSError as error:
+        raise UnreadableInput(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _traits(wanted: list[str], declared: tuple[str, ...]) -> list[str]:
@@ -143,7 +160,8 @@ def _line(cell: "Cell", width: int) -> str:
         return f"{head}  {'':{WIDTH}}  too few to tell"
     interval = f"{_percent(cell.low)} to {_percent(cell.high)}"
     mark = "  << much worse" if cell.verdict == "much worse" else ""
-    return f"{head}  {_bar(cell.value)}  {_percent(cell.value):>7}  ({interval}){mark}"
+    rest = "" if cell.rest is None else f"  rest {_percent(cell.rest)}"
+    return f"{head}  {_bar(cell.value)}  {_percent(cell.value):>7}  ({interval}){rest}{mark}"
 
 
 def _bar(value: float) -> str:

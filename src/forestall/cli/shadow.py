@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from forestall.cli.deployment import ConfigOption, DataOption, data_for
+from forestall.cli.deployment import ConfigOption, DataArgument, data_for
 from forestall.cli.person import AsJson, echo_json
 from forestall.decide.shadow_report import Example, ShadowReport, report
 from forestall.measure.reading import Folder
@@ -16,7 +16,7 @@ SHORT = 12
 
 def shadow(
     policy: Annotated[str, typer.Argument(metavar="NAME", help="The policy's name.")],
-    data: DataOption = None,
+    data: DataArgument = None,
     config: ConfigOption = None,
     examples: Annotated[
         int, typer.Option(min=0, help="How many customers and moments to show.")

@@ -34,7 +34,7 @@ from forestall.measure.terms import plan_of
 from forestall.measure.trails import UNTOLD, Trail, Trails
 
 Measure = Literal["coverage", "unwanted", "missed", "effect"]
-Verdict = Literal["as the rest", "much worse", "too few", "not judged"]
+Verdict = Literal["not shown worse", "much worse", "too few", "not judged"]
 
 MEASURES: Final[dict[Measure, str]] = {
     "coverage": "of the customers in need, who was offered help",
@@ -349,7 +349,7 @@ def judge(counts: Mapping[str, Counts], rule: Rule) -> list[Cell]:
     judged = [place for place, cell in enumerate(cells) if cell.chance is not None]
     adjusted = holm([cells[place].chance or 0.0 for place in judged])
     for place, chance in zip(judged, adjusted, strict=True):
-        verdict: Verdict = "much worse" if chance <= rule.alpha else "as the rest"
+        verdict: Verdict = "much worse" if chance <= rule.alpha else "not shown worse"
         cells[place] = replace(cells[place], chance=chance, verdict=verdict)
     return cells
 
