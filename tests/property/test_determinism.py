@@ -3,7 +3,9 @@
 Each property decides the same history in two ways and compares the decisions byte for byte.
 """
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 from hypothesis import given, settings
@@ -15,8 +17,10 @@ from forestall.contracts.event import Record
 from forestall.contracts.instants import SECOND, parse_time
 from forestall.decide.backtest import opening
 from forestall.decide.engine import Engine
+from forestall.decide.history import History
 from forestall.decide.snapshot import decode_state, encode_state
 from forestall.policy.bundle import Bundle
+from property.scenarios import Scenario, journeys
 from scenario import START, event, on, records
 
 BUNDLE = Bundle(
@@ -130,6 +134,28 @@ def test_a_restart_from_a_snapshot_after_every_record(history: list[Record]) -> 
         one = Engine.restore(decode_state(encode_state(one.snapshot())))
         assert one.counters["records"] == index + 1
     assert made + one.tick(history[-1].received) == whole(history)
+
+
+@given(journeys())
+@settings(max_examples=150, deadline=None)
+def test_a_restart_while_versions_come_and_go(scenario: Scenario) -> None:
+    bundle = Bundle(policies=tuple(scenario.policies))
+    controls = [*opening(bundle, scenario.settings), *scenario.controls]
+    lines = [json.dumps(line).encode() for line in scenario.events]
+    history = [one for some in History(Path("h"), lines) for one in some]
+    whole, one = Engine(), Engine()
+    for control in controls:
+        whole.control(control)
+        one.control(control)
+    made: list[Decision] = []
+    for record in history:
+        made += [decision for _, decision in one.process([record])]
+        one = Engine.restore(decode_state(encode_state(one.snapshot())))
+        for control in controls:
+            if control.received > one.received:
+                one.control(control)
+    expected = [decision for _, decision in whole.process(history)]
+    assert made + one.tick(history[-1].received) == expected + whole.tick(history[-1].received)
 
 
 @given(histories())

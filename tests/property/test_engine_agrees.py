@@ -80,6 +80,15 @@ def test_what_is_packed_and_forgotten_changes_nothing(scenario: Scenario) -> Non
         agree(scenario)
 
 
+@pytest.mark.timeout(400)
+@settings(few, max_examples=150)
+@given(journeys())
+def test_what_is_packed_changes_nothing_while_versions_come_and_go(scenario: Scenario) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("forestall.decide.backtest.Engine", Restless)
+        agree(scenario)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 @many
