@@ -48,9 +48,9 @@ def compare(
     heard = [
         {(what.model, what.version): what.probability for what in one.confidence} for one in later
     ]
-    modes: dict[tuple[str, str], str] = {
-        (name, which): mode for (mode, name), which in sorted(_last(later).items(), reverse=True)
-    }
+    modes: dict[tuple[str, str], str] = {}
+    for (mode, name), which in sorted(_last(later).items()):
+        modes.setdefault((name, which), mode)
     both = [place for place, said in enumerate(heard) if modes.keys() <= said.keys()]
     examples = [later[place] for place in both]
     told = {one: [heard[place][one] for place in both] for one in modes}
