@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from forestall.contracts.catalogue import Catalogue
 from forestall.contracts.event import Record, decode_data
-from forestall.contracts.instants import DAY, format_duration
+from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND, format_duration
 from forestall.measure.surprise import surprising, unlike
 
 ALPHA: Final = 0.01
@@ -279,4 +279,5 @@ def _at(data: Any, path: tuple[str, ...]) -> Any:
 
 
 def _span(micros: int) -> str:
-    return format_duration(micros // 1_000_000 * 1_000_000)
+    unit = next((one for one in (DAY, HOUR, MINUTE) if micros >= 2 * one), SECOND)
+    return format_duration(micros // unit * unit)
