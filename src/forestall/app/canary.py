@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 import structlog
 
+from forestall.app.flags import switched_on
 from forestall.contracts.control import Transition
 from forestall.contracts.errors import ForestallError
+from forestall.contracts.flags import CANARY_AUTOMATIC
 from forestall.contracts.instants import SECOND, parse_duration
 from forestall.contracts.refusals import LONGEST_REASON
 from forestall.decide.stage import CURSOR
@@ -78,7 +80,8 @@ async def keep_canaries(
             try:
                 if await _read(log, stop):
                     looks = await asyncio.to_thread(log.looks)
-                    act(looks, registry, clock(), automatic=settings.canary.automatic)
+                    automatic = switched_on(CANARY_AUTOMATIC, otherwise=settings.canary.automatic)
+                    act(looks, registry, clock(), automatic=automatic)
             except (ForestallError, *TROUBLE) as error:
                 _log.error("canaries cannot be looked at; what runs goes on", why=str(error))
             await _within(stop, every)
