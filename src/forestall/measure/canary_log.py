@@ -54,15 +54,20 @@ class CanaryLog:
     def looks(self) -> list[CanaryLook]:
         """What is known of each canary that runs, as of what was read."""
         return [
-            CanaryLook(
-                kind=kind,
-                name=name,
-                version=tallies.plan.version,
-                next=self._ladder.after(tallies.plan.share),
-                look=look(tallies.plan, tallies.counted(self._now), self._now),
-            )
+            self._look(kind, name, tallies)
             for (kind, name), tallies in sorted(self._tallies.items())
         ]
+
+    def _look(self, kind: Kind, name: str, tallies: Tallies) -> CanaryLook:
+        plan = tallies.plan
+        now = max(self._now, plan.begun)
+        return CanaryLook(
+            kind=kind,
+            name=name,
+            version=plan.version,
+            next=self._ladder.after(plan.share),
+            look=look(plan, tallies.counted(now), now),
+        )
 
     def _reading(self) -> Iterator[None]:
         """One round, a batch at a time. The ends are taken in an order in which everything up to an

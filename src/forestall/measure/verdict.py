@@ -198,6 +198,8 @@ def _overall(
     failed = tuple(sentence(one) for one in looks if one.verdict == "fail")
     if failed:
         return "fail", failed
+    if not 0 < plan.chance < 1:
+        return "no_data", ("the share leaves nobody to compare with",)
     for count, where in ((counted.active.canary, "canary"), (counted.active.rest, "rest")):
         if not count:
             return "no_data", (f"nobody new in the {where} has been active",)
