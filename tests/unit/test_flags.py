@@ -3,6 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from openfeature import api
@@ -11,14 +13,21 @@ from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import Reason
 from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
 
+from forestall.app import canary
 from forestall.app.flags import LOOK_EVERY, provide, switched_on
-from forestall.contracts.control import Control, FlagsApplied, SwitchesApplied
+from forestall.contracts.control import Control, FlagsApplied, SwitchesApplied, Transition
 from forestall.contracts.flags import DOMAIN, NAME, OWN, Value, wrong
+from forestall.intervene.actions.answers import Answer
+from forestall.intervene.actions.credentials import Credentials
+from forestall.intervene.actions.python import PythonCalls, Refused
 from forestall.kernel.settings import Flags, Lifecycle, Settings
 from forestall.log.memory import MemoryLog
+from forestall.log.sqlite import SqliteLog
 from forestall.log.streams import control
+from forestall.policy.actions.model import Function
 from forestall.policy.deployment import flagged
 from forestall.policy.flags import FlagChange, InForce, changes, in_force, read
+from forestall.policy.store import Registry
 
 
 def applied(at: int, flags: dict[str, Value], by: str = "ann", why: str = "asked") -> FlagsApplied:
@@ -118,6 +127,29 @@ def test_values_that_cannot_be() -> None:
     assert "finite" in (wrong("a", 2**53) or "")
     assert all("true or false" in (wrong(name, 1) or "") for name in OWN)
     assert all(wrong(name, False) is None for name in OWN)
+
+
+def test_a_transition_of_the_flag_itself_says_who_and_why() -> None:
+    """Two people set two flags at once: the record of all flags can name one of them only."""
+    moved = [
+        Transition(
+            received=1,
+            number=n,
+            artifact=kind,
+            name="a",
+            version="v",
+            before="draft",
+            after="live",
+            by=by,
+            why="her reason",
+        )
+        for n, (kind, by) in enumerate((("flag", "ann"), ("policy", "cat")), 1)
+    ]
+    found = in_force([*moved, applied(1, {"a": 1, "b": 2}, "bob", "his reason")])
+    assert [(one.name, one.by, one.why) for one in found] == [
+        ("a", "ann", "her reason"),
+        ("b", "bob", "his reason"),
+    ]
 
 
 # -- files -----------------------------------------------------------------------------------------
@@ -243,3 +275,63 @@ def test_a_provider_that_cannot_be_had_leaves_ours(call: str) -> None:
     following(applied(1, {"console": False}), call=call)
     assert api.get_provider_metadata(DOMAIN).name == DOMAIN
     assert switched_on("console", otherwise=True) is False
+
+
+# -- who reads them --------------------------------------------------------------------------------
+
+
+def refund(values: dict[str, Any], *, key: str | None, dry: bool, credential: str | None) -> Any:
+    """A deployment's own action, as the how-to writes one."""
+    assert (key, dry, credential) == (None, False, None)
+    client = api.get_client(DOMAIN)
+    if not client.get_boolean_value("refunds", False):
+        raise Refused("refunds are switched off")
+    return {"refunded": min(values["amount"], client.get_integer_value("refund-limit", 0))}
+
+
+def test_a_deployments_own_action_reads_flags() -> None:
+    log = MemoryLog()
+    follows = provide(log, None)
+    calls = PythonCalls([f"{__name__}:refund"], Credentials({}))
+
+    def called() -> Answer:
+        way = Function(call=f"{__name__}:refund")
+        return asyncio.run(calls.call(way, {"amount": 50}, None, 10.0))
+
+    assert (called().ended, called().detail) == ("refused", "refunds are switched off")
+    log.commit([control([applied(1, {"refunds": True, "refund-limit": 20})])])
+    follows.look()
+    assert called().body == {"refunded": 20}
+
+
+def canaries(folder: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the controller of canaries would let one grow by itself."""
+    told: list[bool] = []
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+
+        def act(*_: object, automatic: bool) -> None:
+            told.append(automatic)
+            stop.set()
+
+        monkeypatch.setattr(canary, "act", act)
+        registry = Registry(folder / "registry.db")
+        try:
+            async with asyncio.timeout(30):
+                await canary.keep_canaries(Settings(data=folder), registry, lambda: 0, stop)
+        finally:
+            registry.close()
+
+    asyncio.run(scenario())
+    return told[0]
+
+
+def test_a_flag_lets_canaries_grow_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gateway.db", "worker.db"):
+        SqliteLog(tmp_path / name).close()
+    assert canaries(tmp_path, monkeypatch) is False
+    following(applied(1, {"canary-automatic": True}))
+    assert canaries(tmp_path, monkeypatch) is True
