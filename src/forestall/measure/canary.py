@@ -202,7 +202,7 @@ class Tallies:
             or (self.plan.alone and decision.policy != self.plan.name)
         ):
             return
-        self._known[decision.id] = entry.noticed
+        self._known.setdefault(decision.id, entry.noticed)
         if self.plan.acted(decision) and self.plan.arm(decision.subject):
             self._exposed.add(decision.subject)
 
@@ -243,7 +243,7 @@ class Tallies:
             return
         data = decode_data(record.data)
         decided = self._known.get(data.get("intervention", ""))
-        if decided is None:
+        if decided is None or record.received < decided:
             return
         if record.type == _SHOWN and not person.shown:
             person.shown = True
