@@ -25,6 +25,7 @@ from forestall.kernel.settings.sections import (
     Lifecycle,
     Link,
     McpServer,
+    Monitor,
     Outbound,
     Person,
     Queue,
@@ -87,6 +88,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     canary: Canary = Canary()
     flags: Flags = Flags()
     fairness: Fairness = Fairness()
+    monitor: Monitor = Monitor()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +124,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     canary: Canary = Canary()
     flags: Flags = Flags()
     fairness: Fairness = Fairness()
+    monitor: Monitor = Monitor()
 
 
 def load_settings(path: Path, *, secrets: bool = True) -> Settings:
@@ -184,6 +187,7 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         canary=file.canary,
         flags=file.flags,
         fairness=file.fairness,
+        monitor=file.monitor,
     )
 
 
@@ -245,6 +249,7 @@ def _agree(file: _File, path: Path) -> None:
         "outbound.timeout": file.outbound.timeout,
         "lifecycle.shadow": file.lifecycle.shadow,
         "canary.every": file.canary.every,
+        "monitor.every": file.monitor.every,
         **{f"queues.{name}.ack": one.ack for name, one in file.queues.items() if one.ack},
         **{f"helpdesks.{name}.timeout": one.timeout for name, one in file.helpdesks.items()},
         **{f"helpdesks.{name}.poll": one.poll for name, one in file.helpdesks.items()},

@@ -302,3 +302,12 @@ class Fairness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least: _Least1 = 100
     margin: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.05
     alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
+
+
+class Monitor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[monitor]``: how often the server looks for drift by itself (``forestall monitor``).
+
+    First an hour after it started, if ``every`` is not shorter; never where it is ``0s``.
+    """
+
+    every: str = "24h"
