@@ -15,6 +15,7 @@ from forestall.cli import (
     apply,
     approval,
     backtest,
+    canary,
     command,
     contracts,
     drift,
@@ -68,6 +69,7 @@ def _root(
 app.command("serve")(serve.serve)
 app.command("apply")(apply.apply)
 app.command("backtest")(backtest.backtest)
+app.command("canary")(canary.canary)
 app.command("drift")(drift.drift)
 app.command("due")(drift.due)
 app.command("evaluate")(evaluate.evaluate)

@@ -241,8 +241,7 @@ class Tallies:
         indices = self._watching.get(record.type, ())
         if not indices and record.type != _SHOWN:
             return
-        data = decode_data(record.data)
-        decided = self._known.get(data.get("intervention", ""))
+        decided = self._known.get(str(decode_data(record.data).get("intervention")))
         if decided is None or record.received < decided:
             return
         if record.type == _SHOWN and not person.shown:
