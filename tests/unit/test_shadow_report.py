@@ -109,6 +109,10 @@ def test_what_only_the_shadow_would_do_is_gained(deployment: Deployment) -> None
     assert (found.live, found.shadow, found.live_acts, found.shadow_acts) == (1, 3, 1, 2)
     assert (found.gained, found.lost, found.subjects, found.events) == (2, 1, 3, 4)
     assert (found.gained_per_1000, found.lost_per_1000) == (666.67, 333.33)
+    assert (found.since, found.until) == (
+        format_time(START + SECOND),
+        format_time(START + 4 * SECOND),
+    )
     assert found.live_versions == (LIVE.version,)
     assert found.version == SHADOW.version
 

@@ -42,7 +42,8 @@ def text(found: ShadowReport) -> Iterator[str]:
     """The report line by line."""
     live = ", ".join(version[:SHORT] for version in found.live_versions) or "nothing"
     yield f"{found.policy}: {found.version[:SHORT]} in shadow, against {live} live"
-    yield f"  {found.since[:19]}Z to {found.until[:19]}Z"
+    if found.events:
+        yield f"  {found.since[:19]}Z to {found.until[:19]}Z"
     yield f"  {found.events:,} events of {found.subjects:,} customers"
     yield ""
     yield f"  {'':14}  {'decisions':>10}  {'interventions':>13}"

@@ -79,7 +79,8 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class ShadowReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A shadow version against what was live, from ``since`` to ``until``.
+    """A shadow version against what was live, from ``since``, its first event in shadow, to
+    ``until``, the log time reached.
 
     ``live`` and ``shadow`` count decisions, the ``_acts`` of each interventions; ``gained`` are
     interventions that only the shadow would make, ``lost`` those that only live made; the rates
@@ -149,6 +150,7 @@ class Tally:
         self._pairing = Pairing()
         self._live: list[Decision] = []
         self._shadow: list[Decision] = []
+        self.first: int | None = None
         self._at = span.since
 
     def take(self, happenings: Iterable[Happening]) -> None:
@@ -165,6 +167,8 @@ class Tally:
     def _happened(self, record: Record) -> None:
         if record.received >= self.span.since:
             self._at = record.received
+            if self.first is None:
+                self.first = record.received
             self.totals.events += 1
             self.subjects.add(record.subject)
 
@@ -209,7 +213,7 @@ def report(folder: Folder, policy: str, limit: int) -> ShadowReport:
         policy=policy,
         version=span.version,
         live_versions=span.live,
-        since=format_time(span.since),
+        since=format_time(span.since if tally.first is None else tally.first),
         until=format_time(max(folder.now, span.since)),
         events=totals.events,
         subjects=subjects,
