@@ -4,7 +4,7 @@ import asyncio
 import resource
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 
 import httpx
@@ -15,6 +15,7 @@ from forestall.app.applying import Applying
 from forestall.app.canary import keep_canaries
 from forestall.app.casework import casework, desks
 from forestall.app.flags import provide, switched_on
+from forestall.app.gauges import Standing
 from forestall.app.handover import Adopting
 from forestall.app.judging import Judging
 from forestall.app.lifecycle import open_desk
@@ -46,6 +47,7 @@ from forestall.kernel.settings import Settings
 from forestall.kernel.telemetry import exposition
 from forestall.log.port import LogMissing
 from forestall.log.sqlite import SqliteLog
+from forestall.log.streams import CONTROL
 from forestall.privacy.door import Door
 from forestall.privacy.keys import load_keys
 from forestall.privacy.tokens import SubjectToken, TokenInvalid
@@ -126,14 +128,16 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
 
         watching = asyncio.create_task(keep_watching(poll, stop))
         stack.push_async_callback(_ended, watching, stop)
-        asking = asyncio.create_task(staff.office.approving.run(stop))
-        asking.add_done_callback(lambda _: stop.set())
-        stack.push_async_callback(_ended, asking, stop)
-        reading = asyncio.create_task(flags.run(stop))
-        reading.add_done_callback(lambda _: stop.set())
-        stack.push_async_callback(_ended, reading, stop)
+        _beside(staff.office.approving.run(stop), stack, stop)
+        _beside(flags.run(stop), stack, stop)
         judging = Judging(random_id)
         stack.push_async_callback(judging.close)
+        standing = Standing(
+            settings, desk.registry, lambda: control.last(CONTROL), judging, wall_clock
+        )
+        _beside(standing.run(stop), stack, stop)
+        if desk.registry is not None:
+            _beside(keep_canaries(settings, desk.registry, wall_clock, stop), stack, stop)
         applying = Applying(desk, judging, str(settings.file))
         desk = msgspec.structs.replace(desk, backtest=applying.backtest)
         more = (applying.extension(), flags_api.extension(desk))
@@ -317,6 +321,13 @@ async def keep_watching(poll: Callable[[], object], stop: asyncio.Event) -> None
     """Look every second, so that whoever opens the console sees the minute before."""
     while not await _within(stop, 1.0):
         await asyncio.to_thread(poll)
+
+
+def _beside(work: Coroutine[None, None, None], stack: AsyncExitStack, stop: asyncio.Event) -> None:
+    """Do ``work`` beside everything else; where it ends, everything does."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda _: stop.set())
+    stack.push_async_callback(_ended, task, stop)
 
 
 async def _ended(task: asyncio.Task[None], stop: asyncio.Event) -> None:

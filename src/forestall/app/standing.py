@@ -4,12 +4,12 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from forestall.app.weighing import read_model
 from forestall.context.knowledge.runbooks import load_runbooks
 from forestall.contracts.errors import InvalidFile
 from forestall.contracts.instants import SECOND
 from forestall.decide.history import deployed_controls
 from forestall.kernel.settings import Settings
+from forestall.measure.model import canonical, decode
 from forestall.policy.actions.folder import load_declarations
 from forestall.policy.bundle import read_policies
 from forestall.policy.drift import Drift, Force, drift
@@ -18,6 +18,12 @@ from forestall.policy.plan import Item, policy_in
 from forestall.policy.reviews import Review
 from forestall.policy.shelf import shelf
 from forestall.policy.sources import contents, read_folder
+
+
+def read_model(raw: bytes) -> tuple[str, bytes]:
+    """A model file's name and canonical content. Raises ``InvalidModel``."""
+    model = decode(raw)
+    return model.name, canonical(model)
 
 
 def drifted(settings: Settings, folder: Path | None = None) -> list[Drift]:

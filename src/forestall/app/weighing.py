@@ -14,14 +14,15 @@ from typing import Final, Literal
 import msgspec
 
 from forestall.app.backtesting import Told, World, plan_figures, version_figures
+from forestall.app.standing import drifted, read_model, reviews, today
 from forestall.contracts.errors import ForestallError, InvalidFile, Problem, UnreadableInput
 from forestall.decide.examine import examine
 from forestall.decide.trial import Figures
-from forestall.kernel.settings import load_settings
-from forestall.measure.model import canonical, decode
+from forestall.kernel.settings import Settings, load_settings
 from forestall.policy.deployment import surroundings
 from forestall.policy.lifecycle import Set
 from forestall.policy.plan import Checked, Item, Plan, compare
+from forestall.policy.reviews import overdue
 from forestall.policy.shelf import Shelf, shelf
 from forestall.policy.sources import MOST_BYTES, MOST_FILES, Written, contents
 
@@ -36,10 +37,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be found out about the deployment of ``config``.
 
     A ``plan`` is of the files in ``files`` (JSON: a list of ``Written``), with ``prune`` and
-    ``backtest`` as wanted. A ``backtest`` is of the version ``version`` of the policy ``name``.
+    ``backtest`` as wanted. A ``backtest`` is of the version ``version`` of the policy ``name``. The
+    ``standing`` is what has drifted and whose review is overdue, ``at`` a wall time.
     """
 
-    what: Literal["plan", "backtest"]
+    what: Literal["plan", "backtest", "standing"]
     config: str
     set: Set = "blue"
     prune: bool = False
@@ -47,17 +49,21 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     files: bytes = b"[]"
     name: str = ""
     version: str = ""
+    at: int = 0
 
 
 class Weighed(msgspec.Struct, frozen=True):
-    """What was found: of a plan the plan, its ``items`` and ``warnings``, of a backtest only its
-    ``figures``. ``number`` is the newest transition that this rests on."""
+    """What was found: of a plan the plan, its ``items`` and ``warnings``, of a backtest its
+    ``figures``, of the standing how many things have ``drifted`` and are ``overdue``. ``number`` is
+    the newest transition that this rests on."""
 
     number: int
     plan: Plan | None = None
     items: tuple[Item, ...] = ()
     warnings: tuple[Problem, ...] = ()
     figures: Figures | None = None
+    drifted: int = 0
+    overdue: int = 0
 
 
 class Wrong(msgspec.Struct, frozen=True):
@@ -75,15 +81,11 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     wrong: Wrong | None = None
 
 
-def read_model(raw: bytes) -> tuple[str, bytes]:
-    """A model file's name and canonical content. Raises ``InvalidModel``."""
-    model = decode(raw)
-    return model.name, canonical(model)
-
-
 def weigh(task: Task, told: Told) -> Weighed:
     """Find out what is asked. Raises ``ForestallError``."""
     settings = load_settings(Path(task.config), secrets=False)
+    if task.what == "standing":
+        return _standing(settings, task.at)
     world = World(settings, surroundings(settings))
     known = shelf(settings.data, task.set)
     number = known.standing.number
@@ -101,6 +103,13 @@ def weigh(task: Task, told: Told) -> Weighed:
     warnings = (*found.problems, *(one for item in found.items for one in item.problems))
     shown = tuple(sorted(one for one in warnings if one.severity == "warning"))
     return Weighed(number, plan, found.items, shown)
+
+
+def _standing(settings: Settings, at: int) -> Weighed:
+    """Policies that nobody put in a folder cannot drift from one."""
+    found = [] if settings.policies is None else drifted(settings)
+    late = overdue(reviews(settings), today(at))
+    return Weighed(0, drifted=sum(one.wrong for one in found), overdue=len(late))
 
 
 def _files(raw: bytes) -> list[Written]:
