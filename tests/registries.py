@@ -38,7 +38,11 @@ CAT = Actor("cat", ("operator",))
 
 def policy(text: str, risk: str = "low", running: str = "finish") -> Artifact:
     """A version of the policy ``declined`` that says ``text``."""
-    source = POLICY.replace("TEXT", text).replace("RISK", risk).replace("RUNNING", running)
+    return made(POLICY.replace("TEXT", text).replace("RISK", risk).replace("RUNNING", running))
+
+
+def made(source: str) -> Artifact:
+    """The version that a policy's text is."""
     (parsed,) = parse(source, "declined.yaml")
     return Artifact(
         kind="policy",

@@ -173,6 +173,8 @@ def test_what_stands_and_what_happened_is_told(client: Client) -> None:
             "state": "live",
             "share": 1.0,
             "since": "1970-01-01T00:00:01.000000Z",
+            "next": None,
+            "missing": [],
         }
     ]
     assert len(client.ask(CAT, "GET", "?retired=true").json()["artifacts"]) == 2
@@ -186,6 +188,20 @@ def test_what_stands_and_what_happened_is_told(client: Client) -> None:
     assert numbers("?kind=policy") == [1]
     assert numbers("?after=1&limit=1") == [3]
     assert client.ask(CAT, "GET", "/transitions?limit=some").status_code == 400
+
+
+def test_what_is_missing_is_told_before_anybody_asks(client: Client) -> None:
+    client.desk.bring(policy("a"), "draft")
+    (one,) = client.ask(CAT, "GET", "?name=declined").json()["artifacts"]
+    assert one["next"] == "validated"
+    assert one["missing"] == ["checks and tests that pass; `forestall apply` runs them"]
+    client.desk.ask(policy("a"), "retired")
+    client.desk.bring(policy("c"), "draft", "validated")
+    client.desk.registry.rules = Rules(backtest_events=10**6)
+    (two,) = client.ask(CAT, "GET", "?name=declined").json()["artifacts"]
+    assert two["next"] == "backtested"
+    assert "at least 1,000,000 events" in two["missing"][0]
+    assert client.ask(CAT, "GET", "?name=other").json()["artifacts"] == []
 
 
 def test_requests_are_listed_declined_and_void(client: Client) -> None:
@@ -307,6 +323,7 @@ def test_the_commands_lead_a_policy_to_live_and_back(client: Client, say: Say) -
         f"policy declined {short} is validated, was backtested.\n"
     )
     assert "is retired, was live." in say(BOB, "retire", "declined", "--version", old.version, *why)
+    assert f"{short}" in say(CAT, "status", "declined")
     history = say(CAT, "history", "declined")
     assert re.search(
         r"policy declined +\w{12} +shadow +canary 0\.01 +bob, dan +it is time", history

@@ -17,13 +17,26 @@ from forestall.policy.lifecycle import (
     Ask,
     ConditionsMissing,
     Held,
+    Kind,
     NoSuchTransition,
     Rules,
     fold,
 )
 from forestall.policy.managed import in_force, stands
-from forestall.policy.store import ADOPTED, Registry, RegistryMissing, Request
-from registries import ANN, BOB, CAT, RULES, STAGED, WAY, Desk, plain, policy
+from forestall.policy.store import ADOPTED, Registry, RegistryMissing, Request, depends
+from registries import (
+    ANN,
+    BOB,
+    CAT,
+    POLICY,
+    RULES,
+    STAGED,
+    WAY,
+    Desk,
+    made,
+    plain,
+    policy,
+)
 
 
 @pytest.fixture
@@ -233,6 +246,23 @@ def test_a_request_is_declined_or_taken_back(desk: Desk) -> None:
     again = desk.ask(one, "live")
     assert again.id != request.id
     assert desk.registry.decline(again.id, Actor("ann"), "never mind", 52).answered_by == "ann"
+
+
+def test_what_a_risky_policy_depends_on_is_risky(desk: Desk) -> None:
+    """A model, a threshold or an agent is as risky as the riskiest policy that uses it."""
+    asking = "  risk: high\n  model: {name: churn, threshold: 0.5}"
+    source = POLICY.replace("  risk: RISK", asking).replace("RUNNING", "finish")
+    helped = '[{infer: {agent: helper, fields: [why]}}, {guide: {text: "TEXT", channel: inapp}}]'
+    one = made(source.replace('[{guide: {text: "TEXT", channel: inapp}}]', helped))
+    for kind, name in (("model", "churn"), ("threshold", "declined"), ("agent", "helper")):
+        other = plain(msgspec.convert(kind, Kind), name, {"name": name})
+        assert depends(one, other.kind, name)
+        assert not depends(one, other.kind, "another")
+        assert not depends(policy("a"), other.kind, "churn")
+    desk.registry.adopt([one], 1)
+    risky, plainly = plain("model", "churn", {"a": 1}), plain("model", "other", {"a": 1})
+    assert isinstance(desk.bring(risky, *WAY, "live"), Request)
+    assert not isinstance(desk.bring(plainly, *WAY, "live"), Request)
 
 
 # -- rollback, sets ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from forestall.cli.apply import progress, waited
 from forestall.cli.deployment import ConfigOption
-from forestall.cli.person import AsJson, Because, ask, cell, echo_json, moment, part
+from forestall.cli.person import AsJson, Because, ask, cell, echo_json, moment, part, plain
 from forestall.cli.tables import print_table
 from forestall.contracts.errors import UnreadableInput
 from forestall.policy.lifecycle import Kind, Set, State
@@ -114,12 +114,17 @@ def switch(
 
 
 def status(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only this.")] = None,
     retired: Annotated[bool, typer.Option("--retired", help="Also what is retired.")] = False,
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is in which state, in both sets; `*` marks the set that is active."""
-    found = ask(config, "GET", f"/v1/lifecycle?retired={'true' if retired else 'false'}")
+    """Show what is in which state, in both sets; `*` marks the set that is active.
+
+    With a name also what each version waits for before it can go on.
+    """
+    asked = {"retired": "true" if retired else "false", **({"name": name} if name else {})}
+    found = ask(config, "GET", f"/v1/lifecycle?{urlencode(asked)}")
     if as_json:
         echo_json(found)
         return
@@ -130,10 +135,13 @@ def status(
         version, since = one["version"][:12], moment(one["since"])
         row = (set_, one["kind"], one["name"], one["state"], share, version, since)
         table.add_row(*map(cell, row))
-    if found["artifacts"]:
-        print_table(table)
-    else:
+    if not found["artifacts"]:
         typer.echo("Nothing is under change control yet; `forestall apply` begins.")
+        return
+    print_table(table)
+    for one in found["artifacts"] if name else ():
+        for missing in one["missing"]:
+            typer.echo(plain(f"{one['version'][:12]} needs for {one['next']}: {missing}"))
 
 
 def history(

@@ -19,13 +19,15 @@ from forestall.contracts.refusals import NotThere
 from forestall.ingest.exchange import Refuse, Response, json
 from forestall.intervene.authority import Who
 from forestall.kernel.clock import Clock
-from forestall.policy.changing import demoted, next_state
+from forestall.policy.changing import conditions, demoted, next_state
 from forestall.policy.lifecycle import (
     Actor,
     Ask,
     ConditionsMissing,
+    Key,
     Kind,
     NoSuchTransition,
+    Place,
     Set,
     Standing,
     State,
@@ -105,23 +107,40 @@ def actor(who: Who) -> Actor:
 
 
 def _status(desk: Desk, call: Call) -> Response:
-    registry = desk.managed
-    standing = registry.standing()
+    registry, now = desk.managed, desk.clock()
+    standing, wanted = registry.standing(), call.query.get("name")
     listed = [
-        {
-            "set": key[0],
-            "kind": key[1],
-            "name": key[2],
-            "version": version,
-            "state": place.state,
-            "share": place.share,
-            "since": format_time(place.since),
-        }
+        _stands(registry, standing, key, version, place, now)
         for key, versions in sorted(standing.places.items())
         for version, place in versions.items()
-        if place.state != "retired" or call.query.get("retired") == "true"
+        if wanted in (None, key[2])
+        and (place.state != "retired" or call.query.get("retired") == "true")
     ]
     return json(200, {"active": standing.active, "artifacts": listed})
+
+
+def _stands(
+    registry: Registry, standing: Standing, key: Key, version: str, place: Place, now: int
+) -> dict[str, Any]:
+    """Where a version stands, where it goes next, and what is missing for that."""
+    kind, rules = msgspec.convert(key[1], Kind), registry.rules
+    following = next_state(kind, place.state, rules, resting=key[0] != standing.active)
+    missing: list[str] = []
+    if following is not None:
+        ask = Ask(kind=kind, name=key[2], version=version, after=following)
+        found = registry.findings(kind, key[2], version)
+        missing = conditions(ask, place, found, rules, now)
+    return {
+        "set": key[0],
+        "kind": kind,
+        "name": key[2],
+        "version": version,
+        "state": place.state,
+        "share": place.share,
+        "since": format_time(place.since),
+        "next": following,
+        "missing": missing,
+    }
 
 
 def _transitions(desk: Desk, call: Call) -> Response:

@@ -24,6 +24,7 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 Set = Literal["blue", "green"]
 SETS: Final[tuple[Set, ...]] = get_args(Set)
 Risk = Literal["low", "medium", "high"]
+RISKS: Final[tuple[Risk, ...]] = get_args(Risk)
 
 MODES: Final[dict[State, Mode]] = {"shadow": "shadow", "canary": "canary", "live": "live"}
 """States in which something takes part in deciding, and how."""

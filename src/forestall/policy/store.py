@@ -21,6 +21,7 @@ from forestall.kernel.database import Database
 from forestall.policy.changing import Known, binding, check_rights, needs_second, plan
 from forestall.policy.lifecycle import (
     EFFECTS,
+    RISKS,
     Actor,
     Artifact,
     Ask,
@@ -28,6 +29,7 @@ from forestall.policy.lifecycle import (
     Finding,
     Held,
     Kind,
+    Risk,
     Rules,
     Set,
     Standing,
@@ -241,7 +243,7 @@ class Registry:
     def _known(self, ask: Ask) -> Known:
         if ask.what == "switch":
             held = [one for one in self.standing().in_force(ask.set) if one.mode != "shadow"]
-            return Known(risks=tuple(self._risk(one) for one in held))
+            return Known(risks=tuple(self._risk(one, ask.set) for one in held))
         versions = self.versions(ask.kind, ask.name)
         if not versions:
             raise NotThere(f"there is no {ask.kind} `{ask.name}` in the registry")
@@ -251,11 +253,20 @@ class Registry:
         if this is None:
             raise NotThere(f"there is no version {ask.version!r} of {ask.kind} `{ask.name}`")
         newest, found = versions[-1].version, self.findings(ask.kind, ask.name, ask.version)
-        return Known(newest=newest, risk=this.risk, findings=found)
+        return Known(newest=newest, risk=self._highest(this, ask.set), findings=found)
 
-    def _risk(self, held: Held) -> Any:
+    def _highest(self, one: Artifact, set_: Set) -> Risk:
+        """The risk of a version: its own, or that of a policy with effects that depends on it."""
+        risks = [one.risk]
+        for held in _effective(self.standing(), set_) if one.kind != "policy" else ():
+            policy = self.artifact("policy", held.name, held.version)
+            if policy is not None and depends(policy, one.kind, one.name):
+                risks.append(policy.risk)
+        return max(risks, key=RISKS.index)
+
+    def _risk(self, held: Held, set_: Set) -> Risk:
         found = self.artifact(held.kind, held.name, held.version)
-        return "high" if found is None else found.risk
+        return "high" if found is None else self._highest(found, set_)
 
     def _write(
         self,
@@ -397,8 +408,28 @@ class Registry:
                 self._answer(one, "void", "registry", what, at)
 
 
-def _effective(standing: Standing) -> list[Held]:
-    return [one for one in standing.in_force() if one.kind == "policy" and one.mode in EFFECTS]
+def depends(policy: Artifact, kind: Kind, name: str) -> bool:
+    """Whether what a policy does depends on the model, threshold or agent of that name."""
+    content = msgspec.json.decode(policy.content)
+    if kind == "model":
+        return (content.get("model") or {}).get("name") == name
+    return (kind == "threshold" and policy.name == name) or (
+        kind == "agent" and any(step.get("agent") == name for step in _objects(content))
+    )
+
+
+def _objects(content: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a JSON value."""
+    if isinstance(content, dict):
+        yield content
+    inner = content.values() if isinstance(content, dict) else content
+    for one in inner if isinstance(content, dict | list) else ():
+        yield from _objects(one)
+
+
+def _effective(standing: Standing, set_: Set | None = None) -> list[Held]:
+    held = standing.in_force(set_)
+    return [one for one in held if one.kind == "policy" and one.mode in EFFECTS]
 
 
 def _with_running(one: Transition, leaving: list[dict[str, Any]]) -> Transition:
