@@ -169,7 +169,7 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 class Evidence:
-    """Running tallies over a backtest.
+    """Running tallies over a backtest, of what acts: versions in shadow are left out.
 
     ``gap`` (microseconds) parts sessions. Events under ``forestall.`` (tickets, consent, reports)
     make no session: often it is not the customer who sends them.
@@ -207,7 +207,8 @@ class Evidence:
                 self._sessions += time - last >= gap
                 seen[subject] = time
         for _, decision in step.decided:
-            self._decided(decision)
+            if decision.mode != "shadow":
+                self._decided(decision)
 
     def tally(self) -> Tally:
         """What has been taken so far."""
@@ -255,8 +256,8 @@ def _most(hits: Iterable[Hit]) -> tuple[Hit, ...]:
 
 
 def follow(followed: Followed, step: Step, grace: int) -> None:
-    """Show ``followed`` a step's decisions and outcomes, in log order."""
-    decided = step.noticed(grace)
+    """Show ``followed`` a step's decisions, but those in shadow, and outcomes, in log order."""
+    decided = (one for one in step.noticed(grace) if one[2].mode != "shadow")
     waiting = next(decided, None)
     for index, record in zip(step.chunk.places, step.chunk.records, strict=True):
         if record.type != followed.outcome:

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from forestall.contracts.control import Control
-from forestall.contracts.decision import Decision
+from forestall.contracts.decision import Decision, Mode
 from forestall.contracts.event import Record
 from forestall.contracts.instants import format_time, parse_time
 from forestall.decide.explain.changes import Counterfactual, Fixed, short
@@ -27,6 +27,8 @@ NEWEST_EVENTS = 10
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """The answer: whether the policy acted.
 
+    ``version`` and ``mode`` are of what is in force for the subject; beside a version that acts, one
+    in shadow is not looked at.
     ``decision`` is its newest for the subject up to ``at``, with the ``matched`` events and the
     ``gates`` as they stood then; without one, ``gates`` are those of ``at``. ``progress`` is that of
     ``at``, ``furthest`` the best since the last decision. ``events`` are the newest before the
@@ -39,6 +41,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     at: str
     answer: Literal["yes", "no"]
     version: str | None
+    mode: Mode | None
     decision: Decision | None
     matched: tuple[Seen, ...]
     gates: tuple[Gate, ...]
@@ -77,6 +80,7 @@ def explain(
         at=format_time(at),
         answer="yes" if acted else "no",
         version=None if program is None else program.version,
+        mode=None if program is None else program.mode,
         decision=decision,
         matched=matched,
         gates=said,
@@ -239,12 +243,16 @@ def _key(unmet: Unmet) -> str | None:
 
 def text(found: Explanation) -> str:
     """The whole answer, the timeline first, the reasons in the order in which they were asked."""
-    lines = [f"{found.policy} for {found.subject} at {short(found.at)}", ""]
+    mode = f" ({found.mode})" if found.mode not in (None, "live") else ""
+    lines = [f"{found.policy}{mode} for {found.subject} at {short(found.at)}", ""]
     lines += ["what happened (UTC):", *(timeline(found.events) or ["  nothing"])]
     lines += ["", found.summary]
     if found.decision is not None and found.decision.features:
         lines += ["", "features then:"]
         lines += [f"  {name} = {value}" for name, value in found.decision.features.items()]
+    for said in (found.decision.confidence if found.decision else None) or ():
+        lines += ["", f"{said.model} ({said.mode}) gave {said.probability:g}:"]
+        lines += [f"  {name} {value:+.3f}" for name, value in said.contributions.items()]
     if found.gates:
         lines += ["", "gates, in order:"]
     for gate in found.gates:

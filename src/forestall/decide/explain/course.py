@@ -293,7 +293,7 @@ def _unconditional(applied: PoliciesApplied, program: Program, start: int) -> Po
     policy = msgspec.structs.replace(program.policy, condition=None)
     policies = tuple(
         msgspec.structs.replace(one, canonical=msgspec.Raw(canonical(policy)))
-        if one.name == policy.name
+        if one.name == policy.name and one.version == program.version
         else one
         for one in applied.policies
     )

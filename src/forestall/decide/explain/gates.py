@@ -12,9 +12,11 @@ _REMEDIES: dict[Reason, str] = {
     "in_conversation": "the customer's tickets are closed",
     "fatigue": "the customer had not said never",
     "budget": "the budget of guidance is above 0",
-    "low_confidence": "a model reaches the threshold; none is in force",
 }
 _TWO_DAYS = 2 * 1440
+
+AGAINST = 3
+"""How many of the features that spoke most against a probability are named."""
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -46,9 +48,27 @@ def _gate(reason: Reason, now: Circumstances) -> Gate:
         remedy = f"the moment is {moment} or later"
     elif reason == "no_consent":
         remedy = f"the customer consents to {now.policy.purpose!r}"
+    elif reason == "low_confidence":
+        remedy = confident(now)
     else:
         remedy = _REMEDIES[reason]
     return Gate(reason, True, moment, remedy)
+
+
+def confident(now: Circumstances, *, past: bool = False) -> str:
+    """What would let gate 10 pass, as a clause; in the ``past``, to follow "would have acted if"."""
+    asked, judging = now.policy.model, now.judging
+    if judging is None:
+        name = "" if asked is None else asked.name
+        return f"a model called `{name}` {'had been' if past else 'is'} in force"
+    against = sorted((value, name) for name, value in judging.contributions.items() if value < 0)
+    most = ", ".join(f"{name} {value:+.2f}" for value, name in against[:AGAINST])
+    spoke = f"; most against it: {most}" if most else ""
+    gives = "had given" if past else "gives"
+    return (
+        f"`{judging.model}` {gives} at least {now.threshold:g} "
+        f"(it gave {judging.probability:g}{spoke})"
+    )
 
 
 def ends(reason: Reason, now: Circumstances) -> int | None:

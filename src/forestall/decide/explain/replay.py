@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from forestall.contracts.control import Control
-from forestall.contracts.decision import Decision
+from forestall.contracts.decision import Decision, Mode
 from forestall.contracts.event import Record
 from forestall.contracts.instants import parse_time
 from forestall.decide.backtest import features_of
@@ -24,13 +24,15 @@ class Taken(msgspec.Struct, frozen=True):
     """A decision of any policy, made when the record ``index`` came (or a tick, past the last).
 
     ``by_record`` is false for a timer. ``now`` is what its gates looked at; for another policy
-    than the one explained its ledger may be of a later time.
+    than the one explained its ledger may be of a later time. ``own``: it is of the version that is
+    explained, the one that acts, or one in shadow where no other is in force.
     """
 
     index: int
     by_record: bool
     decision: Decision
     now: Circumstances
+    own: bool
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ class Replay:
         self.hits: list[Hit] = []
         self.unmet: list[Unmet] = []
         self.furthest: Furthest | None = None
-        self._gates: dict[tuple[str, str | None, int], Circumstances] = {}
+        self._gates: dict[tuple[str, bool, str | None, int], Circumstances] = {}
 
     @property
     def clock(self) -> int:
@@ -99,11 +101,7 @@ class Replay:
 
     def own(self, since: int = 0) -> list[Taken]:
         """The policy's decisions from the record ``since`` on."""
-        return [
-            one
-            for one in self.decisions
-            if one.decision.policy == self.policy and one.index >= since
-        ]
+        return [one for one in self.decisions if one.own and one.index >= since]
 
     def take(self, records: Sequence[Record]) -> None:
         """Decide on further records."""
@@ -132,18 +130,26 @@ class Replay:
 
     def _note(self, decision: Decision, *, by_record: bool) -> None:
         at = parse_time(decision.at)
-        now = self._gates[decision.policy, decision.key, at]
-        self.decisions.append(Taken(self.taken, by_record, decision, now))
-        if decision.policy == self.policy:
+        now = self._gates[decision.policy, decision.mode == "shadow", decision.key, at]
+        own = self._explained(decision.policy, decision.mode)
+        self.decisions.append(Taken(self.taken, by_record, decision, now, own))
+        if own:
             self.furthest = None
+
+    def _explained(self, policy: str, mode: Mode) -> bool:
+        """Whether this is the version that is explained."""
+        if policy != self.policy or mode != "shadow":
+            return policy == self.policy
+        program, _, _ = self.engine.standing(self.subject, self.policy, self.clock)
+        return program is None or program.mode == "shadow"
 
     def _watch(self, now: Circumstances, key: str | None) -> None:
         if now.policy.name == self.policy:
             now = msgspec.structs.replace(now, ledger=copy.deepcopy(now.ledger))
-        self._gates[now.policy.name, key, now.at] = now
+        self._gates[now.policy.name, now.mode == "shadow", key, now.at] = now
 
     def _unmet(self, program: Program, given: tuple[Any, ...]) -> None:
-        if program.policy.name == self.policy:
+        if self._explained(program.policy.name, program.mode):
             names = ("event", "subject", "now", "features", "service")
             at = given[2].nanos // 1000
             self.unmet.append(Unmet(self.taken, at, dict(zip(names, given, strict=True)), program))

@@ -25,7 +25,7 @@ from forestall.decide.explain.changes import (
 )
 from forestall.decide.explain.course import Attempt, Course, Courses
 from forestall.decide.explain.fitting import comparison_holds, found_at
-from forestall.decide.explain.gates import refusals
+from forestall.decide.explain.gates import confident, refusals
 from forestall.decide.explain.replay import Replay, Taken
 from forestall.decide.gates import Circumstances
 from forestall.decide.plan import key_order
@@ -127,7 +127,7 @@ class _Search:
                 self.found.without |= never
                 return learned
             case "low_confidence":
-                self.found.fixed = Fixed("low_confidence", _FIXED["low_confidence"])
+                self.found.fixed = Fixed("low_confidence", confident(now, past=True))
         return False
 
     def _ask(self, change: Change) -> bool:
@@ -157,6 +157,7 @@ class _Search:
             if one.index == own.index
             and one.decision.at == own.decision.at
             and one.decision.policy != own.decision.policy
+            and _together(one.decision, own.decision)
             and (
                 _is_act(one.decision)
                 or (one.decision.reason == "outranked" and _rank(one) < _rank(own))
@@ -170,6 +171,7 @@ class _Search:
             for one in course.replay.decisions
             if one.index >= course.kept
             and one.decision.policy != self.program.policy.name
+            and _together(one.decision, own.decision)
             and _is_act(one.decision)
             and parse_time(one.decision.at) <= own.now.at
         ]
@@ -239,12 +241,16 @@ class _Search:
 _FIXED = {
     "policy_holdout": "the customer were not kept aside to measure this policy",
     "global_holdout": "the customer were not kept aside to measure everything",
-    "low_confidence": "a model had reached the policy's threshold; none is in force",
 }
 
 
 def _is_act(decision: Decision) -> bool:
     return decision.outcome == "intervene" or decision.reason == "global_holdout"
+
+
+def _together(one: Decision, other: Decision) -> bool:
+    """Whether two decisions are of one ledger; what is in shadow stands in nobody's way."""
+    return (one.mode == "shadow") == (other.mode == "shadow")
 
 
 def _rank(one: Taken) -> tuple[int, str, bytes]:
