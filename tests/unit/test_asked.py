@@ -13,6 +13,7 @@ from forestall.policy.language.asked import Reads, models_in
 from forestall.policy.language.canonical import canonical
 from forestall.policy.language.check import Surroundings, check
 from forestall.policy.language.parse import parse, parse_located
+from forestall.policy.sources import Written, contents
 
 POLICY = """apiVersion: forestall/v1
 kind: Policy
@@ -91,3 +92,13 @@ def test_a_deployment_knows_the_models_beside_its_policies(tmp_path: Path) -> No
     known = surroundings(load_settings(tmp_path / "forestall.toml")).models
     assert known is not None
     assert list(known) == ["propensity"]
+
+
+def test_policies_that_are_applied_are_held_against_the_models_beside_them() -> None:
+    policy = Written("policy", "p.yaml", POLICY)
+    model = Written("model", "a.model.json", _content(reads=("gone",)).decode())
+    found = contents([policy, model], lambda raw: ("propensity", raw))
+    (judged,) = (one for one in found.items if one.kind == "policy")
+    assert [one.code for one in judged.problems] == ["model-reads"]
+    (alone,) = contents([policy], lambda raw: ("propensity", raw)).items
+    assert alone.problems == ()

@@ -17,6 +17,7 @@ from forestall.measure.model import (
     canonical,
     decode,
     predict,
+    verdict,
     version,
 )
 
@@ -183,3 +184,18 @@ def test_a_wrong_feature_is_refused_with_a_reason(changed: dict[str, Any], said:
 def test_what_is_not_even_json_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidModel, match="not a model"):
         decode(raw)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "told"),
+    [
+        ({"passed": True, "why": []}, {"useful": True, "why": []}),
+        ({"passed": False, "why": ["no signal"]}, {"useful": False, "why": ["no signal"]}),
+        ({"passed": "true"}, {"useful": False, "why": []}),
+        ({}, {"useful": False, "why": ["it was never tested"]}),
+    ],
+)
+def test_only_a_model_that_passed_its_test_is_useful(
+    evidence: dict[str, Any], told: dict[str, Any]
+) -> None:
+    assert verdict(_model(evidence=evidence)) == told

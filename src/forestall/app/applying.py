@@ -16,6 +16,7 @@ from forestall.console.lifecycle_api import Desk, actor
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.refusals import NotThere, RoleMissing, because
 from forestall.ingest.exchange import Refuse, Response, json
+from forestall.measure.model import decode, verdict
 from forestall.policy.lifecycle import (
     AUTHOR,
     OPERATOR,
@@ -277,6 +278,8 @@ class _Application:
         self._find(line, "validated", {**msgspec.to_builtins(checked), **self._evidence})
         if self._plan.figures is not None and line.kind == "policy" and line.what != "restated":
             self._find(line, "backtested", {**self._plan.figures, **self._evidence})
+        if line.kind == "model":
+            self._find(line, "backtested", {**verdict(decode(item.content)), **self._evidence})
         if self._state(line) in (None, "retired"):
             self._move(line, line.version, "draft")
         if self._state(line) == "draft" and checked.sound:

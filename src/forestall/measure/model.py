@@ -151,6 +151,16 @@ def log_odds(model: Model, contributions: Mapping[str, float]) -> float:
     return score
 
 
+def verdict(model: Model) -> dict[str, Any]:
+    """What the model's evidence says in short: whether it is ``useful``, and ``why`` not.
+
+    Evidence is as good as who made it; training it again from the same log gives the same content.
+    """
+    useful = model.evidence.get("passed") is True
+    why = model.evidence.get("why") if model.evidence else ["it was never tested"]
+    return {"useful": useful, "why": why or []}
+
+
 def decode(raw: bytes | msgspec.Raw) -> Model:
     """The model in a JSON text. Raises ``InvalidModel``."""
     try:

@@ -17,6 +17,7 @@ from forestall.policy.actions.folder import DOCUMENT
 from forestall.policy.actions.model import Agent
 from forestall.policy.actions.read import problems_of, read_declarations
 from forestall.policy.bundle import jointly
+from forestall.policy.language.asked import models_in
 from forestall.policy.language.canonical import canonical, version
 from forestall.policy.language.check import ANYTHING, Surroundings, check
 from forestall.policy.language.document import Mapping, Scalar, Source
@@ -114,7 +115,10 @@ def _kind(parts: tuple[str, ...], path: Path, whole: bool) -> Kind | None:
 def contents(
     written: Sequence[Written], read_model: ReadModel, around: Surroundings = ANYTHING
 ) -> Contents:
-    """What stands in ``written``, judged against ``around``."""
+    """What stands in ``written``, judged against ``around`` and the models in it."""
+    models = models_in(one.text.encode() for one in written if one.kind == "model")
+    if models:
+        around = msgspec.structs.replace(around, models={**(around.models or {}), **models})
     items: list[Item] = []
     problems: list[Problem] = []
     policies = {one.path: one.text for one in written if one.kind == "policy"}
