@@ -144,7 +144,7 @@ class Cohorts:
                 cohort.neither += 1
             elif self._asked_for(term, met.at):
                 self._enter(cohort, subject, trail, met.at)
-            else:
+            elif met.at < (self.question.since or 0):
                 cohort.earlier += 1
 
     def _asked_for(self, term: Term, at: int) -> bool:
@@ -199,10 +199,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     categories: dict[str, Floats]
 
     def by_unit(self, column: Floats) -> Floats:
-        """The sums of ``column`` by unit and arm: (units, 2), offered help first."""
-        arm = self.aside.astype(np.int64)
-        flat = np.bincount(self.unit * 2 + arm, weights=column, minlength=self.units * 2)
-        return flat.astype(np.float64).reshape(self.units, 2)
+        """The sums of ``column`` by arm and unit: (2, units), offered help first."""
+        place = self.unit + self.units * self.aside
+        flat = np.bincount(place, weights=column, minlength=2 * self.units)
+        return flat.astype(np.float64).reshape(2, self.units)
 
     def where(self, chosen: NDArray[np.bool_]) -> "Table":
         """Only the ``chosen`` customers."""

@@ -99,14 +99,14 @@ class Outlook(msgspec.Struct, frozen=True):
 
 
 def arms(column: Floats) -> Arms:
-    """The sums of a (units, 2) column."""
-    offered, aside = (round(float(each)) for each in column.sum(axis=0))
+    """The sums of a (2, units) column."""
+    offered, aside = (round(float(each)) for each in column.sum(axis=1))
     return Arms(offered, aside)
 
 
 def units_of(people: Floats) -> Arms:
     """How many units have customers in either arm."""
-    offered, aside = (int(each) for each in np.count_nonzero(people, axis=0))
+    offered, aside = (int(each) for each in np.count_nonzero(people, axis=1))
     return Arms(offered, aside)
 
 
@@ -230,7 +230,7 @@ def wanted(above: Floats, people: Floats, ahead: Outlook, removed: float = 0.0) 
     if spread is None:
         return f"{aim} can only be planned for once there are some." + ahead.hint(have)
     need = planned(spread, ahead.share, WIDTH, removed)
-    rate = above.sum() / np.count_nonzero(people.sum(axis=1))
+    rate = above.sum() / np.count_nonzero(people.sum(axis=0))
     least = {"subject": LEAST_CUSTOMERS, "account": LEAST_ACCOUNTS}[ahead.unit]
     need = max(need, least, int(LEAST_OUTCOMES / rate))
     if need <= have:

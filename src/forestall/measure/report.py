@@ -147,6 +147,13 @@ class Study:
         above = whole.by_unit(whole.columns[name])
         return self._finding(above, people, people, _covariates(whole), ahead, per)
 
+    def per_session(self, whole: Table, ahead: Outlook) -> Finding:
+        """Outcomes per 1,000 sessions, adjusted by what was before."""
+        people = whole.by_unit(whole.columns["people"])
+        outcomes = whole.by_unit(whole.columns["outcomes"])
+        sessions = whole.by_unit(whole.columns["sessions"])
+        return self._finding(outcomes, sessions, people, _covariates(whole), ahead, 1000)
+
     def _finding(
         self,
         above: Floats,
@@ -187,7 +194,7 @@ class Study:
         later = whole.where(later_done(whole, cohort, self.question))
         return Figures(
             outcomes=main,
-            per_session=each(outcomes, of("sessions"), self.noun, 1000),
+            per_session=self.per_session(whole, ahead),
             sessions=each(of("sessions"), people, "sessions"),
             later=self.compare(later, "later", ahead, 1000),
             asked=self.compare(whole, "asked", ahead),
@@ -217,7 +224,7 @@ class Study:
         """Of those customers of whom something is known; that many there must be in each arm."""
         known = some.by_unit(some.columns[below])
         people = some.by_unit(some.columns["people"])
-        fewest = int(known.sum(axis=0).min())
+        fewest = int(known.sum(axis=1).min())
         if (
             fewest < LEAST_OUTCOMES
             or min(msgspec.structs.astuple(units_of(people))) < LEAST_OUTCOMES
@@ -290,10 +297,11 @@ def _without(kind: Kind, name: str, plan: Plan, ever: bool) -> Experiment:
         what = "Ask about another time with --since and --until."
     elif kind == "policy":
         known = any(one.policy == name for one in plan.versions.values())
-        why = f"No policy {name} was ever in force here."
-        if known:
-            why = "This policy keeps nobody aside, so nobody shows what happens without it."
+        why = "This policy keeps nobody aside, so nobody shows what happens without it."
         what = "Give the policy a holdout, such as `holdout: 0.1`; 10 % is a good beginning."
+        if not known:
+            why = f"No policy {name} was ever in force here."
+            what = f"These were: {', '.join(sorted(plan.policies)) or 'none'}."
     else:
         why = "There is no global holdout, so nobody shows what happens without help."
         what = "Set `holdout = 0.05` under [decide], with a `salt` of your own."

@@ -134,8 +134,8 @@ def _mark(marks: list[_Mark], at: int, setup: Setup | None) -> None:
 def _terms(marks: list[_Mark]) -> tuple[Term, ...]:
     began: dict[str, int] = {}
     found = []
-    ends: list[int | None] = [at for at, _ in marks[1:]]
-    for (start, setup), end in zip(marks, [*ends, None], strict=True):
+    for place, (start, setup) in enumerate(marks):
+        end = marks[place + 1][0] if place + 1 < len(marks) else None
         if setup is not None:
             salt, share, other_salt, left_out = setup
             first = began.setdefault(salt, start)

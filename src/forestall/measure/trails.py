@@ -213,7 +213,6 @@ class Trails:
             former = decode_data(record.data).get("from")
             if isinstance(former, str) and former != record.subject:
                 self._survivor[former] = record.subject
-                self._survivor.pop(record.subject, None)
         elif kind == "forestall.ticket.closed":
             self.closing = True
 

@@ -108,8 +108,6 @@ def displacement(one: Experiment, report: Report) -> str:
 
 def notes(one: Experiment) -> Iterator[str]:
     """What has to be known of an experiment's customers, one sentence each."""
-    if one.entered == Arms(0, 0):
-        return
     waiting = Arms(one.entered.offered - one.counted.offered, one.entered.aside - one.counted.aside)
     if waiting != Arms(0, 0):
         yield f"{both(waiting)} entered too lately to be counted: their time has not passed."
@@ -128,7 +126,7 @@ def notes(one: Experiment) -> Iterator[str]:
     if one.versions > 1:
         yield f"{one.versions} versions acted; the number is of what they did together."
     ratio = one.sample_ratio
-    if ratio is not None:
+    if ratio is not None and one.entered != Arms(0, 0):
         yield (
             f"Split: {100 * ratio.share:.2f} % kept aside, {100 * ratio.expected:g} % expected (p ="
             f" {ratio.p:.3f})."
