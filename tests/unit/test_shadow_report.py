@@ -14,7 +14,7 @@ from forestall.cli.shadow import text
 from forestall.contracts.control import PoliciesApplied, PolicyInForce, SettingsApplied
 from forestall.contracts.decision import Mode
 from forestall.contracts.event import Record
-from forestall.contracts.instants import SECOND, format_time
+from forestall.contracts.instants import HOUR, SECOND, format_time
 from forestall.decide.shadow_report import (
     NothingInShadow,
     ShadowReport,
@@ -60,12 +60,14 @@ def declined(seconds: float, subject: str = "s1") -> Record:
 class Deployment:
     """A data folder, written by the real worker."""
 
-    def __init__(self, folder: Path, *policies: PolicyInForce) -> None:
+    def __init__(self, folder: Path, *policies: PolicyInForce, **settings: int) -> None:
         self.folder = folder
         self.signals = SqliteLog(folder / "gateway.db")
         self.own = SqliteLog(folder / "worker.db")
         self.worker = Stage(self.signals, self.own)
-        self.worker.apply([SettingsApplied(0, OPEN, "test", ""), force(*policies)])
+        self.worker.apply(
+            [SettingsApplied(0, replace(OPEN, **settings), "test", ""), force(*policies)]
+        )
 
     def happen(self, *records: Record) -> None:
         self.signals.commit([streams.signals(records)], tick=records[-1].received)
@@ -164,6 +166,20 @@ def test_other_policies_are_left_out(tmp_path: Path) -> None:
     found = made.report()
     made.close()
     assert rows(found) == [("no decision", "intervene", 1)]
+
+
+def test_what_other_policies_did_is_told_apart(tmp_path: Path) -> None:
+    """The same policy in shadow differs from live only because it sees no acts of others."""
+    same = replace(policy(times=1), version="0" * 64, mode="shadow")
+    made = Deployment(
+        tmp_path, policy(times=1), same, policy("about", times=1), spacing=HOUR, budget=9
+    )
+    made.happen(declined(1, "a"), declined(2, "b"))
+    found = made.report()
+    made.close()
+    assert rows(found) == [("suppress (outranked)", "intervene", 2)]
+    assert (found.gained, found.crowded) == (2, 2)
+    assert any(line.startswith("Of the new ones, 2 were refused for what") for line in text(found))
 
 
 def test_a_policy_without_a_live_version_would_be_new(tmp_path: Path) -> None:

@@ -67,6 +67,11 @@ def _differences(found: ShadowReport) -> Iterator[str]:
         lost = f"{found.lost:,} would be gone ({_rate(found.lost_per_1000)})"
         yield f"{sum(row.moments for row in found.totals):,} moments differ: {gained}, {lost}."
         yield from (f"  {row.moments:>7,}  {row.live} -> {row.shadow}" for row in found.totals)
+        if found.crowded:
+            yield (
+                f"Of the new ones, {found.crowded:,} were refused for what was done before, perhaps by"
+                " other policies: a shadow sees its own acts only, and once live would be refused too."
+            )
 
 
 def _example(one: Example) -> Iterator[str]:

@@ -39,6 +39,10 @@ TOGETHER: Final = 4096
 """Happenings between two rounds of pairing."""
 
 
+CROWDED: Final = frozenset(f"suppress ({reason})" for reason in ("budget", "spacing", "outranked"))
+"""What may be said of a live version because of acts of other policies, which no shadow sees."""
+
+
 class NothingInShadow(ForestallError):
     """No version of the policy is in shadow, so there is nothing to compare with live."""
 
@@ -85,6 +89,7 @@ class ShadowReport(msgspec.Struct, frozen=True, kw_only=True):
     ``live`` and ``shadow`` count decisions, the ``_acts`` of each interventions; ``gained`` are
     interventions that only the shadow would make, ``lost`` those that only live made; the rates
     are per 1,000 of ``subjects``, who are all that sent an event meanwhile (none without any).
+    Of the gained, ``crowded`` are those that live was refused for a reason of ``CROWDED``.
     """
 
     policy: str
@@ -100,6 +105,7 @@ class ShadowReport(msgspec.Struct, frozen=True, kw_only=True):
     shadow_acts: int
     gained: int
     lost: int
+    crowded: int
     gained_per_1000: float | None
     lost_per_1000: float | None
     totals: tuple[Row, ...]
@@ -223,6 +229,11 @@ def report(folder: Folder, policy: str, limit: int) -> ShadowReport:
         shadow_acts=tally.shadow_acts,
         gained=totals.gained,
         lost=totals.lost,
+        crowded=sum(
+            count
+            for (_, old, new), count in totals.rows.items()
+            if old in CROWDED and new == "intervene"
+        ),
         gained_per_1000=_per_1000(totals.gained, subjects),
         lost_per_1000=_per_1000(totals.lost, subjects),
         totals=tuple(Row(old, new, count) for (_, old, new), count in sorted(totals.rows.items())),
