@@ -145,4 +145,4 @@ async def _weighed(job: Job) -> Weighed:
     finally:
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.communicate()

@@ -63,7 +63,10 @@ def _line(plan: Plan, line: Line) -> Iterator[str]:
     if line.checked is not None:
         if line.checked.passed:
             yield f"      {line.checked.passed} tests passed"
-        yield from (f"      WRONG {plain(words)}" for words in line.checked.problems)
+        for problem in line.checked.problems:
+            first, *more = problem.splitlines()
+            yield f"      WRONG {plain(first)}"
+            yield from (f"      {plain(words)}" for words in more)
         if not line.checked.sound:
             yield "      it stays a draft"
 

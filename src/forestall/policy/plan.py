@@ -207,7 +207,9 @@ def _introduced(item: Item) -> tuple[str, ...]:
     policy = item.policy
     if policy is not None:
         return (f"when {when_words(policy.when)}",)
-    return (f"{item.title}",) if item.title and item.title != item.name else ()
+    if item.kind == "threshold":
+        return (f"it is {item.content.decode()}",)
+    return (item.title,) if item.title and item.title != item.name else ()
 
 
 # -- in words --------------------------------------------------------------------------------------
