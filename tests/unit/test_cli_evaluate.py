@@ -7,10 +7,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from flow.intervening import applied, event
 from forestall.cli import app
+from forestall.contracts.control import DecideSettings, SettingsApplied
 from forestall.contracts.errors import UnreadableInput
+from forestall.contracts.instants import DAY
+from forestall.decide.stage import Stage
+from forestall.log import streams
+from forestall.log.sqlite import SqliteLog
+from forestall.measure.assign import in_holdout
 from forestall.measure.logged import NothingLogged
-from watched import WEEK, controls, helped, write
+from watched import TICKET, WEEK, controls, helped, write
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +45,42 @@ def test_it_tells_what_never_would_have_brought(data: Path) -> None:
     assert told["refused"] is None
     assert told["versions"] == ["v1"]
     assert len(told["caveats"]) == 2
+
+
+POLICY = """
+apiVersion: forestall/v1
+kind: Policy
+metadata: {name: help, title: Cards}
+spec:
+  holdout: 0.4
+  cooldown: 1h
+  when: {event: declined}
+"""
+
+
+def test_it_understands_what_the_real_engine_logged(tmp_path: Path) -> None:
+    """A third of the customers who get a message ask for help, and two thirds of the others."""
+    signals, own = SqliteLog(tmp_path / "gateway.db"), SqliteLog(tmp_path / "worker.db")
+    worker = Stage(signals, own)
+    settings = DecideSettings(holdout=0.25, salt="pepper")
+    worker.apply([SettingsApplied(0, settings, "t", ""), applied(POLICY)])
+    happened = []
+    for number in range(900):
+        name = f"c{number}"
+        happened.append(event("declined", number, name))
+        messaged = not (in_holdout("pepper:help", name, 0.4) or in_holdout("pepper", name, 0.25))
+        if number % 3 < (1 if messaged else 2):
+            happened.append(event(TICKET, 10_000 + number, name, ticket=name))
+    happened.sort(key=lambda one: one.received)
+    signals.commit([streams.signals(happened)], tick=happened[-1].received + 30 * DAY)
+    while worker.step():
+        pass
+    signals.close()
+    own.close()
+    told = found(run(tmp_path, "--instead", "never", "--json"))["found"]
+    assert told["rounds"] == 900
+    assert told["snips"]["value"] == pytest.approx(2 / 3, abs=0.05)
+    assert told["logged"]["value"] == pytest.approx((0.45 + 2 * 0.55) / 3, abs=0.05)
 
 
 def test_it_prints_a_table_with_intervals_and_caveats(data: Path) -> None:

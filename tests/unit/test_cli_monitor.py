@@ -1,6 +1,8 @@
 """``forestall monitor`` as a user meets it, and that it applies nothing."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from forestall.contracts.control import Control, PoliciesApplied, PolicyInForce
 from forestall.contracts.decision import Confidence
 from forestall.contracts.errors import InvalidFile, UnreadableInput
 from forestall.measure.reading import Folder, Happening
+from forestall.policy.lifecycle import content_version
+from forestall.policy.sources import contents, read_folder
 from watched import START, TICKET, WEEK, decided, model_in_force, record, when, write
 
 MODEL = model_in_force(horizon_hours=24)
@@ -138,6 +142,18 @@ def test_a_proposal_is_written_for_review(drifted: Path, tmp_path: Path) -> None
     assert "model churn" in file.read_text()
 
 
+def test_what_is_proposed_is_a_change_that_can_be_applied(drifted: Path, tmp_path: Path) -> None:
+    """As ``forestall apply`` reads it: a new version of a threshold, which begins as a draft."""
+    run(drifted, "--propose", str(tmp_path / "thresholds.yaml"))
+    (proposed,) = told(drifted)["proposed"]
+    read = contents(read_folder(tmp_path), lambda raw: ("", raw))
+    assert read.problems == ()
+    (item,) = read.items
+    assert (item.kind, item.name) == ("threshold", "help")
+    assert json.loads(item.content) == proposed["threshold"]
+    assert item.version == content_version(proposed["threshold"])
+
+
 def test_nothing_is_ever_applied(drifted: Path, tmp_path: Path) -> None:
     def contents() -> dict[str, bytes]:
         return {one.name: one.read_bytes() for one in drifted.iterdir() if one.suffix == ".db"}
@@ -160,6 +176,16 @@ def test_an_empty_log_has_no_alarm(tmp_path: Path) -> None:
     result = run(write(tmp_path / "data", [], controls(), END))
     assert result.exit_code == 0, result.output
     assert "nothing happened" in result.stdout
+
+
+def test_the_server_needs_none_of_what_measuring_needs() -> None:
+    """numpy and scipy take time and memory that serving must not pay for."""
+    code = (
+        "import sys, forestall.cli, forestall.app.monitoring;"
+        "print([one for one in ('numpy', 'scipy', 'sklearn') if one in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert answer.stdout == b"[]\n"
 
 
 def test_the_same_log_has_the_same_answer(drifted: Path) -> None:
