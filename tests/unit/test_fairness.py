@@ -22,19 +22,16 @@ from forestall.log import streams
 from forestall.log.sqlite import SqliteLog
 from forestall.measure.assign import in_holdout
 from forestall.measure.fairness import (
-    MOST,
     NOBODY_ASIDE,
-    OTHERS,
     Cell,
-    Counts,
     Fairness,
-    Measure,
     Rule,
     fairness,
     judge,
 )
 from forestall.measure.gaps import Arms, Share
 from forestall.measure.reading import Happening
+from forestall.measure.segments import MOST, OTHERS, Counts, Measure
 from forestall.measure.trails import UNTOLD
 from scenario import OPEN
 

@@ -11,7 +11,8 @@ from typing import Final
 from forestall.console import cards, plots
 from forestall.console.report import percent
 from forestall.contracts.instants import SECOND, format_duration, format_time
-from forestall.measure.fairness import MEASURES, Cell, Fairness, Measure
+from forestall.measure.fairness import MEASURES, Cell, Fairness
+from forestall.measure.segments import Measure
 
 STYLES: Final = ("console.css", "report.css", "fairness.css")
 

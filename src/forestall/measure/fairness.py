@@ -6,16 +6,13 @@ help before it (missed), and by how much fewer ask when help is offered instead 
 (effect). Each segment is set against all other customers.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
 
 from forestall.contracts.control import Control
-from forestall.contracts.decision import Decided, Decision
-from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import DAY, SECOND
 from forestall.measure.cohorts import SLACK, Cohort, Cohorts, Kind, Question
 from forestall.measure.gaps import (
@@ -30,10 +27,10 @@ from forestall.measure.gaps import (
 from forestall.measure.outcomes import lead
 from forestall.measure.reading import Happening
 from forestall.measure.refusals import distrust
+from forestall.measure.segments import OTHERS, Counts, Measure, People, Tally
 from forestall.measure.terms import plan_of
 from forestall.measure.trails import UNTOLD, Trail, Trails
 
-Measure = Literal["coverage", "unwanted", "missed", "effect"]
 Verdict = Literal["not shown worse", "much worse", "too few", "not judged"]
 
 MEASURES: Final[dict[Measure, str]] = {
@@ -47,15 +44,7 @@ MEASURES: Final[dict[Measure, str]] = {
 HORIZON: Final = 7 * DAY
 """How long before a ticket help counts, and how long after it tickets do."""
 
-MOST: Final = 12
-"""Segments of a trait that are told apart, the largest; the rest is one."""
-
-OTHERS: Final = "all others"
-
 NOBODY_ASIDE: Final = "Nobody was kept aside by chance; a holdout would tell the effect."
-
-NO_NEED: Final = frozenset(("opted_out", "no_consent", "killed", "in_conversation"))
-"""Reasons to refuse that leave a customer unserved by their own wish, or by nobody's choice."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -110,154 +99,6 @@ class Fairness(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(cell for cell in self.cells if cell.verdict == "much worse")
 
 
-Counts = Mapping[Measure, Mapping[str, Share | Arms]]
-"""By measure and segment: how many customers fared badly, or asked for help by arm."""
-
-
-# -- what is read of each customer -----------------------------------------------------------------
-
-
-class Person:
-    """What a customer told of the declared traits, and what was decided about them."""
-
-    __slots__ = ("dismissed", "needed", "served", "traits")
-
-    def __init__(self) -> None:
-        self.traits: dict[str, str] = {}
-        self.needed = self.served = self.dismissed = False
-
-    def absorb(self, former: "Person") -> None:
-        """Take over what the same person was under an earlier pseudonym."""
-        self.traits = {**former.traits, **self.traits}
-        self.needed |= former.needed
-        self.served |= former.served
-        self.dismissed |= former.dismissed
-
-
-class People:
-    """Everybody, by pseudonym, seen by ``traits`` only; of one ``policy``, or of all."""
-
-    def __init__(self, traits: Sequence[str], policy: str | None = None) -> None:
-        self._traits, self._policy = tuple(traits), policy
-        self._people: dict[str, Person] = {}
-        self._into: dict[str, str] = {}
-
-    def watch(self, happenings: Iterable[Happening]) -> Iterator[Happening]:
-        """The same ``happenings``, noted on the way."""
-        for one in happenings:
-            if isinstance(one, Decided):
-                self._decided(one.decision)
-            elif one.type.startswith("forestall."):
-                self._told(one)
-            yield one
-
-    def join(self) -> None:
-        """Make one person of several pseudonyms; ends the reading."""
-        for former in [one for one in self._into if one in self._people]:
-            survivor = self._survivor(former)
-            if survivor != former:
-                self._of(survivor).absorb(self._people.pop(former))
-
-    def get(self, subject: str) -> Person:
-        """What is known of somebody."""
-        return self._people.get(subject) or Person()
-
-    def all(self) -> Iterable[Person]:
-        """Everybody of whom anything is known."""
-        return self._people.values()
-
-    def _of(self, subject: str) -> Person:
-        found = self._people.get(subject)
-        if found is None:
-            found = self._people[subject] = Person()
-        return found
-
-    def _survivor(self, subject: str) -> str:
-        seen = {subject}
-        while (into := self._into.get(subject)) is not None and into not in seen:
-            seen.add(into)
-            subject = into
-        return subject
-
-    def _decided(self, decision: Decision) -> None:
-        if decision.mode == "shadow" or self._policy not in (None, decision.policy):
-            return
-        if decision.outcome == "intervene":
-            person = self._of(decision.subject)
-            person.needed = person.served = True
-        elif decision.outcome == "suppress" and decision.reason not in NO_NEED:
-            self._of(decision.subject).needed = True
-
-    def _told(self, record: Record) -> None:
-        if record.type == "forestall.identify":
-            given = _data(record).get("traits")
-            if isinstance(given, dict):
-                told = {name: _text(given[name]) for name in self._traits if name in given}
-                self._of(record.subject).traits.update(told)
-        elif record.type == "forestall.intervention.dismissed":
-            if self._policy in (None, _data(record).get("policy")):
-                self._of(record.subject).dismissed = True
-        elif record.type == "forestall.alias":
-            former = _data(record).get("from")
-            if isinstance(former, str) and former != record.subject:
-                self._into[former] = record.subject
-                self._into.pop(record.subject, None)
-
-
-def _data(record: Record) -> dict[str, Any]:
-    data = decode_data(record.data)
-    return data if isinstance(data, dict) else {}
-
-
-def _text(value: object) -> str:
-    if value is None or value == "":
-        return UNTOLD
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-# -- counting --------------------------------------------------------------------------------------
-
-
-class _Tally:
-    """Counts by trait, measure and segment."""
-
-    def __init__(self, people: People, traits: Sequence[str]) -> None:
-        self._largest = {name: _largest(people, name) for name in traits}
-        self._shares: dict[str, dict[Measure, dict[str, Share]]] = {
-            name: {"coverage": {}, "unwanted": {}, "missed": {}} for name in traits
-        }
-        self._arms: dict[str, dict[str, Arms]] = {name: {} for name in traits}
-
-    def share(self, person: Person, measure: Measure, *, badly: bool) -> None:
-        for trait, measures in self._shares.items():
-            held, segment = measures[measure], self._segment(person, trait)
-            held[segment] = held.get(segment, Share()) + Share(int(badly), 1)
-
-    def arm(self, person: Person, *, aside: bool, asked: bool) -> None:
-        one = Share(int(asked), 1)
-        for trait, held in self._arms.items():
-            segment = self._segment(person, trait)
-            offered, kept = held.get(segment, Arms())
-            held[segment] = Arms(offered, kept + one) if aside else Arms(offered + one, kept)
-
-    def counts(self) -> dict[str, Counts]:
-        return {trait: {**self._shares[trait], "effect": self._arms[trait]} for trait in self._arms}
-
-    def _segment(self, person: Person, trait: str) -> str:
-        segment = person.traits.get(trait, UNTOLD)
-        return segment if segment in self._largest[trait] else OTHERS
-
-
-def _largest(people: People, trait: str) -> frozenset[str]:
-    sizes = Counter(one.traits.get(trait, UNTOLD) for one in people.all())
-    del sizes[UNTOLD]
-    return frozenset((UNTOLD, *(name for name, _ in sorted(sizes.items(), key=_by_size)[:MOST])))
-
-
-def _by_size(entry: tuple[str, int]) -> tuple[int, str]:
-    return -entry[1], entry[0]
-
-
 def fairness(
     happenings: Iterable[Happening],
     controls: Iterable[Control],
@@ -273,7 +114,7 @@ def fairness(
     people, trails = People(traits, policy), Trails()
     trails.take(people.watch(happenings))
     people.join()
-    tally = _Tally(people, traits)
+    tally = Tally(people, traits)
     for person in people.all():
         if person.needed:
             tally.share(person, "coverage", badly=not person.served)
@@ -317,7 +158,7 @@ def _missed(trail: Trail, policy: str | None, horizon: int) -> bool | None:
     return None if aside is not None else True
 
 
-def _effects(cohort: Cohort, question: Question, people: People, tally: _Tally) -> None:
+def _effects(cohort: Cohort, question: Question, people: People, tally: Tally) -> None:
     """Who was met in the newest term of the holdout: terms differ in who was kept aside."""
     limit = question.now - SLACK
     if cohort.term.end is not None:
