@@ -1,6 +1,7 @@
 """The worker obeys the registry, and what was in force is taken over when management begins."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,10 @@ def test_a_policy_that_cannot_be_read_is_not_put_in_force(managed: Managed) -> N
     desk, one = managed.desk(), policy("a")
     desk.registry.adopt([one], 1)
     managed.look()
-    broken = msgspec.structs.replace(policy("b"), content=b'{"name": "declined"}')
+    content = b'{"name":"declined"}'
+    broken = msgspec.structs.replace(
+        policy("b"), content=content, version=sha256(content).hexdigest()
+    )
     desk.bring(broken, *WAY)
     assert managed.look() == []
     assert "registry.db: cannot be read" in str(managed.noted())

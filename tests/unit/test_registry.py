@@ -11,6 +11,7 @@ import pytest
 from forestall.contracts.control import Transition
 from forestall.contracts.instants import HOUR
 from forestall.contracts.refusals import NotThere, OwnRequest, ReasonMissing, RoleMissing, TooLate
+from forestall.policy.consequences import depends
 from forestall.policy.lifecycle import (
     Actor,
     Artifact,
@@ -23,7 +24,7 @@ from forestall.policy.lifecycle import (
     fold,
 )
 from forestall.policy.managed import in_force, stands
-from forestall.policy.store import ADOPTED, Registry, RegistryMissing, Request, depends
+from forestall.policy.store import ADOPTED, ContentDamaged, Registry, RegistryMissing, Request
 from registries import (
     ANN,
     BOB,
@@ -122,6 +123,23 @@ def test_what_is_refused_changes_nothing(desk: Desk) -> None:
     assert [entry.after for entry in desk.registry.transitions()] == ["draft"]
 
 
+def test_content_that_is_not_what_was_put_counts_for_nothing(desk: Desk, tmp_path: Path) -> None:
+    """Not even a byte that somebody changes in the file itself goes live."""
+    one = policy("a", "high")
+    with pytest.raises(ContentDamaged):
+        desk.registry.put(msgspec.structs.replace(one, content=one.content + b" "))
+    request = desk.bring(one, *WAY, "live")
+    with sqlite3.connect(tmp_path / "registry.db") as file:
+        file.execute("UPDATE artifacts SET content = CAST(replace(content, 'a', 'b') AS BLOB)")
+    with pytest.raises(ContentDamaged, match=f"not that of version {one.version}"):
+        desk.registry.second(request.id, BOB, "yes", 50)
+    with pytest.raises(ContentDamaged):
+        in_force(desk.registry, desk.registry.standing(), {}, "a", "b")
+    assert desk.held() == [("shadow", one.version)]
+    desk.bring(plain("flag", "other", True), "draft")
+    assert desk.registry.pending() == []
+
+
 def test_findings_count_for_their_version_only(desk: Desk) -> None:
     one, two = policy("a"), policy("b")
     desk.bring(one, "draft", "validated")
@@ -178,6 +196,16 @@ def test_nobody_seconds_their_own_request_or_without_the_role(desk: Desk) -> Non
         desk.registry.second(99, BOB, "yes", 50)
     assert [one.mode for one in desk.registry.standing().in_force()] == ["shadow"]
     assert desk.registry.pending() == [request]
+
+
+def test_what_it_was_asked_on_is_kept_with_what_comes_of_it(desk: Desk) -> None:
+    one = policy("a", "high")
+    desk.bring(one, *WAY)
+    ask = Ask(name=one.name, version=one.version, after="live")
+    request = desk.registry.move(ask, ANN, "so", 40, {"report": "12"})
+    assert isinstance(request, Request)
+    (done,) = desk.registry.second(request.id, BOB, "yes", 50)
+    assert done.evidence == {"report": "12", "request": request.id, "seconded_because": "yes"}
 
 
 def test_asking_again_is_the_same_request(desk: Desk) -> None:

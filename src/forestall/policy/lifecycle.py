@@ -193,6 +193,11 @@ def content_version(content: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
 
 
+def intact(artifact: Artifact) -> bool:
+    """Whether the content is the one that its version is the hash of."""
+    return hashlib.sha256(artifact.content).hexdigest() == artifact.version
+
+
 _NOTHING: Final = Standing()
 
 ROLLED_BACK: Final = "rolled_back"

@@ -66,6 +66,7 @@ requests = sa.Table(
     Column("by", Text, nullable=False),
     Column("at", Integer, nullable=False),
     Column("why", Text, nullable=False),
+    Column("evidence", LargeBinary, nullable=False),
     Column("status", Text, nullable=False),
     Column("answered_by", Text),
     Column("answered_at", Integer),

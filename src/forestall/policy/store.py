@@ -4,14 +4,14 @@ One SQLite file, ``registry.db`` in the data folder. Rows are only ever added, b
 answered. The app process is its only writer; others open it read-only. Belongs to one thread.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 from sqlalchemy import func, insert, select, update
 
 from forestall.contracts.control import Transition
@@ -19,8 +19,16 @@ from forestall.contracts.errors import ForestallError
 from forestall.contracts.refusals import NotThere, OwnRequest, TooLate, because
 from forestall.kernel.database import Database
 from forestall.policy.changing import Known, binding, check_rights, needs_second, plan
+from forestall.policy.consequences import (
+    Leaving,
+    Running,
+    depends,
+    effective,
+    leaving,
+    running_rule,
+    with_running,
+)
 from forestall.policy.lifecycle import (
-    EFFECTS,
     RISKS,
     Actor,
     Artifact,
@@ -34,6 +42,7 @@ from forestall.policy.lifecycle import (
     Set,
     Standing,
     fold,
+    intact,
 )
 from forestall.policy.registry_tables import artifacts, findings, metadata, requests, transitions
 
@@ -53,6 +62,12 @@ class RegistryMissing(ForestallError):
     exit_code = 2
 
 
+class ContentDamaged(ForestallError):
+    """The content of a version is not what its hash says; restore the registry from a copy."""
+
+    code = "content-damaged"
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A transition that waits for a second person, bound by the hash ``binding`` to everything that
     it was asked about. Times are wall times in microseconds."""
@@ -63,6 +78,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     at: int
     why: str
+    evidence: dict[str, Any] = {}
     status: Status = "open"
     answered_by: str | None = None
     answered_at: int | None = None
@@ -71,9 +87,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 Outcome = tuple[Transition, ...] | Request
 """What came of an ask: transitions, or a request that waits for a second person."""
-
-Running = Callable[[str, str], int]
-"""How many interventions of a policy's version run now."""
 
 _encode = msgspec.json.Encoder().encode
 _asks = msgspec.json.Decoder(Ask)
@@ -141,7 +154,10 @@ class Registry:
     # -- versions --------------------------------------------------------------------------------
 
     def put(self, artifact: Artifact) -> bool:
-        """Keep a version; false if it is there already. It gets no state by that."""
+        """Keep a version; false if it is there already. It gets no state by that.
+
+        Raises ``ContentDamaged``."""
+        _check(artifact)
         row = asdict(artifact) | {"evidence": _encode(artifact.evidence)}
         with self.transaction():
             added = self._database.run(
@@ -151,10 +167,12 @@ class Registry:
         return added.rowcount > 0
 
     def artifact(self, kind: Kind, name: str, version: str) -> Artifact | None:
-        """One version."""
+        """One version. Raises ``ContentDamaged``."""
         found = self._artifacts(
             artifacts.c.kind == kind, artifacts.c.name == name, artifacts.c.version == version
         )
+        for one in found:
+            _check(one)
         return found[0] if found else None
 
     def versions(self, kind: Kind, name: str) -> list[Artifact]:
@@ -221,7 +239,8 @@ class Registry:
             check_rights(ask, standing, actor)
             changes = plan(ask, standing, known, self.rules, at)
             if needs_second(ask, standing, known):
-                return self._asked(ask, binding(ask, standing, known), actor, words, at)
+                bound = binding(ask, standing, known)
+                return self._asked(ask, bound, actor, words, at, evidence or {})
             return self._write(ask.set, changes, actor.name, None, words, at, evidence or {})
 
     def adopt(self, those: Sequence[Artifact], at: int) -> None:
@@ -249,7 +268,7 @@ class Registry:
             raise NotThere(f"there is no {ask.kind} `{ask.name}` in the registry")
         if ask.what == "rollback":
             return Known(newest=versions[-1].version)
-        this = next((one for one in versions if one.version == ask.version), None)
+        this = self.artifact(ask.kind, ask.name, ask.version)
         if this is None:
             raise NotThere(f"there is no version {ask.version!r} of {ask.kind} `{ask.name}`")
         newest, found = versions[-1].version, self.findings(ask.kind, ask.name, ask.version)
@@ -258,15 +277,14 @@ class Registry:
     def _highest(self, one: Artifact, set_: Set) -> Risk:
         """The risk of a version: its own, or that of a policy with effects that depends on it."""
         risks = [one.risk]
-        for held in _effective(self.standing(), set_) if one.kind != "policy" else ():
-            policy = self.artifact("policy", held.name, held.version)
-            if policy is not None and depends(policy, one.kind, one.name):
+        for held in effective(self.standing(), set_) if one.kind != "policy" else ():
+            policy = self._there(held)
+            if depends(policy, one.kind, one.name):
                 risks.append(policy.risk)
         return max(risks, key=RISKS.index)
 
     def _risk(self, held: Held, set_: Set) -> Risk:
-        found = self.artifact(held.kind, held.name, held.version)
-        return "high" if found is None else self._highest(found, set_)
+        return self._highest(self._there(held), set_)
 
     def _write(
         self,
@@ -299,7 +317,7 @@ class Registry:
             for place, change in enumerate(changes, 1)
         )
         leaving = self._leaving(before, fold(written, before))
-        written = tuple(_with_running(one, leaving) for one in written)
+        written = tuple(with_running(one, leaving) for one in written)
         rows = [
             {name: value for name, value in asdict(one).items() if name != "received"}
             | {"evidence": _encode(one.evidence)}
@@ -310,25 +328,17 @@ class Registry:
         self._void(at)
         return written
 
-    def _leaving(self, before: Standing, after: Standing) -> list[dict[str, Any]]:
-        """Policies' versions that have effects no longer, and what becomes of interventions of
-        theirs that run: the version that takes over says so, and without one they finish."""
-        left, stay = _effective(before), _effective(after)
-        told = []
-        for one in left:
-            if any((one.name, one.version) == (other.name, other.version) for other in stay):
-                continue
-            heirs = [self.artifact("policy", heir.name, heir.version) for heir in stay]
-            rules = [_rule(heir) for heir in heirs if heir is not None and heir.name == one.name]
-            told.append(
-                {
-                    "policy": one.name,
-                    "version": one.version,
-                    "interventions": self._running(one.name, one.version),
-                    "rule": "cancel" if "cancel" in rules else "finish",
-                }
-            )
-        return told
+    def _leaving(self, before: Standing, after: Standing) -> list[Leaving]:
+        rules = {
+            (one.name, one.version): running_rule(self._there(one)) for one in effective(after)
+        }
+        return leaving(before, rules, self._running)
+
+    def _there(self, held: Held) -> Artifact:
+        found = self.artifact(held.kind, held.name, held.version)
+        if found is None:
+            raise NotThere(f"the registry lacks {held.kind} `{held.name}` {held.version}")
+        return found
 
     # -- second persons --------------------------------------------------------------------------
 
@@ -357,7 +367,7 @@ class Registry:
                 raise OwnRequest(f"{actor.name} asked for this; somebody else has to agree")
             changes = plan(one.ask, standing, known, self.rules, at)
             self._answer(one, "seconded", actor.name, words, at)
-            evidence = {"request": one.id, "seconded_because": words}
+            evidence = {**one.evidence, "request": one.id, "seconded_because": words}
             return self._write(one.ask.set, changes, one.by, actor.name, one.why, at, evidence)
 
     def decline(self, request: int, actor: Actor, why: str, at: int) -> Request:
@@ -380,7 +390,9 @@ class Registry:
             raise TooLate(f"{one.status}: by {one.answered_by}")
         return one
 
-    def _asked(self, ask: Ask, bound: str, actor: Actor, why: str, at: int) -> Request:
+    def _asked(
+        self, ask: Ask, bound: str, actor: Actor, why: str, at: int, evidence: dict[str, Any]
+    ) -> Request:
         for waiting in self.pending():
             if waiting.binding == bound:
                 return waiting
@@ -390,6 +402,7 @@ class Registry:
             "by": actor.name,
             "at": at,
             "why": why,
+            "evidence": _encode(evidence),
             "status": "open",
         }
         written = self._database.run(insert(requests).returning(*requests.c), row)
@@ -403,47 +416,22 @@ class Registry:
     def _void(self, at: int) -> None:
         """Void every open request whose subject is no longer what it was asked about."""
         for one in self.pending():
-            if binding(one.ask, self.standing(), self._known(one.ask)) != one.binding:
-                what = "what it was asked about has changed"
-                self._answer(one, "void", "registry", what, at)
+            if self._bound(one.ask) != one.binding:
+                self._answer(one, "void", "registry", "what it was asked about has changed", at)
+
+    def _bound(self, ask: Ask) -> str | None:
+        try:
+            return binding(ask, self.standing(), self._known(ask))
+        except ContentDamaged:
+            return None
 
 
-def depends(policy: Artifact, kind: Kind, name: str) -> bool:
-    """Whether what a policy does depends on the model, threshold or agent of that name."""
-    content = msgspec.json.decode(policy.content)
-    if kind == "model":
-        return (content.get("model") or {}).get("name") == name
-    return (kind == "threshold" and policy.name == name) or (
-        kind == "agent" and any(step.get("agent") == name for step in _objects(content))
-    )
-
-
-def _objects(content: Any) -> Iterator[dict[str, Any]]:
-    """Every object in a JSON value."""
-    if isinstance(content, dict):
-        yield content
-    inner = content.values() if isinstance(content, dict) else content
-    for one in inner if isinstance(content, dict | list) else ():
-        yield from _objects(one)
-
-
-def _effective(standing: Standing, set_: Set | None = None) -> list[Held]:
-    held = standing.in_force(set_)
-    return [one for one in held if one.kind == "policy" and one.mode in EFFECTS]
-
-
-def _with_running(one: Transition, leaving: list[dict[str, Any]]) -> Transition:
-    """The transition with what becomes of running interventions by it, in its evidence."""
-    mine = [
-        told
-        for told in leaving
-        if one.artifact == "set" or (told["policy"], told["version"]) == (one.name, one.version)
-    ]
-    return replace(one, evidence={**one.evidence, "running": mine}) if mine else one
-
-
-def _rule(policy: Artifact) -> str:
-    return str(msgspec.json.decode(policy.content).get("running", "finish"))
+def _check(artifact: Artifact) -> None:
+    if not intact(artifact):
+        raise ContentDamaged(
+            f"{artifact.kind} `{artifact.name}`: the content is not that of version"
+            f" {artifact.version}"
+        )
 
 
 def _struct(shape: Any, row: Any) -> Any:
@@ -457,4 +445,5 @@ def _transition(row: Any) -> Transition:
 
 
 def _request(row: Any) -> Request:
-    return Request(**(dict(row._mapping) | {"ask": _asks.decode(row.ask)}))
+    decoded = {"ask": _asks.decode(row.ask), "evidence": msgspec.json.decode(row.evidence)}
+    return Request(**(dict(row._mapping) | decoded))
