@@ -197,6 +197,13 @@ def test_what_is_no_duration_is_bad_input(quiet: Path, option: str) -> None:
     assert run(quiet, option, "soon").exit_code == 2
 
 
+def test_windows_that_overlap_are_bad_input(quiet: Path) -> None:
+    result = run(quiet, "--ago", "6d")
+    assert result.exit_code == 2
+    assert "overlap" in result.output
+    assert run(quiet, "--ago", "14d").exit_code == 0
+
+
 def test_what_cannot_be_read_is_said(tmp_path: Path, drifted: Path) -> None:
     assert isinstance(run(tmp_path).exception, UnreadableInput)
     assert isinstance(run(drifted, "--propose", str(tmp_path)).exception, UnreadableInput)

@@ -161,6 +161,15 @@ def test_the_reference_may_lie_further_back() -> None:
     assert spans.place(moment(9.5 * WEEK)) == 1
 
 
+@pytest.mark.parametrize(("days", "enough"), [(0, True), (0.6, True), (0.8, False), (3, False)])
+def test_a_log_that_begins_within_the_reference_says_nothing(days: float, enough: bool) -> None:
+    """Half a week meets fewer of those who come seldom than a whole one."""
+    later = [one for one in week(0, 1, customers=400) if when(one) >= moment(days * 24)]
+    found = look(later + week(1, 2))
+    assert all((one.chance is not None) == enough for one in found.population)
+    assert all((one.chance is not None) == enough for one in found.outcomes)
+
+
 def test_a_customer_counts_once_with_what_came_first() -> None:
     happened: list[Happening] = []
     for at in range(LEAST):

@@ -91,6 +91,8 @@ def monitor(
     """
     from forestall.measure import claims, drift, stream_checks, thresholds
 
+    if ago is not None and ago < window:
+        raise typer.BadParameter("--ago must not be shorter than --window: they would overlap")
     settings = settings_for(config)
     catalogue = load_catalogue(settings.contracts)
     folder = Folder(data)

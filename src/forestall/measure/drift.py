@@ -33,6 +33,9 @@ MATTERS: Final = 0.1
 CHANGED: Final = 1.25
 """The ratio of two rates from which a change of outcomes is worth an alarm."""
 
+MISSING: Final = 0.1
+"""The part of the reference, at its beginning, that the log may lack: a shorter one is no match."""
+
 EVERYBODY: Final = "*"
 MOST_FEATURES: Final = 200
 _CELLS = 10
@@ -104,9 +107,12 @@ class Watch:
         self.outcome = outcome
         self.alpha = alpha
         self._samples: dict[str, tuple[Sketch[_Customer], Sketch[_Customer]]] = {}
+        self._first: int | None = None
 
     def take(self, one: Happening) -> None:
         """Take the next event or decision."""
+        if self._first is None:
+            self._first = one.received if isinstance(one, Record) else one.noticed
         if isinstance(one, Record):
             if one.type == self.outcome:
                 self._followed(one)
@@ -135,6 +141,12 @@ class Watch:
             ),
         )
 
+    @property
+    def _covered(self) -> bool:
+        """Whether the log reaches back over nearly all of the reference."""
+        begins = self.spans.now - self.spans.ago - self.spans.window
+        return self._first is not None and self._first <= begins + self.spans.window * MISSING
+
     def _followed(self, record: Record) -> None:
         at = min(record.time, record.received)
         for both in self._samples.values():
@@ -160,7 +172,7 @@ class Watch:
             counts = cells(
                 [one.get(feature) for one in before], [one.get(feature) for one in now], _CELLS
             )
-            enough = min(len(before), len(now)) >= LEAST
+            enough = self._covered and min(len(before), len(now)) >= LEAST
             yield Shift(
                 policy=name,
                 feature=feature,
@@ -178,7 +190,7 @@ class Watch:
             finished = [one.followed for one in sample if one.at <= last]
             pairs.append((sum(finished), len(finished)))
         before, now = pairs
-        enough = min(before[1], now[1]) >= LEAST
+        enough = self._covered and min(before[1], now[1]) >= LEAST
         return Rate(
             policy=name,
             outcome=self.outcome,
