@@ -30,7 +30,7 @@ from forestall.policy.lifecycle import (
     State,
 )
 from forestall.policy.plan import Item, Line, Plan, compare
-from forestall.policy.shelf import SOURCE, Shelf, shelf_of
+from forestall.policy.shelf import SOURCE, shelf_of, written
 from forestall.policy.store import Registry
 
 LARGEST: Final = 16_000_000
@@ -138,10 +138,9 @@ class Applying:
         evidence = {"plan": asked.hash, "commit": asked.commit, "dirty": asked.dirty}
         who = actor(call.who)
         with registry.transaction():
-            known = shelf_of(registry, found.plan.set)
-            _check_current(found.plan, found, known)
+            _check_current(registry, found.plan, found)
             at = self._desk.clock()
-            after = _Application(registry, known, found, who, reason, evidence, at).run()
+            after = _Application(registry, found, who, reason, evidence, at).run()
         return json(201, {"applied": after, "hash": asked.hash})
 
     # -- backtests -------------------------------------------------------------------------------
@@ -207,11 +206,11 @@ def _told(job: Job) -> dict[str, Any]:
     }
 
 
-def _check_current(plan: Plan, found: Weighed, known: Shelf) -> None:
+def _check_current(registry: Registry, plan: Plan, found: Weighed) -> None:
     """Raises ``PlanOutdated`` unless the plan still says what there is to do."""
-    if known.standing.number != found.number:
+    if registry.version() != found.number:
         planned = [msgspec.structs.replace(line, checked=None) for line in plan.lines]
-        if list(compare(found.items, known.kept())) != planned:
+        if list(compare(found.items, shelf_of(registry, plan.set).kept())) != planned:
             raise PlanOutdated("the registry has changed since; plan again")
 
 
@@ -221,7 +220,6 @@ class _Application:
     def __init__(
         self,
         registry: Registry,
-        known: Shelf,
         found: Weighed,
         actor: Actor,
         reason: str,
@@ -233,9 +231,6 @@ class _Application:
         self._plan: Plan = found.plan
         self._items = {(one.kind, one.name): one for one in found.items}
         self._actor, self._reason, self._evidence, self._at = actor, reason, evidence, at
-        self._sources = {
-            (one.kind, one.name, one.version): source for one, source in known.artifacts
-        }
 
     def run(self) -> list[Applied]:
         """Do everything that the plan says. Raises what ``Registry.move`` raises."""
@@ -255,7 +250,7 @@ class _Application:
         return [Applied(line.kind, line.name, version, "retired") for version in standing]
 
     def _bring(self, line: Line, item: Item) -> Applied:
-        key = (item.kind, item.name, item.version)
+        before = written(self._registry, item.kind, item.name, item.version)
         self._registry.put(
             Artifact(
                 kind=item.kind,
@@ -271,7 +266,7 @@ class _Application:
                 evidence={**self._evidence, "file": item.file},
             )
         )
-        if key in self._sources and self._sources[key] != item.source:
+        if before not in (None, item.source):
             self._find(line, SOURCE, {"source": item.source, **self._evidence})
         checked = line.checked
         assert checked is not None  # noqa: S101

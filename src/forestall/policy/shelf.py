@@ -69,12 +69,21 @@ def shelf_of(registry: Registry, set_: Set | None = None) -> Shelf:
     return Shelf(standing, tuple(_artifacts(registry)), set_ or standing.active)
 
 
+def written(registry: Registry, kind: Kind, name: str, version: str) -> str | None:
+    """What people wrote last of a version, empty where that is not known; none without the version."""
+    artifact = registry.artifact(kind, name, version)
+    return None if artifact is None else _written(registry, artifact)
+
+
 def _artifacts(registry: Registry) -> list[tuple[Artifact, str]]:
-    found = []
-    for kind in KINDS:
-        for name in registry.names(kind) if kind != "flag" else ():
-            for one in registry.versions(kind, name):
-                newer = registry.findings(kind, name, one.version).get(SOURCE)
-                source = one.source if newer is None else str(newer.evidence.get("source", ""))
-                found.append((one, source))
-    return found
+    return [
+        (one, _written(registry, one))
+        for kind in KINDS
+        for name in (registry.names(kind) if kind != "flag" else ())
+        for one in registry.versions(kind, name)
+    ]
+
+
+def _written(registry: Registry, one: Artifact) -> str:
+    newer = registry.findings(one.kind, one.name, one.version).get(SOURCE)
+    return one.source if newer is None else str(newer.evidence.get("source", ""))
