@@ -49,7 +49,7 @@ DataOption = Annotated[
 DataArgument = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[DATA]",
+        metavar="DATA",
         help="A server's data folder; the one the settings name.",
         show_default=False,
     ),

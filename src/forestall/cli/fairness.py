@@ -30,7 +30,11 @@ def fairness(
     data: DataArgument = None,
     by: Annotated[
         list[str] | None,
-        typer.Option("--by", help="A trait that [fairness] declares; all of them without it."),
+        typer.Option(
+            "--by",
+            metavar="TRAIT",
+            help="A trait that the settings declare for this; all of them without it.",
+        ),
     ] = None,
     policy: Annotated[str | None, typer.Option(help="Only this policy.")] = None,
     horizon: Annotated[

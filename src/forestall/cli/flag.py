@@ -21,13 +21,15 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The flag's name.")]
 @app.command("set")
 def set_(
     name: Name,
-    value: Annotated[str, typer.Argument(help="true, false, a number, or a text.")],
+    value: Annotated[
+        str, typer.Argument(metavar="VALUE", help="true, false, a number, or a text.")
+    ],
     reason: Because,
     config: ConfigOption = None,
 ) -> None:
     """Set a flag in a managed deployment; it holds within seconds. Needs FORESTALL_TOKEN.
 
-    Elsewhere write it under [flags.values] of the settings.
+    Elsewhere write it into the settings, under `flags.values`.
     """
     body = {"name": name, "value": read(value), "reason": reason}
     told = ask(config, "POST", "/v1/flags", body)
