@@ -10,17 +10,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from forestall.contracts.instants import HOUR
 from forestall.measure import training
+from forestall.measure.boosting import KNOWN, TEXTS, Table
 from forestall.measure.calibration import Evaluation
 from forestall.measure.examples import Example, Examples, split
 from forestall.measure.model import Isotonic, Model, Platt, canonical, decode, log_odds, predict
-from forestall.measure.training import (
-    KNOWN,
-    TEXTS,
-    Table,
-    TooFewExamples,
-    TrainingNotInstalled,
-    train,
-)
+from forestall.measure.training import TooFewExamples, TrainingNotInstalled, train
 from learning import QUESTION, START, made_up
 
 MANY = made_up(6_000)

@@ -1,5 +1,6 @@
 """Where examples come from: a server's data folder, or policies decided over a history."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,14 +18,15 @@ from forestall.policy.bundle import Bundle
 
 
 class Source(msgspec.Struct, frozen=True):
-    """What was decided and what happened, under which control records, up to which log time.
+    """What was decided and what happened, to be read once, under which control records, up to which
+    log time (none: that of the newest event).
 
     ``among`` says which decisions are fit to learn from unless somebody says otherwise.
     """
 
     controls: list[Control]
-    happenings: list[Record | Decided]
-    end: int
+    happenings: Iterator[Record | Decided]
+    end: int | None
     among: Among
 
 
@@ -33,8 +35,12 @@ def logged(data: Path) -> Source:
     if data.is_file():
         raise UnreadableInput(f"{data}: a history has no decisions yet; give --policies")
     folder = Folder(data)
+    return Source(folder.controls(), _read(folder), folder.now, "untreated")
+
+
+def _read(folder: Folder) -> Iterator[Record | Decided]:
     try:
-        return Source(folder.controls(), list(folder.happenings()), folder.now, "untreated")
+        yield from folder.happenings()
     finally:
         folder.close()
 
@@ -42,14 +48,14 @@ def logged(data: Path) -> Source:
 def decided(history: History, bundle: Bundle, settings: DecideSettings) -> Source:
     """What policies would have decided over a history; they did nothing to anybody in it.
 
-    Raises ``UnreadableInput``.
+    Reading it raises ``UnreadableInput``.
     """
     controls = opening(bundle, settings)
-    found: list[Record | Decided] = []
+    return Source(controls, _decide(history, controls, settings.grace), None, "all")
+
+
+def _decide(history: History, controls: list[Control], grace: int) -> Iterator[Record | Decided]:
     for step in backtest(controls, history, Engine()):
-        found += step.chunk.records
-        found += [
-            Decided(0, order, noticed, decision)
-            for order, noticed, decision in step.noticed(settings.grace)
-        ]
-    return Source(controls, found, history.tick or 0, "all")
+        yield from step.chunk.records
+        for order, noticed, decision in step.noticed(grace):
+            yield Decided(0, order, noticed, decision)
