@@ -158,15 +158,16 @@ class Counted(msgspec.Struct, kw_only=True):
     contaminated: int = 0
 
 
-class _Person:
-    """One subject. ``had`` and ``had_shown`` hold a bit for each guardrail whose outcome it had."""
+class _Person(msgspec.Struct, gc=False):
+    """One subject. ``had`` holds a bit for each guardrail whose outcome it had."""
 
-    __slots__ = ("active", "canary", "had", "out", "settled", "shown", "shown_settled")
-
-    def __init__(self, canary: bool) -> None:
-        self.canary = canary
-        self.active = self.out = self.settled = self.shown = self.shown_settled = False
-        self.had = 0
+    canary: bool
+    active: bool = False
+    settled: bool = False
+    shown: bool = False
+    shown_settled: bool = False
+    out: bool = False
+    had: int = 0
 
 
 class Tallies:
