@@ -1,5 +1,6 @@
 """``forestall report``: what help changed, with its interval, or why nobody can say."""
 
+import gc
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -117,6 +118,7 @@ def report(
     from forestall.measure.terms import plan_of
     from forestall.measure.trails import Trails
 
+    gc.disable()
     path = data_for(data, config)
     folder = Folder(path)
     try:

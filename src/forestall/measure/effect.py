@@ -87,7 +87,7 @@ def contrast(
     theta, heavier = _theta(parts, influence, people)
     error = (plain - theta @ moved) * heavier
     adjusted = gap - theta @ shift
-    variance, before = float(error @ error), float(plain @ plain)
+    variance, before = _dot(error, error), _dot(plain, plain)
     quantile = _quantile(error)
     offered, aside = _adjusted(rates, people, float(theta @ shift))
     arms = _arm_errors(influence, people, theta @ moved) * heavier
@@ -154,7 +154,7 @@ def _quantile(error: Floats) -> float:
     """
     squares = error * error
     variance = float(squares.sum())
-    unsure = float(squares @ squares) - variance**2 / len(error)
+    unsure = _dot(squares, squares) - variance**2 / len(error)
     if unsure <= 0:
         return NORMAL
     return float(special.stdtrit(max(1.0, 2 * variance**2 / unsure), (1 + LEVEL) / 2))
@@ -179,14 +179,20 @@ def _arm_errors(influence: Floats, people: Floats, moved: Floats) -> Floats:
 
 
 def _around(value: Any, error: Floats, quantile: float) -> Interval:
-    middle, size = float(value), sqrt(float(error @ error))
+    middle, size = float(value), sqrt(_dot(error, error))
     moved = _moved(_skewness(error), quantile)
     return Interval(middle, middle + size * (moved - quantile), middle + size * (moved + quantile))
 
 
 def _skewness(error: Floats) -> float:
-    variance = float(error @ error)
-    return float(error * error @ error) / variance**1.5 if variance else 0.0
+    squares = error * error
+    variance = float(squares.sum())
+    return _dot(squares, error) / variance**1.5 if variance else 0.0
+
+
+def _dot(first: Floats, second: Floats) -> float:
+    """Their product; on long columns faster than BLAS, whose threads wait for each other."""
+    return float((first * second).sum())
 
 
 def _moved(skewness: float, quantile: float) -> float:
@@ -200,8 +206,10 @@ def _relative(offered: float, aside: float, errors: Floats, quantile: float) -> 
     alone, mixed, other = first * first, first * second, second * second
     squares = [float(one) for one in (alone.sum(), mixed.sum(), other.sum())]
     cubes = [
-        float(one)
-        for one in (alone @ first, -3 * alone @ second, 3 * first @ other, -other @ second)
+        _dot(alone, first),
+        -3 * _dot(alone, second),
+        3 * _dot(first, other),
+        -_dot(other, second),
     ]
     if aside <= 0 or quantile**2 * squares[2] >= aside**2:
         return None
