@@ -13,10 +13,24 @@ import yaml
 from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
+from flow.intervening import applied, event
 from forestall.cli import app
-from forestall.contracts.control import Control, PoliciesApplied, PolicyInForce
+from forestall.contracts.control import (
+    Control,
+    DecideSettings,
+    ModelInForce,
+    ModelsApplied,
+    PoliciesApplied,
+    PolicyInForce,
+    SettingsApplied,
+)
 from forestall.contracts.decision import Confidence
 from forestall.contracts.errors import InvalidFile, UnreadableInput
+from forestall.contracts.instants import DAY
+from forestall.decide.stage import Stage
+from forestall.log import streams
+from forestall.log.sqlite import SqliteLog
+from forestall.measure.model import Feature, Model, Platt, canonical, version
 from forestall.measure.reading import Folder, Happening
 from forestall.policy.lifecycle import content_version
 from forestall.policy.sources import contents, read_folder
@@ -100,6 +114,64 @@ def test_drift_is_told_with_exit_code_1(drifted: Path) -> None:
     assert model["happened"] > model["said"]
     assert [one["feature"] for one in found["population"] if one["alarm"]] == ["spend"]
     assert found["alarms"] == 2
+
+
+POLICY = """
+apiVersion: forestall/v1
+kind: Policy
+metadata: {name: cards, title: Cards}
+spec:
+  holdout: 1.0
+  cooldown: 0s
+  model: {name: churn, threshold: 0.2}
+  features:
+    tries: {count: declined, over: 1d}
+  when: {event: declined}
+"""
+
+
+def test_it_understands_what_the_real_engine_says_of_a_model(tmp_path: Path) -> None:
+    """The model says 0.12 after one declined card and 0.5 after two; 0.12 is 0.5 in truth."""
+    signals, own = SqliteLog(tmp_path / "gateway.db"), SqliteLog(tmp_path / "worker.db")
+    worker = Stage(signals, own)
+    tries = Feature("tries", edges=(1.0,), steps=(-2.0, 0.0), values={}, other=0.0, missing=0.0)
+    model = Model(
+        name="churn",
+        outcome=TICKET,
+        horizon=DAY,
+        policy="cards",
+        intercept=0.0,
+        features=(tries,),
+        calibration=Platt(1.0, 0.0),
+    )
+    put = ModelInForce("churn", version(model), msgspec.Raw(canonical(model)))
+    worker.apply(
+        [
+            SettingsApplied(0, DecideSettings(), "t", ""),
+            ModelsApplied(0, (put,), {}, "t", ""),
+            applied(POLICY),
+        ]
+    )
+    happened = []
+    for number in range(600):
+        name = f"c{number}"
+        happened.append(event("declined", number, name))
+        if number % 2:
+            happened.append(event("declined", 10_000 + number, name))
+        if number % 4 < 2:
+            happened.append(event(TICKET, 20_000 + number, name, ticket=name))
+    happened.sort(key=lambda one: one.received)
+    signals.commit([streams.signals(happened)], tick=happened[-1].received + 3 * DAY)
+    while worker.step():
+        pass
+    signals.close()
+    own.close()
+    (found,) = told(tmp_path)["calibration"]
+    assert (found["policy"], found["model"], found["version"]) == ("cards", "churn", put.version)
+    assert found["decisions"] == 600
+    assert found["said"] == pytest.approx(0.119, abs=0.001)
+    assert found["happened"] == pytest.approx(0.5)
+    assert found["alarm"]
 
 
 def test_segments_are_those_of_the_settings_or_the_option(quiet: Path) -> None:

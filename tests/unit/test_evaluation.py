@@ -41,7 +41,7 @@ def test_it_gives_the_published_figures_of_the_open_bandit_data() -> None:
 
 
 def test_its_intervals_on_the_open_bandit_data_are_near_the_published_ones() -> None:
-    found = evaluate(published(), seed=1, resamples=10_000)
+    found = evaluate(published(), seed=1, resamples=3_000)
     assert isinstance(found, Evaluated)
     assert found.ips.low == pytest.approx(0.001531, rel=0.1)
     assert found.ips.high == pytest.approx(0.009254, rel=0.1)
