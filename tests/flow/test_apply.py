@@ -194,7 +194,9 @@ def test_what_the_server_makes_of_what_it_is_sent(tmp_path: Path) -> None:
         )
 
         desk.write("nonsense: [", "policies/broken.yaml")
-        with pytest.raises(UnreadableInput, match=r"policies/broken.yaml:2:1: error: not valid YAML"):
+        with pytest.raises(
+            UnreadableInput, match=r"policies/broken.yaml:2:1: error: not valid YAML"
+        ):
             desk.apply("--plan")
         (desk.git / "policies" / "broken.yaml").unlink()
         (desk.git / "policies" / "lost.yaml").unlink()

@@ -131,7 +131,9 @@ def test_too_many_are_refused_and_old_ones_forgotten(
 
 
 def test_one_that_takes_too_long_ends(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forestall.app.judging.sys.executable", str(script(config, "exec sleep 600")))
+    monkeypatch.setattr(
+        "forestall.app.judging.sys.executable", str(script(config, "exec sleep 600"))
+    )
 
     async def run() -> Job:
         return await ended(Judging(fresh(), seconds=0.2).start(plan(config), "ann"))
@@ -155,7 +157,8 @@ def test_a_process_that_dies_is_told(config: Path, monkeypatch: pytest.MonkeyPat
 def test_closing_ends_what_runs(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = config.parent / "begun"
     monkeypatch.setattr(
-        "forestall.app.judging.sys.executable", str(script(config, f"echo $$ > {mark}; exec sleep 600"))
+        "forestall.app.judging.sys.executable",
+        str(script(config, f"echo $$ > {mark}; exec sleep 600")),
     )
 
     async def run() -> int:
