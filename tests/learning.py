@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from forestall.contracts.decision import Confidence, Decided, Decision, Mode, Outcome
+from forestall.contracts.decision import Confidence, Decided, Decision, Mode, Outcome, Reason
 from forestall.contracts.event import EMPTY_DATA, Record
 from forestall.contracts.instants import HOUR, MINUTE, format_time
 from forestall.measure.examples import Example, Examples, Question
@@ -41,6 +41,7 @@ def decided(
     at: int,
     *,
     outcome: Outcome = "suppress",
+    reason: Reason = "low_confidence",
     mode: Mode = "live",
     version: str = "v1",
     policy: str = "p",
@@ -58,7 +59,7 @@ def decided(
         key=None,
         at=format_time(at),
         outcome=outcome,
-        reason=None if outcome == "intervene" else "low_confidence",
+        reason=None if outcome == "intervene" else reason,
         matched=(f"e-{subject}-{at}",),
         features=features or {},
         explanation="",

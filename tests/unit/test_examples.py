@@ -99,10 +99,20 @@ def test_two_versions_on_one_occasion_are_one_example_and_one_treatment() -> Non
 
 
 def test_the_holdout_alone() -> None:
-    question = _asking("holdout", held={"a"}.__contains__)
-    found = examples(question, [decided("a", START), decided("b", START)], END)
+    question = _asking("holdout", held={"a", "c"}.__contains__)
+    three = [decided("a", START), decided("b", START), decided("c", START, outcome="intervene")]
+    found = examples(question, three, END)
     assert [one.subject for one in found.found] == ["a"]
-    assert found.left_out == {"not_held": 1}
+    assert found.left_out == {"not_held": 1, "treated": 1}
+
+
+def test_who_is_in_conversation_already_is_left_out_for_no_model_is_asked() -> None:
+    talking = decided("a", START, reason="in_conversation")
+    for among in ("untreated", "all"):
+        found = examples(_asking(msgspec.convert(among, Among)), [talking], END)
+        assert (found.found, found.left_out) == ((), {"in_conversation": 1})
+    either = decided("a", START, version="v2", reason="cooldown")
+    assert len(examples(_asking(), [talking, either], END).found) == 1
 
 
 def test_a_version_whose_features_meant_something_else_is_left_out() -> None:

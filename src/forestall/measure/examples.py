@@ -18,8 +18,8 @@ from forestall.contracts.event import Record
 from forestall.measure.assign import in_holdout
 
 Among = Literal["untreated", "holdout", "all"]
-"""Which decisions are examples: those that caused nothing, those of subjects who are kept aside
-from everything, or all, treated ones too."""
+"""Which decisions are examples: those that caused nothing, of these only those of subjects who are
+kept aside from everything, or all, treated ones too."""
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -110,8 +110,8 @@ def examples(
 
     Several versions of a policy may have decided on one occasion: that is one example, treated if
     any of them acted. Left out are decisions that are ``unfinished`` (their horizon ends after
-    ``end``), ``treated`` or, where only the holdout is asked for, ``not_held``, and those whose
-    features had ``another_meaning``.
+    ``end``), ``treated`` or, where only the holdout is asked for, ``not_held``; those whose features
+    had ``another_meaning``; and those ``in_conversation``, where no model is ever asked.
     """
     outcomes: dict[str, list[int]] = {}
     occasions: dict[tuple[str, str | None, str, tuple[str, ...]], list[Decided]] = {}
@@ -148,9 +148,11 @@ def _unfit(
         return "another_meaning"
     if alike[0].noticed > last:
         return "unfinished"
+    if all(one.decision.reason == "in_conversation" for one in alike):
+        return "in_conversation"
     if question.among == "holdout" and not question.held(together[0].decision.subject):
         return "not_held"
-    if question.among == "untreated" and any(treated(one.decision) for one in together):
+    if question.among != "all" and any(treated(one.decision) for one in together):
         return "treated"
     return None
 
