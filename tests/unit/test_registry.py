@@ -276,6 +276,21 @@ def test_a_request_is_declined_or_taken_back(desk: Desk) -> None:
     assert desk.registry.decline(again.id, Actor("ann"), "never mind", 52).answered_by == "ann"
 
 
+def test_calling_it_low_gets_nobody_around_the_second_person(desk: Desk) -> None:
+    desk.registry.adopt([policy("a", "medium")], 1)
+    lower = desk.bring(policy("b", "low"), *WAY, "live")
+    assert isinstance(lower, Request)
+    desk.registry.second(lower.id, BOB, "it is low indeed", 50)
+    assert not isinstance(desk.bring(policy("c", "low"), *WAY, "live"), Request)
+
+
+def test_nor_does_another_set(desk: Desk) -> None:
+    desk.registry.adopt([policy("a", "medium")], 1)
+    desk.bring(policy("b", "low"), *STAGED, set="green")
+    asked = desk.registry.move(Ask(what="switch", set="green"), BOB, "all of it", 30)
+    assert isinstance(asked, Request)
+
+
 def test_what_a_risky_policy_depends_on_is_risky(desk: Desk) -> None:
     """A model, a threshold or an agent is as risky as the riskiest policy that uses it."""
     asking = "  risk: high\n  model: {name: churn, threshold: 0.5}"

@@ -64,12 +64,13 @@ def running_rule(policy: Artifact) -> Rule:
 
 
 def depends(policy: Artifact, kind: Kind, name: str) -> bool:
-    """Whether what a policy does depends on the model, threshold or agent of that name."""
+    """Whether what a policy does depends on the model, threshold or agent of that name, or on its
+    own text."""
     if kind == "model":
         return (_content(policy).get("model") or {}).get("name") == name
     if kind == "agent":
         return any(step.get("agent") == name for step in _objects(_content(policy)))
-    return kind == "threshold" and policy.name == name
+    return kind in ("policy", "threshold") and policy.name == name
 
 
 def _content(policy: Artifact) -> dict[str, Any]:

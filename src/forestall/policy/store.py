@@ -30,6 +30,7 @@ from forestall.policy.consequences import (
 )
 from forestall.policy.lifecycle import (
     RISKS,
+    SETS,
     Actor,
     Artifact,
     Ask,
@@ -262,7 +263,9 @@ class Registry:
     def _known(self, ask: Ask) -> Known:
         if ask.what == "switch":
             held = [one for one in self.standing().in_force(ask.set) if one.mode != "shadow"]
-            return Known(risks=tuple(self._risk(one, ask.set) for one in held))
+            return Known(
+                risks=tuple(self._highest(self._there(one), set_) for one in held for set_ in SETS)
+            )
         versions = self.versions(ask.kind, ask.name)
         if not versions:
             raise NotThere(f"there is no {ask.kind} `{ask.name}` in the registry")
@@ -275,16 +278,14 @@ class Registry:
         return Known(newest=newest, risk=self._highest(this, ask.set), findings=found)
 
     def _highest(self, one: Artifact, set_: Set) -> Risk:
-        """The risk of a version: its own, or that of a policy with effects that depends on it."""
+        """The risk of a version: its own, or that of a policy with effects that it stands in for,
+        or that depends on it. So nobody gets around a second person by calling it low."""
         risks = [one.risk]
-        for held in effective(self.standing(), set_) if one.kind != "policy" else ():
+        for held in effective(self.standing(), set_):
             policy = self._there(held)
             if depends(policy, one.kind, one.name):
                 risks.append(policy.risk)
         return max(risks, key=RISKS.index)
-
-    def _risk(self, held: Held, set_: Set) -> Risk:
-        return self._highest(self._there(held), set_)
 
     def _write(
         self,
