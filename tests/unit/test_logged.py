@@ -47,7 +47,7 @@ def rounds(
 
 @cache
 def history() -> tuple[Happening, ...]:
-    return tuple(helped(20_000, seed=1))
+    return tuple(helped(10_000, seed=1))
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_it_tells_what_another_policy_would_have_brought(what: Instead, truth: f
     assert isinstance(found, Evaluated)
     for one in (found.ips, found.snips, found.doubly_robust):
         assert one is not None
-        assert one.value == pytest.approx(truth, abs=0.02)
+        assert one.value == pytest.approx(truth, abs=0.03)
     assert found.direct is not None
-    assert found.direct.value == pytest.approx(truth, abs=0.02)
+    assert found.direct.value == pytest.approx(truth, abs=0.03)
     assert found.doubly_robust is not None
     assert found.doubly_robust.low is not None
     assert found.doubly_robust.high is not None
@@ -163,10 +163,10 @@ def test_a_lower_threshold_than_the_logged_one_is_refused(what: Instead) -> None
 
 
 def test_a_higher_threshold_than_the_logged_one_is_told() -> None:
-    happened = helped(20_000, seed=2, refused_below=0.3)
+    happened = helped(10_000, seed=2, refused_below=0.3)
     found = evaluate(rounds(happened, asked(0.6)).rounds, seed=1, resamples=100)
     assert isinstance(found, Evaluated)
-    assert found.snips.value == pytest.approx(0.6 * 0.3 + 0.4 * 0.8 / 2, abs=0.02)
+    assert found.snips.value == pytest.approx(0.6 * 0.3 + 0.4 * 0.8 / 2, abs=0.03)
 
 
 def test_without_a_holdout_never_is_refused() -> None:

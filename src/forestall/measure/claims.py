@@ -21,7 +21,6 @@ from forestall.contracts.errors import ForestallError
 from forestall.contracts.event import Record, decode_data
 from forestall.measure import model as models
 from forestall.measure.outcomes import SLACK
-from forestall.measure.reading import Happening
 from forestall.measure.surprise import Wager, spent
 
 ALPHA: Final = 0.01
@@ -112,7 +111,7 @@ class Claims:
         self._waiting: dict[str, dict[tuple[str, str], _Open]] = {}
         self.watched: dict[tuple[str, str, str, str], Watched] = {}
 
-    def take(self, one: Happening) -> None:
+    def take(self, one: Record | Decided) -> None:
         """Take the next event or decision."""
         if isinstance(one, Record):
             self._close(one.received)

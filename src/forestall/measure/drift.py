@@ -16,10 +16,10 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from forestall.contracts.decision import Decided
 from forestall.contracts.event import Record
 from forestall.contracts.instants import DAY
 from forestall.measure.outcomes import SLACK
-from forestall.measure.reading import Happening
 from forestall.measure.sketch import Sketch
 from forestall.measure.surprise import cells, homogeneous, rates_differ, stability, surprising
 
@@ -109,7 +109,7 @@ class Watch:
         self._samples: dict[str, tuple[Sketch[_Customer], Sketch[_Customer]]] = {}
         self._first: int | None = None
 
-    def take(self, one: Happening) -> None:
+    def take(self, one: Record | Decided) -> None:
         """Take the next event or decision."""
         if self._first is None:
             self._first = one.received if isinstance(one, Record) else one.noticed

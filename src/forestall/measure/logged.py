@@ -14,12 +14,11 @@ from typing import Any, Final, Literal
 import msgspec
 import numpy as np
 
-from forestall.contracts.decision import Confidence, Decision
+from forestall.contracts.decision import Confidence, Decided, Decision
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.event import Record
 from forestall.measure.evaluation import Floats, Rounds, crossfit
 from forestall.measure.outcomes import SLACK
-from forestall.measure.reading import Happening
 from forestall.measure.terms import Plan, within
 
 Instead = Literal["always", "never"] | float
@@ -80,7 +79,7 @@ class Logged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(
-    question: Question, happenings: Iterable[Happening], plan: Plan, now: int, seed: int
+    question: Question, happenings: Iterable[Record | Decided], plan: Plan, now: int, seed: int
 ) -> Logged:
     """The rounds that ``happenings`` up to the log time ``now`` hold.
 
@@ -210,7 +209,10 @@ def _known(features: list[Mapping[str, Any]], said: list[float | None]) -> Float
         [*row, None if one is None else _log_odds(one)] for row, one in zip(rows, said, strict=True)
     ]
     table: Floats = np.array(
-        [[np.nan if one is None or not _number(one) else float(one) for one in row] for row in columns]
+        [
+            [np.nan if one is None or not _number(one) else float(one) for one in row]
+            for row in columns
+        ]
     )
     table = table[:, ~np.all(np.isnan(table), axis=0)]
     table = table - np.nanmean(table, axis=0)
