@@ -38,6 +38,7 @@ from forestall.decide.explain.changes import (
 from forestall.policy.bundle import Bundle
 from forestall.policy.language.model import Policy
 from property.scenarios import Scenario, scenarios
+from reference.comparing import put_in_force
 from scenario import START, event, on, records
 
 EXAMPLES = int(os.environ.get("FORESTALL_EXPLAIN_EXAMPLES", "150"))
@@ -244,7 +245,8 @@ def made(kind: str, data: dict[str, Any], time: int) -> Record:
 
 def acts(found: Counterfactual, controls: list[Control], past: list[Record]) -> bool:
     return any(
-        one.policy == "p" and one.outcome == "intervene" and one.at == found.acts_at
+        (one.policy, one.outcome, one.at) == ("p", "intervene", found.acts_at)
+        and one.mode != "shadow"
         for one in applied(found, controls, past)
     )
 
@@ -264,6 +266,14 @@ def checked(found: Explanation, controls: list[Control], past: list[Record]) -> 
         assert acts(found.counterfactual, controls, past), found.counterfactual
 
 
+@st.composite
+def beside(draw: st.DrawFn, policies: list[Policy]) -> Control:
+    """Other versions of the policy in question in shadow, or in canary for everybody or nobody."""
+    other = draw(some_policies())[0]
+    canary = [(other, draw(st.sampled_from([0.0, 1.0])))] if draw(st.booleans()) else []
+    return put_in_force(START - SECOND, policies, canary, [draw(some_policies())[0]])
+
+
 @steadily
 @given(some_policies(), some_settings(), some_history(), st.data())
 def test_the_whole_counterfactual_flips_the_decision(
@@ -273,6 +283,8 @@ def test_the_whole_counterfactual_flips_the_decision(
     if data.draw(st.integers(0, 5)) == 0:
         off = data.draw(st.sampled_from([("p",), ("q",), ()]))
         controls.append(SwitchesApplied(START, off, not off, "test", "test"))
+    if data.draw(st.integers(0, 2)) == 0:
+        controls.append(data.draw(beside(policies)))
     past = records(*lines)
     last = past[-1].received if past else START
     at = last + data.draw(st.sampled_from([0, SECOND, 10 * SECOND, -2 * SECOND]))
@@ -301,8 +313,13 @@ def test_any_policy_and_history_can_be_explained_as_it_was_decided(
     for control in sorted(controls, key=lambda one: one.received):
         engine.control(control)
     seen = [one for one in own if one.received <= at]
-    decided = [one for _, one in engine.process(seen)] + engine.tick(at)
-    mine = [one for one in decided if one.policy == policy and parse_time(one.at) <= at]
+    mine: list[Decision] = []
+    for record in [*seen, None]:
+        made = [one for _, one in engine.process([record])] if record else engine.tick(at)
+        program, _, _ = engine.standing("s1", policy, at)
+        alone = program is None or program.mode == "shadow"
+        mine += [one for one in made if one.policy == policy and (alone or one.mode != "shadow")]
+    mine = [one for one in mine if parse_time(one.at) <= at]
     assert (found.decision is None) == (not mine)
     if found.decision is not None:
         assert found.decision in mine

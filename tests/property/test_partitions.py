@@ -18,6 +18,8 @@ from forestall.decide.backtest import opening
 from forestall.decide.history import History, Share
 from forestall.decide.parallel import Found, Part, Work, decide_share, merged
 from forestall.policy.bundle import Bundle
+from property.versions import models
+from reference.comparing import put_in_force
 from scenario import START, event, on
 
 BUNDLE = Bundle(
@@ -26,7 +28,17 @@ BUNDLE = Bundle(
         on("{sequence: [{event: a}, {not: b, for: 3s}]}", "silence"),
         on("{sequence: [{event: a}, {not: c}, {event: b}], within: 9s}", "between", cooldown="4s"),
         on("{all: [{event: a}, {event: c}], within: 6s}", "both", holdout=0.5, priority=80),
+        on(
+            "{event: c}",
+            "doubted",
+            model={"name": "churn", "threshold": 0.5},
+            features={"f": {"count": "a", "over": "20s"}},
+        ),
     )
+)
+OTHERS = (
+    on("{sequence: [{event: a, times: 3}, {not: b, for: 5s}], by: event.data.k}", "absence"),
+    on("{sequence: [{event: a}, {not: b, for: 3s}]}", "silence", cooldown="6s"),
 )
 SETTINGS = DecideSettings(
     lateness=8 * SECOND, budget=9, budget_window=60 * SECOND, spacing=SECOND, holdout=0.2
@@ -56,11 +68,20 @@ def histories(draw: st.DrawFn) -> list[bytes]:
 
 @st.composite
 def changes(draw: st.DrawFn) -> list[Control]:
-    """Control records on the way: another grace, a policy switched off and on."""
+    """Control records on the way: another grace, a policy switched off and on, other versions in
+    canary and in shadow, models in canary."""
     found: list[Control] = []
     for at in sorted(draw(st.lists(st.integers(0, 120), max_size=4))):
         when = START + at * SECOND
-        if draw(st.booleans()):
+        kind = draw(st.sampled_from(["grace", "off", "versions", "versions", "models"]))
+        if kind == "versions":
+            share = draw(st.sampled_from([0.2, 0.5, 0.9]))
+            canary = [(one, share) for one in OTHERS if draw(st.booleans())]
+            shadow = [one for one in OTHERS if draw(st.booleans())]
+            found.append(put_in_force(when, BUNDLE.policies, canary, shadow))
+        elif kind == "models":
+            found.append(draw(models(when, ["doubted"])))
+        elif kind == "grace":
             grace = draw(st.sampled_from([0, 1, 2, 6])) * SECOND
             changed = msgspec.structs.replace(SETTINGS, grace=grace)
             found.append(SettingsApplied(when, changed, "t", "t"))

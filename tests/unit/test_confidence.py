@@ -215,3 +215,13 @@ def test_without_a_candidate_the_gate_is_that_of_the_features_now() -> None:
     controls = [applied(entry(model()))]
     assert gate(why(*controls, policy=policy, lines=1)).refuses
     assert not gate(why(*controls, policy=policy, lines=3)).refuses
+
+
+def test_looking_leaves_a_subject_as_it_is() -> None:
+    engine = Engine()
+    for control in opening(Bundle(policies=(ASKING,)), OPEN):
+        engine.control(control)
+    engine.process(records(event(0, "a"), event(1, "a")))
+    before = encode_state(engine.snapshot())
+    engine.standing("u", "p", START + 365 * 86_400 * SECOND)
+    assert encode_state(engine.snapshot()) == before

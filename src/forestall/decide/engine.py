@@ -9,6 +9,7 @@ import heapq
 import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Final
 
 import msgspec
@@ -408,13 +409,7 @@ class Engine:
         ledger = msgspec.structs.replace(subject.ledger or Ledger())
         if program.mode == "shadow":
             ledger = shadow_ledger(ledger, subject.shadow or Ledger())
-        slots = self._force.features
-        reads = features_of(program, slots, program.policy.features)
-        features = {}
-        for one in reads:
-            state = subject.features.get(one.slot)
-            if not isinstance(state, Keyed):
-                features[one.name] = value_at(one.feature.kind, one.feature.over, state, at)
+        features = self._features_now(subject, program, at)
         now = circumstances(program, at, name, ledger, self._force.now, features)
         keys = {
             key: told(program.pattern, state)
@@ -422,6 +417,17 @@ class Engine:
             if its == slot
         }
         return program, now, keys
+
+    def _features_now(self, subject: Subject, program: Program, at: int) -> dict[str, Any]:
+        """What a model would be asked about without an event; the subject stays as it is."""
+        if program.policy.model is None:
+            return {}
+        features = {}
+        for one in features_of(program, self._force.features, program.policy.features):
+            state = deepcopy(subject.features.get(one.slot))
+            if not isinstance(state, Keyed):
+                features[one.name] = value_at(one.feature.kind, one.feature.over, state, at)
+        return features
 
     # -- conditions ------------------------------------------------------------------------------
 
