@@ -1,6 +1,8 @@
 """Offline evaluation: the published figures, known truths, and when it refuses."""
 
+import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,16 @@ def test_it_gives_the_published_figures_of_the_open_bandit_data() -> None:
     assert [round(one or 0, 6) for one in figures] == [0.004553, 0.003545, 0.004727]
     assert found.rounds == found.units == 10_000
     assert found.logged.value == pytest.approx(0.0038)
+
+
+def test_the_data_are_fetched_by_hash_and_from_no_address_of_ours() -> None:
+    pins = (Path(__file__).parents[2] / "constraints" / "data.txt").read_text()
+    wanted = [line for line in pins.splitlines() if line and not line.startswith("#")]
+    assert all(
+        re.fullmatch(r"[a-z0-9-]+==[\w.]+ --hash=sha256:[0-9a-f]{64}", one) for one in wanted
+    )
+    assert len(wanted) == 1
+    assert "://" not in pins
 
 
 def test_its_intervals_on_the_open_bandit_data_are_near_the_published_ones() -> None:
