@@ -34,8 +34,8 @@ UNEVEN: Final = 0.001
 class GuardrailLook(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one guardrail. ``canary`` and ``rest`` are shares of subjects, or for latency
     means in milliseconds, over ``of`` subjects of each arm; ``low`` and ``high`` bound their difference.
-    ``wanted`` is about how many subjects more the canary needs for a pass, none where more would
-    not help."""
+    ``wanted`` is about how many subjects more the canary needs for a pass, to two digits; none
+    where more would not help."""
 
     name: str
     verdict: Verdict
@@ -275,7 +275,9 @@ def _told(
 def _more(wanted: float, has: int, verdict: Verdict) -> int | None:
     if verdict != "inconclusive" or wanted == inf:
         return None
-    return max(1, ceil(wanted - has))
+    more = max(1, ceil(wanted - has))
+    unit: int = 10 ** max(0, len(str(more)) - 2)
+    return -(-more // unit) * unit
 
 
 def sentence(one: GuardrailLook) -> str:
