@@ -223,6 +223,11 @@ def test_every_sort_of_line_is_told() -> None:
         "  1 unchanged",
         "No backtest: the log holds no event yet.",
     ]
+    failing = replace(lines[2], checked=Checked(0, 0, 1, ("test `t`: it came",)))
+    assert list(plan_text(replace(plan, lines=(failing,)), []))[3:5] == [
+        "      WRONG test `t`: it came",
+        "      it stays live",
+    ]
     assert "  - policy d 44444444, live: not in the folder, is retired" in list(
         plan_text(replace(plan, prune=True), [])
     )

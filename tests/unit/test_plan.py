@@ -144,6 +144,12 @@ def test_what_was_adopted_without_its_text_is_restated() -> None:
     assert line.words == ("`cooldown` is 24h instead of 12h",)
 
 
+def test_a_text_that_is_no_longer_how_policies_are_written_is_no_obstacle() -> None:
+    old = replace(kept(policy(), "live"), source="kind: Rule\n")
+    (line,) = compare([policy(old="12h", new="24h")], [old])
+    assert line.words == ("`cooldown` is 24h instead of 12h",)
+
+
 def test_comments_alone_are_no_change() -> None:
     (line,) = compare([policy(old="spec:", new="# why\nspec:")], [kept(policy(), "live")])
     assert line.what == "unchanged"

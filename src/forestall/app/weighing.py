@@ -4,6 +4,7 @@ Runs in a process of its own (``judging`` starts it), so that neither what peopl
 history delays the rest. Reads the deployment and its data folder, and writes nothing.
 """
 
+import gc
 import os
 import resource
 import signal
@@ -155,6 +156,7 @@ def main() -> None:
     """Answer the task on standard input, line by line on standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(10)
+    gc.disable()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)

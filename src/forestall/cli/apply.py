@@ -65,7 +65,7 @@ def apply(
     """Plan what a folder changes, in words and in a backtest's figures, and then apply it.
 
     The server checks, tests and backtests what is sent. What passes is validated by that; nothing
-    decides before it is promoted. Exit code 1 if something stays a draft, 2 if the folder cannot be
+    decides before it is promoted. Exit code 1 if something did not pass, 2 if the folder cannot be
     read. Your token is read from FORESTALL_TOKEN.
     """
     files = msgspec.json.encode(read_folder(folder))
@@ -90,6 +90,8 @@ def apply(
     if not yes:
         typer.confirm("Apply this?", abort=True, err=as_json)
     _applied(config, found, reason or "", commit_of(folder), as_json)
+    if any(line.checked is not None and not line.checked.sound for line in plan.to_do):
+        raise typer.Exit(1)
 
 
 def _applied(
@@ -105,8 +107,6 @@ def _applied(
         echo_json(done)
     for one in () if as_json else done["applied"]:
         typer.echo(f"{one['kind']} {one['name']} {one['version'][:8]} is {one['state']}.")
-    if any(one["state"] == "draft" for one in done["applied"]):
-        raise typer.Exit(1)
 
 
 def waited(
@@ -126,6 +126,7 @@ def waited(
                 raise UnreadableInput(wrong["message"])
             raise Refused(f"{wrong['code']}: {wrong['message']}")
         if found["state"] == "done":
+            told(1.0)
             return found
         if monotonic() > deadline:
             raise Refused(f"weighing-failed: nothing within {PATIENCE:.0f} s; ask again")
@@ -138,7 +139,11 @@ def progress() -> Callable[[float], None]:
     """Tells on stderr how far a backtest is, where somebody watches."""
     if not typer.get_text_stream("stderr").isatty():
         return lambda _: None
-    return lambda done: typer.echo(f"\rbacktest {done:4.0%} ", nl=False, err=True)
+    return lambda done: typer.echo(_told(done), nl=False, err=True)
+
+
+def _told(done: float) -> str:
+    return f"\rbacktest {done:4.0%} " if done < 1 else f"\r{'':14}\r"
 
 
 def commit_of(folder: Path) -> Commit | None:

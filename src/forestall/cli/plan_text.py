@@ -68,7 +68,8 @@ def _line(plan: Plan, line: Line) -> Iterator[str]:
             yield f"      WRONG {plain(first)}"
             yield from (f"      {plain(words)}" for words in more)
         if not line.checked.sound:
-            yield "      it stays a draft"
+            stays = line.state if line.what == "restated" else "a draft"
+            yield f"      it stays {stays}"
 
 
 def _figures(found: Figures) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from forestall.contracts.errors import Problem
+from forestall.contracts.errors import InvalidFile, Problem
 from forestall.policy.language.canonical import from_canonical
 from forestall.policy.language.changes import changes, when_words
 from forestall.policy.language.model import Policy
@@ -140,8 +140,12 @@ def hashed(content: bytes) -> str:
 
 
 def policy_in(source: str, content: bytes) -> Policy:
-    """A policy as people wrote it, or where that is not known (empty) by its canonical form."""
-    return parse(source, "registry")[0] if source else from_canonical(content)
+    """A policy as people wrote it, or by its canonical form where that is not known (empty) or is
+    no longer how one is written."""
+    try:
+        return parse(source, "registry")[0] if source else from_canonical(content)
+    except InvalidFile:
+        return from_canonical(content)
 
 
 def compare(items: Sequence[Item], kept: Iterable[Kept]) -> tuple[Line, ...]:
