@@ -5,7 +5,8 @@ now, and may share one with their account. Tickets are Poisson given the frailty
 they are negative binomial. ``draw`` gives a cohort's table at once; ``history`` a whole log.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -21,6 +22,8 @@ from forestall.contracts.control import (
 from forestall.contracts.decision import Decided, Decision, Reason
 from forestall.contracts.event import Record
 from forestall.contracts.instants import DAY, format_time
+from forestall.log import streams
+from forestall.log.sqlite import SqliteLog
 from forestall.measure.assign import in_holdout
 from forestall.measure.cohorts import COLUMNS, Table
 from forestall.measure.reading import Happening
@@ -205,3 +208,27 @@ def _events(name: str, kind: str, times: Iterable[int]) -> list[tuple[int, Happe
     return [
         (at, Record(f"{kind}-{name}-{at}", "world", kind, name, at, at)) for at in map(int, times)
     ]
+
+
+def write(
+    folder: Path, happened: Iterable[Happening], controls: Sequence[Control], now: int
+) -> None:
+    """A server's data folder in which that happened."""
+    folder.mkdir(parents=True)
+    signals, decisions = SqliteLog(folder / "gateway.db"), SqliteLog(folder / "worker.db")
+    decisions.commit([streams.control(controls)])
+    records: list[Record] = []
+    entries: list[Decided] = []
+    for one in happened:
+        if isinstance(one, Record):
+            records.append(one)
+        else:
+            place = {"position": len(records) // 500 + 1, "order": 2 * (len(records) % 500)}
+            entries.append(msgspec.structs.replace(one, **place))
+    for start in range(0, len(records), 500):
+        signals.commit([streams.signals(records[start : start + 500])], durable=False)
+    signals.commit(tick=now)
+    if entries:
+        decisions.commit([streams.decisions(entries)])
+    signals.close()
+    decisions.close()
