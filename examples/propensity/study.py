@@ -62,14 +62,14 @@ def _sets(cache: Path) -> Iterator[tuple[str, Question, Examples]]:
 
 
 def _shop(cache: Path) -> tuple[Question, Examples]:
-    """Will a chat follow within half an hour of being at the cart or the checkout?"""
+    """Will a chat follow within half an hour of a step?"""
     events = history.events(history.read(history.fetch(cache)))
     lines = (msgspec.json.encode(event) for event in events)
     bundle = load_folder(HERE / "policies")
     source = decided(History(Path("shop"), lines), bundle, DecideSettings())
     question, _ = asked(
         source.controls,
-        policy="at-payment",
+        policy="any-step",
         outcome="forestall.ticket.opened",
         horizon=30 * MINUTE,
         among=source.among,

@@ -15,7 +15,7 @@ from forestall.contracts.instants import HOUR
 from forestall.decide.history import deployed_controls
 from forestall.log.sqlite import SqliteLog
 from forestall.log.streams import DECISIONS
-from forestall.measure.model import Feature, Model, Platt, canonical, predict
+from forestall.measure.model import Feature, Model, Platt, canonical, predict, version
 from running import Server, cloud_event, running
 from running import until as wait
 
@@ -133,6 +133,7 @@ def test_a_model_goes_live_on_its_evidence_and_replay_needs_nothing_but_the_log(
             (said,) = one["confidence"]
             wanted = predict(MODEL, one["features"])
             assert (said["probability"], said["contributions"]) == wanted
+            assert said["version"] == version(MODEL)
             assert one["outcome"] == ("intervene" if said["probability"] >= 0.5 else "suppress")
         assert {one["outcome"] for one in desk.heard()} == {"intervene", "suppress"}
 
