@@ -38,10 +38,18 @@ def step(**changed: object) -> Plan:
 
 
 def course(
-    chance: np.random.Generator, plan: Plan, canary: Arm, rest: Arm, looks: int, subjects: int
+    chance: np.random.Generator,
+    plan: Plan,
+    canary: Arm,
+    rest: Arm,
+    looks: int,
+    subjects: int,
+    storms: float = 0.0,
 ) -> Iterator[Counted]:
-    """What is counted at each of ``looks``, between which ``subjects`` come; a quarter of them has
-    not settled."""
+    """What is counted at each of ``looks``, between which ``subjects`` come; those of the last four
+    have not settled. With chance ``storms`` a third of all who come between two looks open a ticket.
+    """
+    storm = chance.random(looks) < storms
     arrived = chance.binomial(subjects, plan.chance, looks)
     columns = {}
     for name, arm, counts in (("canary", canary, arrived), ("rest", rest, subjects - arrived)):
@@ -49,7 +57,9 @@ def course(
         columns[name] = {
             "active": counts.cumsum(),
             "shown": shown.cumsum(),
-            "tickets": _delayed(chance, chance.binomial(counts, arm.tickets)),
+            "tickets": _delayed(
+                chance, chance.binomial(counts, np.where(storm, 0.33, arm.tickets))
+            ),
             "errors": _delayed(chance, chance.binomial(counts, arm.errors)),
             "dismissed": _delayed(chance, chance.binomial(shown, arm.dismissed)),
             "latency": chance.multinomial(shown, arm.latencies).cumsum(axis=0),
@@ -97,10 +107,16 @@ def _counted(plan: Plan, columns: dict[str, dict[str, "NDArray[np.int64]"]], loo
 
 
 def failed_at(
-    chance: np.random.Generator, plan: Plan, canary: Arm, rest: Arm, looks: int, subjects: int
+    chance: np.random.Generator,
+    plan: Plan,
+    canary: Arm,
+    rest: Arm,
+    looks: int,
+    subjects: int,
+    storms: float = 0.0,
 ) -> int | None:
     """How many subjects the canary had had at the look at which it failed; none if it never did."""
-    for counted in course(chance, plan, canary, rest, looks, subjects):
+    for counted in course(chance, plan, canary, rest, looks, subjects, storms):
         if fails(plan, counted):
             return counted.active.canary
     return None

@@ -1,5 +1,6 @@
 """Tallies of a canary's step: who counts, for what, from when on; and how they are judged."""
 
+from statistics import mean, stdev
 from typing import Any
 
 import msgspec
@@ -255,6 +256,26 @@ def test_joining_one_of_an_earlier_step_contaminates() -> None:
     step.visit(OUTSIDE[0], before)
     alias(step, OUTSIDE[0], before, at=3)
     assert step.counted().contaminated == 1
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_joining_leans_to_neither_arm(share: float) -> None:
+    """Customers with two pseudonyms open many tickets, all after they are joined or all before: over
+    many ways to fall into the arms the weighted difference is zero."""
+    differences = []
+    for run in range(300):
+        step = Step(msgspec.structs.replace(PLAN, share=share, salt=f"{run}"))
+        for pair in range(30):
+            one, other = f"a{pair}", f"b{pair}"
+            step.visit(one, other, f"c{pair}")
+            if pair % 2:
+                step.event("forestall.ticket.opened", one)
+            alias(step, one, other, at=3)
+            step.event("forestall.ticket.opened", other, at=4)
+            step.event("forestall.ticket.opened", f"c{pair}", at=5)
+        had = step.counted(6).outcomes[TICKETS].early
+        differences.append(had.canary / share - had.rest / (1 - share))
+    assert abs(mean(differences)) < 3.5 * stdev(differences) / len(differences) ** 0.5
 
 
 # -- verdicts ------------------------------------------------------------------------------------

@@ -55,6 +55,17 @@ def test_tickets_alone_at_the_whole_alpha(share: float) -> None:
     assert 0 < found <= ALPHA * 1_000
 
 
+def test_days_on_which_everybody_opens_tickets_are_no_harm() -> None:
+    """Customers are not independent then; that they are alike in both arms is enough."""
+    chance = np.random.default_rng(10)
+    plan = step(guardrails=DEFAULTS[:1], alpha=ALPHA)
+    runs = 400
+    found = sum(
+        failed_at(chance, plan, USUAL, USUAL, 40, 150, storms=0.2) is not None for _ in range(runs)
+    )
+    assert found <= ALPHA * runs
+
+
 @pytest.mark.parametrize("name", HARMS)
 def test_harm_is_noticed_within_the_stated_number_of_subjects(name: str) -> None:
     canary, half, most = HARMS[name]
