@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from forestall.contracts.control import Transition
 from forestall.contracts.decision import Decided
 from forestall.log.sqlite import SqliteLog
@@ -174,6 +176,7 @@ def standing(server: Server) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.mark.timeout(300)
 def test_a_harmful_canary_is_rolled_back_by_itself(tmp_path: Path) -> None:
     with managed(tmp_path) as server:
         names = customers(server)
@@ -199,6 +202,7 @@ def test_a_harmful_canary_is_rolled_back_by_itself(tmp_path: Path) -> None:
         assert (none.returncode, none.stdout.strip()) == (1, "no canary runs")
 
 
+@pytest.mark.timeout(300)
 def test_silence_promotes_nothing_and_a_restart_forgets_nothing(tmp_path: Path) -> None:
     """Although it may grow by itself, and least times are over."""
     with managed(tmp_path) as server:
