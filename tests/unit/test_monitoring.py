@@ -91,9 +91,23 @@ def test_it_looks_at_the_interval_until_it_is_stopped(
     assert seen == [given] * 3
 
 
-def test_it_never_looks_where_the_settings_say_so(tmp_path: Path) -> None:
-    given = Settings(data=tmp_path, monitor=Monitor(every="0s"))
-    asyncio.run(asyncio.wait_for(keep_looking(given, asyncio.Event()), 60))
+def test_it_never_looks_where_the_settings_say_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[Settings] = []
+    monkeypatch.setattr(monitoring, "look", seen.append)
+
+    async def stopped() -> None:
+        stop = asyncio.Event()
+        given = Settings(data=tmp_path, monitor=Monitor(every="0s"))
+        waiting = asyncio.create_task(keep_looking(given, stop))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        stop.set()
+        await asyncio.wait_for(waiting, 60)
+
+    asyncio.run(stopped())
+    assert not seen
 
 
 def test_it_stops_while_it_waits(tmp_path: Path) -> None:

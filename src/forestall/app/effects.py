@@ -19,6 +19,7 @@ from forestall.app.gauges import Standing
 from forestall.app.handover import Adopting
 from forestall.app.judging import Judging
 from forestall.app.lifecycle import open_desk
+from forestall.app.monitoring import keep_looking
 from forestall.app.staff import Staff
 from forestall.app.wake import APP_BELL, Bell
 from forestall.channels.base import Channels
@@ -130,6 +131,7 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(_ended, watching, stop)
         _beside(staff.office.approving.run(stop), stack, stop)
         _beside(flags.run(stop), stack, stop)
+        _beside(keep_looking(settings, stop), stack, stop)
         judging = Judging(random_id)
         stack.push_async_callback(judging.close)
         standing = Standing(

@@ -45,10 +45,10 @@ class _Told(msgspec.Struct):
 
 
 async def keep_looking(settings: Settings, stop: asyncio.Event) -> None:
-    """Look at every interval of the settings until ``stop``."""
+    """Look at every interval of the settings until ``stop``; never, if that is nothing."""
     every = parse_duration(settings.monitor.every) / SECOND
     if not every:
-        return
+        await stop.wait()
     wait = min(every, FIRST)
     while not await _stopped(stop, wait):
         await look(settings)
