@@ -359,6 +359,15 @@ def test_messages_that_only_one_arm_saw_keep_it_from_passing() -> None:
         assert found.verdict == "inconclusive"
 
 
+def test_where_nothing_is_watched_or_seen_nothing_passes() -> None:
+    """Messages are all that is watched, and nobody was shown any."""
+    for guardrails in ((), (DEFAULTS[DISMISSED], DEFAULTS[LATENCY])):
+        plan = msgspec.structs.replace(PLAN, guardrails=guardrails)
+        found = look(plan, counts(plan), LATE)
+        assert found.verdict == "inconclusive"
+        assert found.why == ("nothing that is watched could be compared",)
+
+
 def test_slower_messages_fail() -> None:
     counted = counts(PLAN, shown=Sizes(900, 900), shown_settled=Sizes(900, 900))
     counted.outcomes[LATENCY].latencies = ({100.0: 900}, {900.0: 900})

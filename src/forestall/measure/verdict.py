@@ -109,9 +109,9 @@ def _fails(plan: Plan, watched: Watched, outcomes: Outcomes, counted: Counted) -
     alphas = _alphas(plan)
     if watched.latency or watched.shown:
         canary, rest, most = _of_shown(watched, outcomes, counted)
-        if _total(canary[0]) == 0 or _total(rest[0]) == 0:
+        if _total(canary[0]) == 0 or _total(rest[1]) == 0:
             return False
-        worst = _moments(rest[0])[0] + watched.margin
+        worst = _moments(rest[1])[0] + watched.margin
         if worst > 0 and not refutes(canary[0], worst, 0.0, alphas[0] / 2):
             return False
         return gap(canary, rest, most, alphas).low > watched.margin
@@ -226,6 +226,8 @@ def _waits(
             f"{counted.active.canary:,} in the canary and {counted.active.rest:,} in the rest do"
             f" not fit a chance of {plan.chance:.3g}: something decides who is seen"
         )
+    if not any(one.of.canary and one.of.rest for one in looks):
+        yield "nothing that is watched could be compared"
     for one in looks:
         nothing_to_compare = one.verdict == "no_data" and not (one.of.canary or one.of.rest)
         if one.verdict != "pass" and not nothing_to_compare:
