@@ -167,6 +167,16 @@ def test_models_and_thresholds_of_the_folder_decide_in_the_trial(shop: Shop) -> 
     assert (figures(surer).gained, figures(surer).lost) == (0, 0)
 
 
+def test_policies_may_ask_models_of_the_registry_and_those_that_come_along(shop: Shop) -> None:
+    asking = p(policy(spec=ASKING))
+    along = shop.plan(asking, file("model", "m.model.json", model(0.0)))
+    other = shop.plan(asking, file("model", "m.model.json", model(0.0).replace("risk", "other")))
+    shop.adopt(file("model", "m.model.json", model(0.0)))
+    there = shop.plan(asking)
+    told = [[one.code for one in found.warnings] for found in (along, other, there)]
+    assert told == [[], ["unknown-model"], []]
+
+
 def test_pruning_is_tried_too(shop: Shop) -> None:
     shop.adopt(p(policy("a"), "a.yaml"), p(policy("b", SPEC.replace("fail", "look")), "b.yaml"))
     kept = p(policy("b", SPEC.replace("fail", "look")), "b.yaml")

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -21,6 +22,8 @@ from forestall.decide.examine import examine
 from forestall.decide.trial import Figures
 from forestall.kernel.settings import Settings, load_settings
 from forestall.policy.deployment import surroundings
+from forestall.policy.language.asked import models_in
+from forestall.policy.language.check import Surroundings
 from forestall.policy.lifecycle import Set
 from forestall.policy.plan import Checked, Item, Plan, compare
 from forestall.policy.reviews import overdue
@@ -87,13 +90,13 @@ def weigh(task: Task, told: Told) -> Weighed:
     settings = load_settings(Path(task.config), secrets=False)
     if task.what == "standing":
         return _standing(settings, task.at)
-    world = World(settings, surroundings(settings))
-    known = shelf(settings.data, task.set)
+    known, files = shelf(settings.data, task.set), _files(task.files)
+    world = World(settings, _around(settings, known, files))
     number = known.standing.number
     if task.what == "backtest":
         figures = version_figures(task.name, task.version, known, world, told)
         return Weighed(number, figures=figures)
-    found = contents(_files(task.files), read_model, world.around)
+    found = contents(files, read_model, world.around)
     errors = [one for one in found.problems if one.severity == "error"]
     if errors:
         raise InvalidFile(errors)
@@ -121,6 +124,14 @@ def _files(raw: bytes) -> list[Written]:
     if len(files) > MOST_FILES or sum(len(one.text) for one in files) > MOST_BYTES:
         raise UnreadableInput(f"more than {MOST_FILES:,} files or {MOST_BYTES:,} characters")
     return files
+
+
+def _around(settings: Settings, known: Shelf, files: Sequence[Written]) -> Surroundings:
+    """What policies may name: of models those that the registry has and those that come along."""
+    kept = (one.content for one in known.kept() if one.kind == "model" and one.state != "retired")
+    come = (one.text.encode() for one in files if one.kind == "model")
+    models = models_in([*kept, *come])
+    return msgspec.structs.replace(surroundings(settings), models=models or None)
 
 
 def _plan(task: Task, items: tuple[Item, ...], known: Shelf, world: World) -> Plan:
