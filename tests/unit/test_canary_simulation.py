@@ -15,11 +15,11 @@ HARMS = {
     "tickets": (Arm(tickets=0.06), 800, 1_700),
     "dismissed": (Arm(dismissed=0.5), 450, 800),
     "errors": (Arm(errors=0.02), 1_000, 2_600),
-    "latency": (Arm(latencies=(0.05, 0.05, 0.10, 0.20, 0.30, 0.30)), 120, 200),
+    "latency": (Arm(latencies=(0.05, 0.05, 0.10, 0.20, 0.30, 0.30)), 150, 250),
 }
 """Each guardrail's harm, and the subjects in the canary within which half, and 95 of 100, end.
 
-The figures of docs/explanation/canary-statistics.md.
+Those of docs/explanation/canary-statistics.md, and a little for chance.
 """
 
 
