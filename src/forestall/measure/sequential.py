@@ -8,8 +8,8 @@ any time with chance alpha at most (Ville's inequality). Here the capital is the
     capital(m) = mean over c of  product over observations x of  1 + c (x - m) / (m - least)
 
 and the lower bound is the greatest m whose capital has reached 1/alpha. Waudby-Smith and Ramdas,
-"Estimating means of bounded random variables by betting", JRSS B 86 (2024), sections 4 and B; for
-unequal arms with known shares the observations are the weighted ones of Waudby-Smith, Wu, Ramdas,
+"Estimating means of bounded random variables by betting", JRSS B 86 (2024), section 4; to average
+over fixed bets is their diversified Kelly betting. For unequal arms with known shares the observations are the weighted ones of Waudby-Smith, Wu, Ramdas,
 Karampatziakis and Mineiro, "Anytime-valid off-policy inference for contextual bandits" (2024).
 
 The product does not depend on the order, so that a tally of values is all that has to be kept. No
