@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from flow.intervening import event
 from forestall.app.lifecycle import in_force, open_desk, rules, running
 from forestall.app.register import Register
 from forestall.app.worker import Files, _obey
@@ -23,10 +24,12 @@ from forestall.decide.stage import Stage
 from forestall.intervene.store import Store
 from forestall.kernel.settings import Canary, Lifecycle, Settings, load_settings
 from forestall.log.memory import MemoryLog
-from forestall.log.streams import control
-from forestall.policy.lifecycle import Ask, Rules
+from forestall.log.streams import control, signals
+from forestall.policy.bundle import policy_of
+from forestall.policy.language.model import Feature
+from forestall.policy.lifecycle import Artifact, Ask, Rules, Set
 from forestall.policy.store import REGISTRY_FILE
-from registries import BOB, CAT, STAGED, WAY, Desk, plain, policy
+from registries import BOB, CAT, POLICY, STAGED, WAY, Desk, made, plain, policy
 
 SETTINGS = '[lifecycle]\nmanaged = true\n[policies]\nfolder = "policies"\n'
 
@@ -205,7 +208,98 @@ def test_a_policy_that_cannot_be_read_is_not_put_in_force(managed: Managed) -> N
     desk.registry.close()
 
 
+# -- in time ---------------------------------------------------------------------------------------
+
+
+class Reading(Stage):
+    """Counts how often the log is read to bring features up. ``live`` is a second of traffic, with
+    which control records take effect, and a whole round."""
+
+    filled = 0
+    seconds = 0
+
+    def live(self) -> None:
+        self.seconds += 1
+        self._signals.commit([signals([event("page.viewed", self.seconds, f"s{self.seconds}")])])
+        self.step()
+        self.rest()
+
+    def _fill(self, features: set[Feature]) -> None:
+        self.filled += len(features)
+        super()._fill(features)
+
+
+def counting(text: str, over: str) -> Artifact:
+    """A version that has a feature of its own."""
+    source = POLICY.replace("TEXT", text).replace("RISK", "low").replace("RUNNING", "finish")
+    feature = f"features:\n    tried: {{count: payment.tried, over: {over}}}\n  if: features.tried >= 0\n  when:"
+    return made(source.replace("when:", feature, 1))
+
+
+def test_a_rollback_does_not_wait_for_the_log(managed: Managed) -> None:
+    """The features of the version before are kept, also when other policies change meanwhile."""
+    managed.stage = stage = Reading(MemoryLog(), managed.own)
+    desk = managed.desk()
+    one, two, other = counting("a", "1h"), counting("b", "2h"), counting("c", "3h")
+    other = made(other.source.replace("name: declined", "name: other"))
+    for each in (one, two):
+        desk.bring(each, *WAY, "live")
+        managed.look()
+        stage.live()
+        managed.look()
+    assert stage.filled == 2
+    for states in (WAY, ("live",)):
+        desk.bring(other, *states)
+        managed.look()
+        stage.live()
+        managed.look()
+    assert stage.filled == 3
+    desk.take_back(CAT, "bad")
+    assert [held.version for held in managed.look()[-1].policies] == [one.version, other.version]
+    managed.look()
+    assert stage.filled == 3
+    desk.registry.close()
+
+
+def test_a_switch_does_not_wait_for_the_log(managed: Managed) -> None:
+    managed.stage = stage = Reading(MemoryLog(), managed.own)
+    desk, green = managed.desk(), counting("b", "2h")
+    desk.bring(counting("a", "1h"), *WAY, "live")
+    managed.look()
+    desk.bring(green, *STAGED, set="green")
+    assert kinds(managed.look()) == ["Transition"] * 4
+    assert stage.filled == 1
+    managed.look()
+    assert stage.filled == 2, "what is staged is brought up while nothing waits for it"
+    for set_, who in (("green", BOB), ("blue", CAT)):
+        desk.registry.move(Ask(what="switch", set=msgspec.convert(set_, Set)), who, "so", 99)
+        assert kinds(managed.look()) == ["Transition", "PoliciesApplied"]
+        managed.look()
+        stage.live()
+    assert stage.filled == 2
+    desk.registry.close()
+
+
+def test_after_a_restart_what_a_rollback_needs_is_there(managed: Managed) -> None:
+    desk = managed.desk()
+    one = counting("a", "1h")
+    for each in (one, counting("b", "2h")):
+        desk.bring(each, *WAY, "live")
+        managed.look()
+    managed.register.close()
+    managed.start()
+    managed.look()
+    (feature,) = policy_of(applied_of(one)).features.values()
+    assert feature in managed.stage.engine.features
+    desk.registry.close()
+
+
 # -- taking over -----------------------------------------------------------------------------------
+
+
+def applied_of(one: Artifact) -> PolicyInForce:
+    """A version as it is in force."""
+    return PolicyInForce(one.name, one.version, msgspec.Raw(one.content), title=one.title)
 
 
 def applied(*names: str, **modes: Any) -> PoliciesApplied:

@@ -1,6 +1,7 @@
 """The registry as the worker obeys it: what was decided there becomes control records."""
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from forestall.contracts.control import Control, PoliciesApplied, Transition
 from forestall.contracts.errors import ForestallError
 from forestall.kernel.database import TROUBLE, first_line
 from forestall.policy.bundle import policy_of
+from forestall.policy.language.canonical import from_canonical
 from forestall.policy.language.compile import compile_policy
+from forestall.policy.language.model import Feature
+from forestall.policy.lifecycle import ROLLED_BACK, soon
 from forestall.policy.managed import in_force, stands
 from forestall.policy.store import REGISTRY_FILE, Registry, RegistryMissing
 
@@ -25,6 +29,8 @@ class Register:
     """The registry in the data folder ``data``, opened as soon as there is one.
 
     ``problem`` says why what was in force stays in force, none while the registry can be used.
+    ``soon`` are the features of what a rollback or a switch would put in force, ``hurried`` whether
+    the newest thing that was decided is one of these.
     """
 
     def __init__(self, data: Path) -> None:
@@ -33,6 +39,8 @@ class Register:
         self._seen: int | None = None
         self._numbers: object = None
         self.problem: str | None = None
+        self.soon: set[Feature] = set()
+        self.hurried = False
 
     def close(self) -> None:
         """Let the file go."""
@@ -81,6 +89,8 @@ class Register:
         _check(wanted[0])
         changed = [record for record in wanted if not stands(record, history)]
         self._seen, self._numbers = standing.number, numbers
+        self.soon = _features(self._registry, soon(standing))
+        self.hurried = any(one.artifact == "set" or ROLLED_BACK in one.evidence for one in new)
         return [*new, *changed]
 
     def _trouble(self, problem: str | None) -> None:
@@ -89,6 +99,16 @@ class Register:
         elif problem is None and self.problem is not None:
             _log.info("the registry can be used again")
         self.problem = problem
+
+
+def _features(registry: Registry, policies: Iterable[tuple[str, str]]) -> set[Feature]:
+    held = [registry.artifact("policy", name, version) for name, version in policies]
+    return {
+        feature
+        for one in held
+        if one is not None
+        for feature in from_canonical(one.content).features.values()
+    }
 
 
 def _check(applied: PoliciesApplied) -> None:

@@ -145,12 +145,22 @@ def _obey(stage: Stage, files: Files, register: Register) -> None:
     if before[0] is not None and files.problem is None:
         _log.info("the deployment's files are sound again")
     if files.settings.lifecycle.managed and files.numbers is not None:
-        decided = register.changes(stage.governing, files.numbers)
-        if decided:
-            stage.apply(decided)
-            _log.info("in force by the registry", records=len(decided))
+        _obey_registry(stage, register, files.numbers)
     if (files.problem, register.problem) != before or wanted is not None:
         stage.note("problem", msgspec.json.encode(files.problem or register.problem))
+
+
+def _obey_registry(stage: Stage, register: Register, numbers: dict[str, dict[str, Any]]) -> None:
+    """Apply what was decided, and keep what a rollback or a switch would need. What is missing of
+    that is read from the log some other time, so that no rollback waits for it."""
+    decided = register.changes(stage.governing, numbers)
+    there = stage.engine.features
+    if decided:
+        stage.keep(register.soon & there)
+        stage.apply(decided)
+        _log.info("in force by the registry", records=len(decided))
+    elif not (register.hurried or register.soon <= there):
+        stage.keep(register.soon)
 
 
 def _await_log(path: Path, stopped: Callable[[], bool], bell: Bell) -> SqliteLog | None:

@@ -7,7 +7,7 @@ lives in a world in which the canary's version is the live one; ``World`` is wha
 in common.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -173,9 +173,9 @@ class InForce:
         return next(view for until, view in self.past if received < until)
 
     def keep(self, features: Iterable[Feature]) -> None:
-        """Maintain ``features`` also while no program needs them."""
+        """Maintain ``features`` also while no program needs them. Nothing is dropped by that."""
         self._kept |= frozenset(features)
-        self._maintain(self.now)
+        self._hold(self._kept | self.features.keys())
 
     def release(self) -> None:
         """Maintain no longer, from the next set of policies on, what only ``keep`` asked for."""
@@ -319,7 +319,9 @@ class InForce:
 
     def _maintain(self, before: View) -> None:
         programs = [program for view in (before, self.now) for _, program in view.everything()]
-        wanted = self._kept | {feature for one in programs for _, feature in one.features}
+        self._hold(self._kept | {feature for one in programs for _, feature in one.features})
+
+    def _hold(self, wanted: Collection[Feature]) -> None:
         self.features = {
             feature: self.features[feature] if feature in self.features else self._new_slot()
             for feature in sorted(wanted, key=repr)

@@ -81,6 +81,15 @@ class Stage:
         self._own.commit([streams.control(stamped)])
         self._govern(stamped)
 
+    def keep(self, features: set[Feature]) -> None:
+        """Maintain ``features`` until a set of policies after the next round, although nothing in
+        force needs them yet: what needs them soon is then in force at once. Those that are new are
+        brought up from the log, which takes as long as reading it."""
+        new = features - self._engine.features
+        self._engine.keep(features - new)
+        if new:
+            self._fill(new)
+
     def step(self, limit: int = 64) -> bool:
         """Decide on up to ``limit`` batches, or on the log's tick; whether there was anything."""
         tick = self._signals.tick()
@@ -214,11 +223,7 @@ class Stage:
 
     def _govern(self, records: Iterable[Control]) -> None:
         for record in records:
-            wanted = features_of([record])
-            new = wanted - self._engine.features
-            self._engine.keep(wanted - new)
-            if new:
-                self._fill(new)
+            self.keep(features_of([record]))
             self._history.append(record)
             self._engine.control(record)
 

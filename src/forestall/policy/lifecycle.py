@@ -204,6 +204,19 @@ ROLLED_BACK: Final = "rolled_back"
 """In the evidence of a version that is live again: the version that it takes over from."""
 
 
+def soon(standing: Standing) -> frozenset[tuple[str, str]]:
+    """Names and versions of the policies that one act of one person could put in force: those that
+    were live before the newest ones, and those of the set that rests."""
+    held = {
+        (name, lives[-2])
+        for (set_, kind, name), lives in standing.lives.items()
+        if (set_, kind) == (standing.active, "policy") and len(lives) > 1
+    }
+    resting: Set = "green" if standing.active == "blue" else "blue"
+    held |= {(one.name, one.version) for one in standing.in_force(resting) if one.kind == "policy"}
+    return frozenset(held)
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One transition that an ``Ask`` comes to; ``before`` is empty for what is new in a set."""
 
