@@ -9,8 +9,9 @@ any time with chance alpha at most (Ville's inequality). Here the capital is the
 
 and the lower bound is the greatest m whose capital has reached 1/alpha. Waudby-Smith and Ramdas,
 "Estimating means of bounded random variables by betting", JRSS B 86 (2024), section 4; to average
-over fixed bets is their diversified Kelly betting. For unequal arms with known shares the observations are the weighted ones of Waudby-Smith, Wu, Ramdas,
-Karampatziakis and Mineiro, "Anytime-valid off-policy inference for contextual bandits" (2024).
+over fixed bets is their diversified Kelly betting. For unequal arms with known shares the
+observations are the weighted ones of Waudby-Smith, Wu, Ramdas, Karampatziakis and Mineiro,
+"Anytime-valid off-policy inference for contextual bandits" (2024).
 
 The product does not depend on the order, so that a tally of values is all that has to be kept. No
 normal approximation is made: the bounds hold for any counts, however small.
