@@ -1,7 +1,8 @@
 """The report over effects: every figure in its place, in numbers and in words."""
 
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -11,9 +12,10 @@ from forestall.contracts.event import Record
 from forestall.contracts.instants import DAY
 from forestall.measure import wording
 from forestall.measure.cohorts import Question
-from forestall.measure.findings import Experiment, Figures, Money, Report
+from forestall.measure.effect import Contrast
+from forestall.measure.findings import Experiment, Figures, Moment, Money, Place, Report, Wait
 from forestall.measure.reading import Happening
-from forestall.measure.refusals import Arms
+from forestall.measure.refusals import Arms, Code, SampleRatio
 from forestall.measure.report import report
 from forestall.measure.terms import Plan, plan_of
 from forestall.measure.trails import TICKET, Trails
@@ -333,3 +335,18 @@ def test_a_shorter_horizon_counts_less() -> None:
     assert short.figures is not None
     assert long.figures is not None
     assert value(short.figures, "outcomes")[1] < value(long.figures, "outcomes")[1] / 2
+
+
+@pytest.mark.parametrize(
+    "kind", [Report, Experiment, Figures, Contrast, SampleRatio, Place, Wait, Moment]
+)
+def test_every_name_in_the_json_is_documented(kind: type[msgspec.Struct]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "effect.md").read_text()
+    for name in kind.__struct_fields__:
+        assert f"`{name}`" in page, name
+
+
+@pytest.mark.parametrize("code", get_args(Code))
+def test_every_refusal_is_documented(code: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "effect.md").read_text()
+    assert f"| `{code}` |" in page

@@ -22,9 +22,9 @@ LEAST_OUTCOMES: Final = 20
 MOST_SKEW: Final = 0.22
 """The skewness of a difference up to which its interval holds.
 
-The chance of being outside a 95 % interval grows by about a quarter of the skewness squared (the
-Edgeworth expansion of Student's statistic: Hall, "The Bootstrap and Edgeworth Expansion", 1992), so
-this allows about 1 %.
+By the Edgeworth expansion of Student's statistic (Hall, "The Bootstrap and Edgeworth Expansion", 1992)
+the chance of being outside a plain 95 % interval grows by about a quarter of the skewness squared: here
+by 1 %. Beyond it too little is known of the skewness to move the bounds by.
 """
 
 LEAST_RATIO_P: Final = 0.001

@@ -74,7 +74,9 @@ def verdict(one: Experiment, report: Report) -> str:
     verb, way = ("spared", "fewer") if spared else ("brought", "more")
     size = abs(found.difference.value)
     least, most = sorted((abs(low), abs(high)))
-    told = f"Help {verb} {number(size)} {what} per 1,000 customers ({number(least)} to {number(most)})"
+    told = (
+        f"Help {verb} {number(size)} {what} per 1,000 customers ({number(least)} to {number(most)})"
+    )
     if found.relative is None:
         return told + "."
     first, second = sorted(abs(each) for each in _bounds(found.relative))
@@ -99,7 +101,9 @@ def displacement(one: Experiment, report: Report) -> str:
             f" and {number(high)} more per 1,000."
         )
     if high < 0:
-        return f"In the {span} after that there were fewer as well: {number(-high)} to {number(-low)}."
+        return (
+            f"In the {span} after that there were fewer as well: {number(-high)} to {number(-low)}."
+        )
     return (
         f"In the {span} after that there were {number(low)} to {number(high)} more per 1,000:"
         " some of it only came later."
@@ -204,7 +208,7 @@ def _row(label: str, finding: Finding, text: Text) -> Row:
         text(found.offered.value),
         text(found.aside.value),
         signed(found.difference.value, text),
-        f"{signed(low, text)} to {signed(high, text)}",
+        f"{signed(low, text)} to {signed(high, text)}" if low < high else "",
         "" if found.relative is None else signed(found.relative.value, percent),
     )
 
