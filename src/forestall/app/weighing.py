@@ -119,7 +119,7 @@ def _standing(settings: Settings, at: int) -> Weighed:
 def _files(raw: bytes) -> list[Written]:
     try:
         files = _written.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableInput(f"the files are not as they should be: {error}") from None
     if len(files) > MOST_FILES or sum(len(one.text) for one in files) > MOST_BYTES:
         raise UnreadableInput(f"more than {MOST_FILES:,} files or {MOST_BYTES:,} characters")
