@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the study."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=HERE.parents[1] / ".cache" / "demo")
-    parser.add_argument("--permutations", type=int, default=100, help="how often labels are mixed")
+    parser.add_argument("--permutations", type=int, default=25, help="how often labels are mixed")
     options = parser.parse_args(arguments)
     for name, question, found in _sets(options.cache):
         _tell(name, _evaluation(question, found))
