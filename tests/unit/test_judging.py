@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,26 @@ def test_the_gauges_say_how_the_deployment_stands(config: Path) -> None:
         await standing.look()
         await ended(jobs.job("job-2"))
         assert (value(DRIFTED), value(OVERDUE)) == (1, 1)
+
+    asyncio.run(run())
+
+
+def test_the_standing_is_looked_at_until_the_end(config: Path) -> None:
+    settings = load_settings(config)
+
+    async def run() -> None:
+        jobs, stop = Judging(fresh()), asyncio.Event()
+        standing = Standing(settings, None, lambda: 0, jobs, lambda: 0)
+        looking = asyncio.create_task(standing.run(stop, every=0.01))
+        job = None
+        async with asyncio.timeout(60):
+            while job is None:
+                await asyncio.sleep(0.01)
+                with suppress(NotThere):
+                    job = jobs.job("job-1")
+        assert (await ended(job)).wrong is not None, "there is no data folder"
+        stop.set()
+        await looking
 
     asyncio.run(run())
 

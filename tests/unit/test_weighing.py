@@ -1,5 +1,7 @@
 """What the server finds out about changes: plans with checks, tests and a backtest over its log."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +297,18 @@ def test_a_shelf_has_the_text_that_was_written_last(shop: Shop) -> None:
 
 def test_no_registry_is_an_empty_shelf(tmp_path: Path) -> None:
     assert shelf(tmp_path).kept() == []
+
+
+def test_the_process_ends_quietly_when_nobody_listens_any_more(shop: Shop) -> None:
+    task = Task(what="plan", config=str(shop.config))
+    command = [sys.executable, "-m", "forestall.app.weighing"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]
+        process.stdout.close()
+        process.stdin.write(msgspec.json.encode(task))
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
 
 
 # -- standing --------------------------------------------------------------------------------------
