@@ -57,6 +57,17 @@ def test_it_says_what_help_changed(data: Path) -> None:
         assert part in result.output
 
 
+def test_it_begins_with_one_line_for_each_experiment(data: Path) -> None:
+    lines = run(data).output.splitlines()
+    short = [
+        line.split() for line in lines[: lines.index(next(x for x in lines if "against" in x))]
+    ]
+    assert ["Everybody", "active"] in [line[:2] for line in short]
+    (own,) = (line for line in short if line[:1] == [POLICY])
+    assert own[1].startswith("−")
+    assert own[-1] == "%"
+
+
 def test_json_is_the_whole_report(data: Path) -> None:
     found = told(data)
     assert found["outcome"] == "forestall.ticket.opened"

@@ -19,7 +19,7 @@ from forestall.measure.refusals import Arms, Code, SampleRatio
 from forestall.measure.report import report
 from forestall.measure.terms import Plan, plan_of
 from forestall.measure.trails import TICKET, Trails
-from simulator import POLICY, Deployment, World
+from simulator import PAST, POLICY, Deployment, World
 
 WORLD = World(customers=2_500, share=0.4, effect=-0.4, rate=0.5)
 WHOLE = Deployment(world=WORLD, everybody=0.3)
@@ -219,6 +219,29 @@ def test_another_share_begins_an_experiment_of_its_own() -> None:
     assert earlier.counted.aside < earlier.entered.aside < 300
     assert current.refused is not None
     assert current.refused.code == "contaminated"
+
+
+def test_who_entered_before_the_first_event_that_is_left_is_not_counted() -> None:
+    cut = (PAST + 10) * DAY
+    trails = Trails()
+    trails.take(one for one in HAPPENED if not isinstance(one, Record) or one.received >= cut)
+    found = report(trails, PLAN, Question(horizon=7 * DAY, now=WHOLE.end), POLICY)
+    (one,) = found.experiments
+    assert found.since is None
+    assert one.earlier > 200
+    assert one.figures is not None
+    assert value(one.figures, "outcomes")[1] == pytest.approx(1000 * WORLD.rate, rel=0.3)
+
+
+def test_several_policies_without_a_holdout_are_told_in_one_line() -> None:
+    plan = msgspec.structs.replace(PLAN, policies={**PLAN.policies, "b": (), "c": ()})
+    found = made(plan=plan)
+    assert wording.unmeasured(found) == ["b", "c"]
+    assert [one.policy for one in wording.current(found)] == [None, None, POLICY]
+    assert "they keep nobody aside: b, c." in wording.without(found)
+    only = made("b", plan=plan)
+    assert wording.without(only) == ""
+    assert [one.policy for one in wording.current(only)] == ["b"]
 
 
 def test_an_outcome_that_nobody_tells_of_has_no_number() -> None:

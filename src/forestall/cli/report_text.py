@@ -24,15 +24,36 @@ def show(console: Console, report: Report) -> None:
         style="dim",
         highlight=False,
     )
+    current = wording.current(report)
+    if len(current) > 1:
+        print_table(_short(current, report))
+    for one in current:
+        _show(console, one, report)
+    console.print()
     for one in report.experiments:
-        if one.current:
-            _show(console, one, report)
-        else:
+        if not one.current:
             told = f"Earlier, {wording.against(one)}: {wording.verdict(one, report)}"
             _say(console, f"{wording.title(one)}. {told}")
-    console.print()
+    for told in filter(None, [wording.without(report)]):
+        _say(console, told)
     for caveat in report.caveats:
         _say(console, caveat, style="dim")
+
+
+def _short(current: list[Experiment], report: Report) -> Table:
+    """One line for each experiment."""
+    table = Table(f"{escape(wording.noun(report))} per 1,000 customers", box=box.SIMPLE)
+    for name in ("difference", "95 % interval", "relative"):
+        table.add_column(name, justify="right")
+    for one in current:
+        row = None if one.figures is None else next(wording.rows(one.figures, report))
+        if row is None:
+            why = "" if one.refused is None else one.refused.code
+            table.add_row(escape(wording.title(one)), "no number", why)
+        else:
+            cells = (row.difference, row.interval, row.relative)
+            table.add_row(escape(wording.title(one)), *cells)
+    return table
 
 
 def _show(console: Console, one: Experiment, report: Report) -> None:

@@ -20,7 +20,7 @@ def render(report: Report, name: str) -> str:
     """The page; ``name`` says whose it is."""
     static = files("forestall.console") / "static"
     icon = (static / "icon.svg").read_text("utf-8")
-    current = [one for one in report.experiments if one.current]
+    current = wording.current(report)
     sections = [_short(report, current)]
     sections += [_experiment(number, one, report) for number, one in enumerate(current)]
     sections += [_earlier(report), _caveats(report)]
@@ -54,6 +54,9 @@ def _short(report: Report, current: list[Experiment]) -> str:
         rows,
         "Differences in short",
     )
+    without = _told(wording.without(report))
+    if without:
+        table += f'<p class="note">{without}</p>'
     unit = "an account" if report.unit == "account" else "a customer"
     return cards.section(
         "short", "In short", f'{table}<p class="note">What counts as one is {unit}.</p>'

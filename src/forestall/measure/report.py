@@ -49,7 +49,14 @@ def report(
     policy: str | None = None,
     money: Money | None = None,
 ) -> Report:
-    """What ``trails`` say; only of ``policy`` where one is named."""
+    """What ``trails`` say; only of ``policy`` where one is named.
+
+    Decisions outlive events in the log. Who entered before its first event is left out, for nobody
+    knows what they did.
+    """
+    asked = question
+    if trails.first is not None:
+        question = msgspec.structs.replace(asked, since=max(asked.since or 0, trails.first))
     cohorts = Cohorts(plan, question)
     customers = 0
     for subject, trail in trails.whole():
@@ -66,8 +73,8 @@ def report(
         horizon_seconds=question.horizon / SECOND,
         before_seconds=question.before / SECOND,
         unit=question.unit,
-        since=_told(question.since),
-        until=_told(question.until),
+        since=_told(asked.since),
+        until=_told(asked.until),
         now=format_time(question.now),
         events=trails.events,
         decisions=trails.decisions,

@@ -134,7 +134,8 @@ def _at(one: Asked | Met) -> int:
 class Trails:
     """All trails of a history, by pseudonym; ``whole`` gives the people.
 
-    ``outcome`` is the event type that counts as asking for help.
+    ``outcome`` is the event type that counts as asking for help; ``first`` is the log time of the
+    first event that is still there, ``closing`` whether anybody tells when tickets are closed.
     """
 
     def __init__(self, outcome: str = TICKET, gap: int = SESSION_GAP) -> None:
@@ -142,6 +143,7 @@ class Trails:
         self.gap = gap
         self.events = self.decisions = 0
         self.closing = False
+        self.first: int | None = None
         self._trails: dict[str, Trail] = {}
         self._survivor: dict[str, str] = {}
 
@@ -152,6 +154,8 @@ class Trails:
         trails, gap, outcome = self._trails, self.gap, self.outcome
         for one in happenings:
             if type(one) is Record:
+                if not self.events:
+                    self.first = one.received
                 self.events += 1
                 if told is not None and not self.events % 4096:
                     told(one.received)

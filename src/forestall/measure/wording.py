@@ -42,6 +42,33 @@ def horizon(report: Report) -> str:
     return format_duration(round(report.horizon_seconds * SECOND))
 
 
+def current(report: Report) -> list[Experiment]:
+    """The newest term of each experiment, without the policies that ``unmeasured`` names."""
+    named = set(unmeasured(report))
+    return [one for one in report.experiments if one.current and one.policy not in named]
+
+
+def unmeasured(report: Report) -> list[str]:
+    """Policies that keep nobody aside, where the report is about more than one."""
+    found = [
+        one.policy
+        for one in report.experiments
+        if one.policy is not None and one.start is None and len(report.experiments) > 1
+    ]
+    return found if len(found) > 1 else []
+
+
+def without(report: Report) -> str:
+    """What is to be said of ``unmeasured`` policies, or nothing."""
+    names = unmeasured(report)
+    if not names:
+        return ""
+    return (
+        f"Not measured, for they keep nobody aside: {', '.join(names)}. A policy's `holdout: 0.1`"
+        " changes that."
+    )
+
+
 def title(one: Experiment) -> str:
     """Of whom an experiment tells."""
     if one.kind == "policy":
