@@ -138,6 +138,17 @@ def test_names_from_outside_are_escaped(found: Report) -> None:
     assert HOSTILE in Page(text).text
 
 
+def test_several_unmeasured_policies_are_named_together(found: Report) -> None:
+    bare = [
+        msgspec.structs.replace(found.experiments[2], policy=name, start=None, figures=None)
+        for name in ("a-first", "b-second")
+    ]
+    hidden = msgspec.structs.replace(found, experiments=(*found.experiments, *bare))
+    text = render(hidden, "acme")
+    assert "they keep nobody aside: a-first, b-second." in Page(text).text
+    assert "<code>holdout: 0.1</code>" in text
+
+
 def test_earlier_terms_are_told_apart(found: Report) -> None:
     past = msgspec.structs.replace(found.experiments[2], current=False)
     text = Page(render(msgspec.structs.replace(found, experiments=(past,)), "acme")).text

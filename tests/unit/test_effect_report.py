@@ -261,6 +261,17 @@ def test_without_closings_nothing_is_said_of_first_contact() -> None:
     assert one.figures.cost is None
 
 
+def test_without_sessions_there_is_no_rate_by_session() -> None:
+    trails = Trails()
+    trails.take(one for one in HAPPENED if not isinstance(one, Record) or one.type == TICKET)
+    one = report(trails, PLAN, Question(horizon=7 * DAY, now=WHOLE.end), POLICY).experiments[0]
+    assert one.figures is not None
+    assert one.figures.outcomes.contrast is not None
+    assert one.figures.per_session.contrast is None
+    assert one.figures.per_session.refused is not None
+    assert "nothing to count it by" in one.figures.per_session.refused.why
+
+
 def test_json_and_back(found: Report) -> None:
     assert msgspec.json.decode(msgspec.json.encode(found), type=Report) == found
 

@@ -122,6 +122,14 @@ def test_the_least_numbers_are_enough(unit: Unit, least: int) -> None:
     assert refused.code == "few-customers"
 
 
+def test_with_everybody_kept_aside_there_is_nobody_to_compare_with() -> None:
+    above, people = arms(evenly(0, 0), evenly(500, 50))
+    refused = too_little(above, people, "tickets", Outlook("subject", 1.0, 10.0))
+    assert refused is not None
+    assert refused.code == "few-customers"
+    assert "a smaller holdout" in refused.what
+
+
 def test_few_outcomes_stop_the_number() -> None:
     above, people = arms(evenly(5_000, 100), evenly(500, LEAST_OUTCOMES - 1))
     refused = too_little(above, people, "tickets", AHEAD)

@@ -70,6 +70,8 @@ def test_sessions_are_counted_where_they_reach(start: int, end: int, number: int
     trail.starts.extend([1, 20])
     trail.ends.extend([10, 30])
     assert trail.sessions(start, end) == number
+    assert trail.sessions(11, 20, gap=2) == 1
+    assert trail.sessions(12, 20, gap=2) == 0
     assert trail.begun(1, 20) == 1
     assert trail.begun(2, 20) == 0
 

@@ -132,6 +132,7 @@ def report(
             since=since,
             until=until,
             unit=unit,
+            gap=session_gap,
         )
         plan = plan_of(folder.controls())
     finally:

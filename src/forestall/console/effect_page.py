@@ -3,6 +3,7 @@
 Every figure stands there as text; plots are drawn beside them. Names from outside are escaped.
 """
 
+import re
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -250,5 +251,6 @@ def _moment(text: str) -> str:
 
 
 def _told(text: str) -> str:
-    """A sentence whose numbers keep their units beside them."""
-    return escape(text).replace(" %", "\u00a0%")
+    """A sentence whose numbers keep their units beside them, with code as such."""
+    kept = escape(text).replace(" %", "\u00a0%")
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", kept)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from forestall.contracts.instants import DAY, HOUR
 from forestall.measure.terms import Plan, Term, within
-from forestall.measure.trails import Asked, Met, Trail
+from forestall.measure.trails import SESSION_GAP, Asked, Met, Trail
 
 Floats = NDArray[np.float64]
 Unit = Literal["subject", "account"]
@@ -31,8 +31,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of the trails; times in microseconds of log time.
 
     Outcomes count until ``horizon`` after a customer's entry, which lies in ``since`` to before
-    ``until``; ``before`` is how long before it the pre-period reaches. ``now`` is the log time
-    reached.
+    ``until``; ``before`` is how long before it the pre-period reaches, ``gap`` what parts sessions.
+    ``now`` is the log time reached.
     """
 
     horizon: int
@@ -41,6 +41,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     since: int | None = None
     until: int | None = None
     unit: Unit = "subject"
+    gap: int = SESSION_GAP
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -287,7 +288,7 @@ def _row(one: Entry, cohort: Cohort, question: Question) -> tuple[float, ...]:
     return (
         1,
         len(asked),
-        trail.sessions(at, end),
+        trail.sessions(at, end, question.gap),
         len(trail.asked_within(begin, stop)),
         trail.begun(begin, stop),
         len(trail.asked_within(end, end + question.horizon)),

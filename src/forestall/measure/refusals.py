@@ -225,6 +225,8 @@ def too_skewed(found: Contrast, people: Floats, outcomes: str, ahead: Outlook) -
 def wanted(above: Floats, people: Floats, ahead: Outlook, removed: float = 0.0) -> str:
     """How many an interval of plus or minus ``WIDTH`` of the rate needs, in a sentence."""
     have = units_of(people).aside
+    if ahead.share >= 1:
+        return "Everybody is kept aside; a smaller holdout leaves somebody to compare them with."
     aim = f"An interval of ±{100 * WIDTH:.0f} % of the rate"
     spread = spread_of(above, people)
     if spread is None:

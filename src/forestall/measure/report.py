@@ -175,6 +175,8 @@ class Study:
         """The contrast where it has legs: enough units, of ``counted`` enough, and not too skewed."""
         noun = noun or self.noun
         refused = refusals.too_little(above if counted is None else counted, people, noun, ahead)
+        if refused is None and not below.any(axis=1).all():
+            refused = Refusal("few-outcomes", "In one arm there is nothing to count it by.")
         if refused is not None:
             return Finding(per, refused=refused)
         found = contrast(above * per, below, people, covariates)

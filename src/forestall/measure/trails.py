@@ -80,9 +80,12 @@ class Trail:
         place = bisect_left(self.ends, since)
         return max(self.starts[place], since) if place < len(self.ends) else None
 
-    def sessions(self, start: int, end: int) -> int:
-        """How many sessions lie in or reach into ``start`` to before ``end``."""
-        return bisect_left(self.starts, end) - bisect_left(self.ends, start)
+    def sessions(self, start: int, end: int, gap: int = 0) -> int:
+        """How many sessions lie in or reach into ``start`` to before ``end``.
+
+        One reaches until ``gap`` has passed since its last event.
+        """
+        return bisect_left(self.starts, end) - bisect_right(self.ends, start - max(gap, 1))
 
     def begun(self, start: int, end: int) -> int:
         """How many sessions begin in ``start`` to before ``end``."""

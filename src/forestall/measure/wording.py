@@ -37,6 +37,11 @@ def noun(report: Report) -> str:
     return "tickets" if report.outcome == TICKET else f"{report.outcome} events"
 
 
+def singular(report: Report) -> str:
+    """What one outcome is called."""
+    return "ticket" if report.outcome == TICKET else report.outcome
+
+
 def horizon(report: Report) -> str:
     """The horizon, such as ``7d``."""
     return format_duration(round(report.horizon_seconds * SECOND))
@@ -179,7 +184,7 @@ def rows(figures: Figures, report: Report) -> Iterator[Row]:
     if figures.cost is not None:
         yield _row("cost per 1,000 customers", figures.cost, number)
     if figures.interaction is not None:
-        yield _row("cost per contact", figures.interaction, precise)
+        yield _row(f"cost per {singular(report)} or intervention", figures.interaction, precise)
     for place in figures.places:
         yield _row(f"{place.by} {place.name}, per 1,000", place.finding, number)
 
