@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from hashlib import shake_128
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -168,7 +169,7 @@ def test_what_the_server_makes_of_what_it_is_sent(tmp_path: Path) -> None:
         desk.write(policy("lost", "inapp", "pigeon"), "policies/lost.yaml")
         desk.write("failed: 0.4\n", "thresholds.yaml")
         desk.write("risky: 0.4\n", "thresholds.yaml")
-        desk.write("Be kind.\n", "prompts/reply.md")
+        desk.write(shake_128(b"long").hexdigest(100_000), "prompts/reply.md")
         told = desk.apply("--yes", "--reason", "all of it", code=1)
         for words in (
             "WRONG test `a failed payment is answered`: expected 9s suppress; it did not come",
