@@ -74,8 +74,18 @@ def policy(text: str) -> Artifact:
 OLD, NEW = policy("old"), policy("new")
 
 
+LENIENT = """
+[canary.guardrails]
+tickets = {tolerance = 0.3}
+errors = {tolerance = 0.3}
+dismissed = {off = true}
+latency = {off = true}
+"""
+"""So that a hundred customers are enough to pass; nobody opens their messages in these tests."""
+
+
 @contextmanager
-def managed(folder: Path) -> Iterator[Server]:
+def managed(folder: Path, more: str = "") -> Iterator[Server]:
     """A server with one version live, and another in canary for 40 % of subjects."""
     (folder / "data").mkdir()
     registry = Registry(folder / "data" / REGISTRY_FILE, rules=Rules(frozenset(), 0, 1))
@@ -99,7 +109,7 @@ def managed(folder: Path) -> Iterator[Server]:
     grow = Ask(name=NEW.name, version=NEW.version, after="canary", share=0.4, upto=0.8)
     registry.move(grow, ann, "so", 4)
     registry.close()
-    with running(folder, {}, MANAGED) as server:
+    with running(folder, {}, MANAGED + more) as server:
         until(lambda: any(one.after == "canary" for one in transitions(server)))
         yield server
 
@@ -231,3 +241,25 @@ def test_silence_promotes_nothing_and_a_restart_forgets_nothing(tmp_path: Path) 
         assert {one.share for one in transitions(server) if one.after == "canary"} == {0.4}
         tickets(server, [names[one] for one in share], 20_000)
         until(lambda: transitions(server)[-1].before == "canary")
+
+
+@pytest.mark.timeout(300)
+def test_a_harmless_canary_grows_step_by_step_and_goes_live(tmp_path: Path) -> None:
+    with managed(tmp_path, LENIENT) as server:
+        customers(server)
+        until(lambda: transitions(server)[-1].share == 0.8)
+        grown = transitions(server)[-1]
+        assert (grown.by, grown.before, grown.after) == ("canary", "canary", "canary")
+        assert grown.evidence["canary"]["verdict"] == "pass"
+        look = standing(server)["look"]
+        assert (look["share"], look["earlier"], look["exposed"]) == (0.8, 0.4, 0)
+
+        customers(server, PEOPLE, 2 * PEOPLE)
+        until(
+            lambda: (
+                NEW.version in [one.version for one in transitions(server) if one.after == "live"]
+            )
+        )
+        later = customers(server, 3 * PEOPLE, 30)
+        versions = {entry.decision.subject: entry.decision.version for entry in decided(server)}
+        assert {versions[one] for one in later} == {NEW.version}
