@@ -21,7 +21,7 @@ from forestall.contracts.errors import ForestallError, UnreadableInput
 from forestall.intervene.authority import People
 from forestall.kernel.settings import Person
 from forestall.policy.lifecycle import Artifact, Rules
-from registries import WAY, Desk, plain, policy
+from registries import STAGED, WAY, Desk, plain, policy
 from unit.test_cli_people import serving
 
 ANN, BOB, CAT, DAN = (f"{name}-0123456789abcdefghij" for name in ("ann", "bob", "cat", "dan"))
@@ -220,6 +220,24 @@ def test_requests_are_listed_declined_and_void(client: Client) -> None:
     assert client.ask(DAN, "GET", "/requests?status=some").status_code == 400
 
 
+def test_a_second_person_sees_what_it_is_about(client: Client) -> None:
+    old, new = policy("old"), policy("new", "high")
+    client.desk.registry.adopt([old], 1)
+    client.desk.bring(new, *WAY)
+    asked = client.ask(BOB, "POST", "/promotions", ABOUT).json()["request"]
+    told = client.ask(DAN, "GET", f"/requests/{asked['id']}").json()
+    assert told["request"] == asked
+    assert (told["live"], told["version"]["risk"]) == (old.version, "high")
+    assert told["version"]["source"] == new.source
+    assert any("'new'" in words and "'old'" in words for words in told["differs"])
+    assert told["findings"]["backtested"]["events"] == 5000
+    client.desk.bring(policy("green", "high"), *STAGED, set="green")
+    body = {"set": "green", "reason": "so"}
+    switch = client.ask(BOB, "POST", "/switches", body).json()["request"]
+    assert client.ask(DAN, "GET", f"/requests/{switch['id']}").json()["version"] is None
+    assert client.ask(DAN, "GET", "/requests/99").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("what", "more", "wanted"),
     [
@@ -307,6 +325,12 @@ def test_the_commands_lead_a_policy_to_live_and_back(client: Client, say: Say) -
         " `forestall second 1 --reason ...`\n"
     )
     assert f"policy declined {short} to canary 0.01" in say(DAN, "requests")
+    shown = say(DAN, "requests", "1")
+    assert "asked      by bob at 1970-01-01T00:00:00Z: it is time" in shown
+    assert "version    Help with declined cards, risk high" in shown
+    assert "differs    `risk` is high instead of low" in shown
+    assert 'backtested {"events":5000,"useful":true}' in shown
+    assert json.loads(say(DAN, "requests", "1", "--json"))["live"] == old.version
     assert say(DAN, "second", "1", *why) == (
         f"policy declined {short} is canary for 0.01 of the subjects, was shadow.\n"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
+import msgspec
 import typer
 from rich.table import Table
 
@@ -173,11 +174,21 @@ def history(
 
 
 def requests(
+    which: Annotated[
+        int | None, typer.Argument(metavar="ID", help="Only this one, with all there is to know.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Also those that are answered.")] = False,
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what waits for a second person."""
+    """List what waits for a second person; or show what one is about, and differs from live."""
+    if which is not None:
+        found = ask(config, "GET", f"/v1/lifecycle/requests/{which}")
+        if as_json:
+            echo_json(found)
+        else:
+            typer.echo(_request_text(found))
+        return
     wanted = "all" if every else "open"
     found = ask(config, "GET", f"/v1/lifecycle/requests?status={wanted}")["requests"]
     if as_json:
@@ -262,6 +273,25 @@ def _sentence(one: dict[str, Any]) -> str:
     share = f" for {one['share']:.3g} of the subjects" if one["after"] == "canary" else ""
     was = f", was {one['before']}" if one["before"] else ""
     return f"{one['artifact']} {one['name']} {one['version'][:8]} is {one['after']}{share}{was}."
+
+
+def _request_text(found: dict[str, Any]) -> str:
+    one, version = found["request"], found["version"]
+    lines = [
+        ("request", f"{one['id']} ({one['status']}): {_asked(one['ask'])}"),
+        ("asked", f"by {one['by']} at {moment(one['at'])}: {one['why']}"),
+    ]
+    if version is not None:
+        lines += [
+            ("version", f"{version['title']}, risk {version['risk']}"),
+            ("put", f"by {version['by']} at {moment(version['at'])}: {version['why']}"),
+            *(("differs", words) for words in found["differs"]),
+            *(
+                (what, msgspec.json.encode(evidence).decode())
+                for what, evidence in found["findings"].items()
+            ),
+        ]
+    return "\n".join(f"{name:<10} {plain(value)}" for name, value in lines)
 
 
 def _running(told: dict[str, Any]) -> str:

@@ -21,7 +21,9 @@ from forestall.intervene.authority import Who
 from forestall.kernel.clock import Clock
 from forestall.policy.changing import conditions, demoted, next_state
 from forestall.policy.lifecycle import (
+    STATES,
     Actor,
+    Artifact,
     Ask,
     ConditionsMissing,
     Key,
@@ -32,6 +34,7 @@ from forestall.policy.lifecycle import (
     Standing,
     State,
 )
+from forestall.policy.plan import Kept, differences, policy_in
 from forestall.policy.store import Registry, Request
 
 
@@ -252,11 +255,62 @@ def _requests(desk: Desk, call: Call) -> Response:
     return json(200, {"requests": [request(one) for one in found]})
 
 
-def _answer(desk: Desk, call: Call) -> Response:
-    asked = call.read(_Answer)
+def _request(desk: Desk, call: Call) -> Response:
+    """A request with what a second person has to know: the version and what was found out about
+    it, and what differs from the one that is live."""
+    registry = desk.managed
+    one = registry.request(_number(call))
+    about = registry.artifact(one.ask.kind, one.ask.name, one.ask.version)
+    told: dict[str, Any] = {"request": request(one), "version": None, "differs": [], "findings": {}}
+    if about is None:
+        return json(200, told)
+    ask = one.ask
+    live = registry.standing().version_in("live", ask.set, ask.kind, ask.name)
+    before = None if live is None else registry.artifact(ask.kind, ask.name, live)
+    told["version"] = {
+        "title": about.title,
+        "risk": about.risk,
+        "by": about.by,
+        "at": format_time(about.at),
+        "why": about.why,
+        "source": about.source,
+    }
+    told["live"] = live
+    told["differs"] = [] if before is None else _differs(before, about)
+    told["findings"] = {
+        what: found.evidence
+        for what, found in registry.findings(ask.kind, ask.name, ask.version).items()
+        if what in STATES
+    }
+    return json(200, told)
+
+
+def _differs(before: Artifact, after: Artifact) -> list[str]:
+    """What a version does differently, in words."""
+    old, new = (
+        Kept(
+            kind=one.kind,
+            name=one.name,
+            version=one.version,
+            content=one.content,
+            source=one.source,
+            state=None,
+            policy=policy_in(one.source, one.content) if one.kind == "policy" else None,
+        )
+        for one in (before, after)
+    )
+    return list(differences(old, new)[0])
+
+
+def _number(call: Call) -> int:
     if not call.name.isdecimal() or len(call.name) > 18:
         raise NotThere(f"there is no request {call.name!r}")
-    number, who, now = int(call.name), actor(call.who), desk.clock()
+    return int(call.name)
+
+
+def _answer(desk: Desk, call: Call) -> Response:
+    asked = call.read(_Answer)
+    number, who, now = _number(call), actor(call.who), desk.clock()
     if asked.verdict == "seconded":
         return told(desk.managed.second(number, who, asked.reason, now))
     declined = desk.managed.decline(number, who, asked.reason, now)
@@ -310,6 +364,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/lifecycle/rollbacks", _rollback),
     ("POST", "/v1/lifecycle/switches", _switch),
     ("GET", "/v1/lifecycle/requests", _requests),
+    ("GET", "/v1/lifecycle/requests/{id}", _request),
     ("POST", "/v1/lifecycle/requests/{id}/decisions", _answer),
 )
 """Method, path and handler of everything there is."""

@@ -353,6 +353,13 @@ class Registry:
         asked = select(requests).order_by(requests.c.id.desc()).limit(limit)
         return [_request(row) for row in self._database.run(asked)]
 
+    def request(self, request: int) -> Request:
+        """One request. Raises ``NotThere``."""
+        row = self._database.run(select(requests).where(requests.c.id == request)).first()
+        if row is None:
+            raise NotThere(f"there is no request {request}")
+        return _request(row)
+
     def second(self, request: int, actor: Actor, why: str, at: int) -> tuple[Transition, ...]:
         """Agree to a request, which does what it asks.
 
@@ -381,10 +388,7 @@ class Registry:
             return self._answer(one, "declined", actor.name, words, at)
 
     def _open(self, request: int) -> Request:
-        row = self._database.run(select(requests).where(requests.c.id == request)).first()
-        if row is None:
-            raise NotThere(f"there is no request {request}")
-        one = _request(row)
+        one = self.request(request)
         if one.status == "void":
             raise TooLate(f"void: {one.answer}; ask again")
         if one.status != "open":
