@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flow.staffed import Staffed
-from forestall.cli import app
+from forestall.cli import door
 from forestall.cli.person import TOKEN, Refused
 from forestall.console.api import Api
 from forestall.console.lifecycle_api import ROUTES, STATUS, extension
@@ -23,6 +23,8 @@ from forestall.kernel.settings import Person
 from forestall.policy.lifecycle import Artifact, Rules
 from registries import STAGED, WAY, Desk, plain, policy
 from unit.test_cli_people import serving
+
+app = door()
 
 ANN, BOB, CAT, DAN = (f"{name}-0123456789abcdefghij" for name in ("ann", "bob", "cat", "dan"))
 PEOPLE = {

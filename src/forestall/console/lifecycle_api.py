@@ -34,7 +34,7 @@ from forestall.policy.lifecycle import (
     Standing,
     State,
 )
-from forestall.policy.plan import Kept, differences, policy_in
+from forestall.policy.plan import Kept, differences
 from forestall.policy.store import Registry, Request
 
 
@@ -295,7 +295,6 @@ def _differs(before: Artifact, after: Artifact) -> list[str]:
             content=one.content,
             source=one.source,
             state=None,
-            policy=policy_in(one.source, one.content) if one.kind == "policy" else None,
         )
         for one in (before, after)
     )
