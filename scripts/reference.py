@@ -17,9 +17,11 @@ import msgspec
 import typer.main
 
 import forestall
-from forestall.cli import app
+from forestall.cli import door
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.intervention import Case
+
+app = door()
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 

@@ -11,12 +11,14 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from forestall.cli import app
+from forestall.cli import door
 from forestall.cli.person import TOKEN, Refused
 from forestall.contracts.errors import UnreadableInput
 from forestall.policy.sources import read_folder
 from running import Server, cloud_event, running
 from running import until as wait
+
+app = door()
 
 ANN, PAT, OLE = (f"{name}-0123456789abcdefghij" for name in ("ann", "pat", "ole"))
 PEOPLE = f"""

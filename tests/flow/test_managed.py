@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from typer.testing import CliRunner, Result
 
-from forestall.cli import app
+from forestall.cli import door
 from forestall.cli.person import Refused
 from forestall.contracts.control import PoliciesApplied, Transition
 from forestall.intervene.store import Store
@@ -22,6 +22,8 @@ from forestall.policy.lifecycle import Actor, Artifact, Ask, Finding, Rules, Set
 from forestall.policy.store import REGISTRY_FILE, Registry
 from running import Server, cloud_event, running
 from running import until as wait
+
+app = door()
 
 WITHIN = 5.0
 """Seconds in which a rollback reaches every process."""

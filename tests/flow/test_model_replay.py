@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from forestall.cli import app
+from forestall.cli import door
 from forestall.contracts.control import (
     Control,
     DecideSettings,
@@ -27,6 +27,8 @@ from forestall.log.sqlite import SqliteLog
 from forestall.measure.model import Model, canonical, decode, predict, version
 from forestall.policy.bundle import Bundle, applied
 from scenario import event, policy, records
+
+app = door()
 
 POLICY = policy(
     """  features:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from forestall.cli import app
+from forestall.cli import door
 from forestall.cli.person import TOKEN, Refused
 from forestall.contracts.control import Control, ModelsApplied, PoliciesApplied
 from forestall.contracts.instants import HOUR
@@ -18,6 +18,8 @@ from forestall.log.streams import DECISIONS
 from forestall.measure.model import Feature, Model, Platt, canonical, predict, version
 from running import Server, cloud_event, running
 from running import until as wait
+
+app = door()
 
 PAT = "pat-0123456789abcdefghij"
 MANAGED = f"""

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from flow.staffed import Staffed
 from forestall.app.applying import Applying
 from forestall.app.judging import Judging
-from forestall.cli import app
+from forestall.cli import door
 from forestall.cli.apply import Commit, commit_of, waited
 from forestall.cli.person import TOKEN, Refused
 from forestall.cli.plan_text import plan_text
@@ -31,6 +31,8 @@ from forestall.policy.lifecycle import Rules
 from forestall.policy.plan import Checked, Line, Plan
 from forestall.policy.store import REGISTRY_FILE, Registry
 from unit.test_cli_people import serving
+
+app = door()
 
 ANN, OLE = "ann-0123456789abcdefghij", "ole-0123456789abcdefghij"
 PEOPLE = People({"ann": Person(ANN, ("author",)), "ole": Person(OLE, ("operator",))})

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from forestall.cli import app
+from forestall.cli import door
 from forestall.contracts.errors import ForestallError
 from scenario import event
+
+app = door()
 
 POLICIES = """
 apiVersion: forestall/v1

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from forestall.cli import app
+from forestall.cli import door
 from forestall.contracts.control import (
     Control,
     DecideSettings,
@@ -21,6 +21,8 @@ from forestall.contracts.instants import SECOND
 from forestall.log import streams
 from forestall.log.sqlite import SqliteLog
 from forestall.measure.assign import in_holdout
+
+app = door()
 
 START = 1_700_000_000 * SECOND
 PEOPLE = [f"p{n}" for n in range(400)]

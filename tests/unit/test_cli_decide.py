@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from forestall.cli import app
+from forestall.cli import door
 from forestall.contracts.errors import ForestallError
 from scenario import event
+
+app = door()
 
 POLICY = """
 apiVersion: forestall/v1

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flow.intervening import applied, event
-from forestall.cli import app
+from forestall.cli import door
 from forestall.contracts.control import DecideSettings, SettingsApplied
 from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.instants import DAY
@@ -18,6 +18,8 @@ from forestall.log.sqlite import SqliteLog
 from forestall.measure.assign import in_holdout
 from forestall.measure.logged import NothingLogged
 from watched import TICKET, WEEK, controls, helped, write
+
+app = door()
 
 
 @pytest.fixture(scope="module")

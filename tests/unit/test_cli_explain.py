@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
-from forestall.cli import app
+from forestall.cli import door
 from forestall.contracts.event import Record
 from forestall.contracts.instants import SECOND
 from forestall.decide.backtest import opening
@@ -19,6 +19,8 @@ from forestall.policy.bundle import Bundle
 from forestall.privacy.keys import load_keys
 from forestall.privacy.vault import Vault
 from scenario import OPEN, START, event, instant, on, records
+
+app = door()
 
 TWICE = on("{sequence: [{event: payment.declined, times: 2}], within: 10m}", "declined", "2h")
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from forestall.cli import app
+from forestall.cli import door
 from forestall.contracts.errors import ForestallError
 from forestall.measure.model import canonical, decode, version
 from scenario import event
+
+app = door()
 
 POLICY = """
 apiVersion: forestall/v1

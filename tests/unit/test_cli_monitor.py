@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from flow.intervening import applied, event
-from forestall.cli import app
+from forestall.cli import door
 from forestall.contracts.control import (
     Control,
     DecideSettings,
@@ -35,6 +35,8 @@ from forestall.measure.reading import Folder, Happening
 from forestall.policy.lifecycle import content_version
 from forestall.policy.sources import contents, read_folder
 from watched import START, TICKET, WEEK, decided, model_in_force, record, when, write
+
+app = door()
 
 MODEL = model_in_force(horizon_hours=24)
 VERSION = MODEL.models[0].version

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flow.staffed import ANN, BOB, CAT, DAN, EVE, Staffed
-from forestall.cli import app, person
+from forestall.cli import door, person
 from forestall.cli.person import TOKEN, Refused
 from forestall.cli.quarantine import ServerSilent
 from forestall.console.api import Api
@@ -20,6 +20,8 @@ from forestall.ingest.exchange import App, Receive, Response, Scope, Send, respo
 from forestall.ingest.serve import Server, listen
 from forestall.intervene.receipts import KeyUnreadable, ReceiptInvalid
 from running import free_port, until
+
+app = door()
 
 
 def serving(application: App) -> Iterator[int]:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner, Result
 
-from forestall.cli import app
+from forestall.cli import door
 from forestall.cli.junit import Case, junit
 from forestall.contracts.errors import ForestallError
 from forestall.kernel.clock import random_id
@@ -19,6 +19,8 @@ from forestall.policy.language.parse import parse
 from forestall.privacy.keys import load_keys
 from forestall.privacy.vault import Vault
 from scenario import event, instant, records
+
+app = door()
 
 POLICY = """\
 apiVersion: forestall/v1

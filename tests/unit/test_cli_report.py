@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from forestall.cli import app
+from forestall.cli import door
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import DAY, format_time
 from simulator import PAST, POLICY, Deployment, World, write
+
+app = door()
 
 WORLD = Deployment(world=World(customers=1_000, share=0.4, effect=-0.5, rate=0.6), everybody=0.3)
 

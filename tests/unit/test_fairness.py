@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flow.intervening import START, applied, event
-from forestall.cli import app
+from forestall.cli import door
 from forestall.cli.fairness import TraitNotDeclared, text
 from forestall.console.fairness_page import render
 from forestall.contracts.control import DecideSettings, PoliciesApplied, SettingsApplied
@@ -34,6 +34,8 @@ from forestall.measure.reading import Happening
 from forestall.measure.segments import MOST, OTHERS, Counts, Measure
 from forestall.measure.trails import UNTOLD
 from scenario import OPEN
+
+app = door()
 
 NOW = START + 30 * DAY
 POLICY = """

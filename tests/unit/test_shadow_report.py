@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from flow.intervening import START, applied, event
-from forestall.cli import app
+from forestall.cli import door
 from forestall.cli.shadow import text
 from forestall.contracts.control import PoliciesApplied, PolicyInForce, SettingsApplied
 from forestall.contracts.decision import Mode
@@ -28,6 +28,8 @@ from forestall.log import streams
 from forestall.log.sqlite import SqliteLog
 from forestall.measure.reading import Folder
 from scenario import OPEN
+
+app = door()
 
 POLICY = """
 apiVersion: forestall/v1

@@ -1,53 +1,71 @@
 """The door: ``forestall``, one file per group of commands.
 
 Exit codes everywhere: 0 it went well, 1 the answer is no or problems were found, 2 the input could
-not be used. An error of ours is printed as its message, never as a stack trace.
+not be used. An error of ours is printed as its message, never as a stack trace. Only the file of the
+command that is asked for is imported, so that none waits for what it does not need.
 """
 
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from forestall.cli import (
-    actions,
-    apply,
-    approval,
-    backtest,
-    canary,
-    command,
-    contracts,
-    drift,
-    evaluate,
-    explain,
-    fairness,
-    flag,
-    grant,
-    interventions,
-    lifecycle,
-    log,
-    model,
-    monitor,
-    pause,
-    policy,
-    quarantine,
-    records,
-    report,
-    review,
-    serve,
-    shadow,
-    webhooks,
-)
 from forestall.contracts.errors import ForestallError
 
-app = typer.Typer(
-    name="forestall",
-    help="Help customers before they file a support ticket.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+COMMANDS: Final = {
+    "Run": {
+        "serve": "serve:serve",
+        "log": "log:app",
+        "quarantine": "quarantine:app",
+        "webhooks": "webhooks:app",
+        "contracts": "contracts:app",
+        "flag": "flag:app",
+    },
+    "Write policies": {
+        "policy": "policy:app",
+        "backtest": "backtest:backtest",
+        "explain": "explain:explain",
+        "action": "actions:app",
+        "model": "model:app",
+    },
+    "From draft to live": {
+        "apply": "apply:apply",
+        "status": "lifecycle:status",
+        "promote": "lifecycle:promote",
+        "demote": "lifecycle:demote",
+        "rollback": "lifecycle:rollback",
+        "retire": "lifecycle:retire",
+        "switch": "lifecycle:switch",
+        "requests": "lifecycle:requests",
+        "second": "lifecycle:second",
+        "decline": "lifecycle:decline",
+        "history": "lifecycle:history",
+        "shadow": "shadow:shadow",
+        "canary": "canary:canary",
+        "drift": "drift:drift",
+        "due": "drift:due",
+    },
+    "Measure": {
+        "report": "report:report",
+        "evaluate": "evaluate:evaluate",
+        "fairness": "fairness:fairness",
+        "monitor": "monitor:monitor",
+    },
+    "Answer for it": {
+        "interventions": "interventions:app",
+        "approval": "approval:app",
+        "grant": "grant:app",
+        "review": "review:app",
+        "pause": "pause:pause",
+        "resume": "pause:resume",
+        "pauses": "pause:pauses",
+        "records": "records:records",
+    },
+}
+"""Where each command is, by what it is for: ``file:name``."""
 
 
 def _version(wanted: bool) -> None:
@@ -56,7 +74,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     _version_wanted: Annotated[
         bool,
@@ -66,51 +83,34 @@ def _root(
     pass
 
 
-app.command("serve")(serve.serve)
-app.command("apply")(apply.apply)
-app.command("backtest")(backtest.backtest)
-app.command("canary")(canary.canary)
-app.command("drift")(drift.drift)
-app.command("due")(drift.due)
-app.command("evaluate")(evaluate.evaluate)
-app.command("explain")(explain.explain)
-app.command("report")(report.report)
-app.command("fairness")(fairness.fairness)
-app.command("shadow")(shadow.shadow)
-app.command("status")(lifecycle.status)
-app.command("promote")(lifecycle.promote)
-app.command("demote")(lifecycle.demote)
-app.command("rollback")(lifecycle.rollback)
-app.command("retire")(lifecycle.retire)
-app.command("switch")(lifecycle.switch)
-app.command("requests")(lifecycle.requests)
-app.command("second")(lifecycle.second)
-app.command("decline")(lifecycle.decline)
-app.command("history")(lifecycle.history)
-app.command("monitor")(monitor.monitor)
-app.command("pause")(pause.pause)
-app.command("resume")(pause.resume)
-app.command("pauses")(pause.pauses)
-app.command("records")(records.records)
-app.add_typer(policy.app, name="policy")
-app.add_typer(actions.app, name="action")
-app.add_typer(flag.app, name="flag")
-app.add_typer(contracts.app, name="contracts")
-app.add_typer(log.app, name="log")
-app.add_typer(model.app, name="model")
-interventions.app.add_typer(command.app)
-app.add_typer(interventions.app, name="interventions")
-app.add_typer(approval.app, name="approval")
-app.add_typer(grant.app, name="grant")
-app.add_typer(review.app, name="review")
-app.add_typer(quarantine.app, name="quarantine")
-app.add_typer(webhooks.app, name="webhooks")
+def door(arguments: Iterable[str] = ()) -> typer.Typer:
+    """The command line with the command that ``arguments`` begin with, or with every one."""
+    wanted = next(iter(arguments), None)
+    alone = {"--version", *(name for commands in COMMANDS.values() for name in commands)}
+    app = typer.Typer(
+        name="forestall",
+        help="Help customers before they file a support ticket.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for panel, commands in COMMANDS.items():
+        for name, place in commands.items():
+            if wanted == name or wanted not in alone:
+                file, attribute = place.split(":")
+                found = getattr(import_module(f"forestall.cli.{file}"), attribute)
+                if isinstance(found, typer.Typer):
+                    app.add_typer(found, name=name, rich_help_panel=panel)
+                else:
+                    app.command(name, rich_help_panel=panel)(found)
+    return app
 
 
 def main() -> None:
     """Run the command line; the entry point of the ``forestall`` script."""
     try:
-        app()
+        door(sys.argv[1:])()
     except ForestallError as error:
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)

@@ -6,6 +6,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from forestall.cli import command
 from forestall.cli.deployment import ConfigOption, DataOption, tables_for
 from forestall.cli.tables import print_table
 from forestall.contracts.errors import UnreadableInput
@@ -15,6 +16,7 @@ app = typer.Typer(
     help="Look at interventions, and take command of one: what was done for which customer, and why.",
     no_args_is_help=True,
 )
+app.add_typer(command.app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
