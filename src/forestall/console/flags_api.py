@@ -12,7 +12,8 @@ import msgspec
 
 from forestall.console.api import Call, Extension
 from forestall.console.lifecycle_api import STATUS as LIFECYCLE
-from forestall.console.lifecycle_api import Desk, actor, shown
+from forestall.console.lifecycle_api import Desk, actor
+from forestall.console.lifecycle_views import shown
 from forestall.contracts.control import Transition
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.flags import Value, wrong

@@ -9,32 +9,27 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
+from forestall.console import lifecycle_views as views
 from forestall.console.api import Call, Extension
 from forestall.contracts.control import Transition
 from forestall.contracts.errors import ForestallError
-from forestall.contracts.instants import format_time
 from forestall.contracts.refusals import NotThere
 from forestall.ingest.exchange import Refuse, Response, json
 from forestall.intervene.authority import Who
 from forestall.kernel.clock import Clock
-from forestall.policy.changing import conditions, demoted, next_state
+from forestall.policy.changing import demoted, next_state
 from forestall.policy.lifecycle import (
-    STATES,
     Actor,
-    Artifact,
     Ask,
     ConditionsMissing,
-    Key,
     Kind,
     NoSuchTransition,
-    Place,
     Set,
     Standing,
     State,
 )
-from forestall.policy.plan import Kept, differences
 from forestall.policy.store import Registry, Request
 
 
@@ -113,37 +108,13 @@ def _status(desk: Desk, call: Call) -> Response:
     registry, now = desk.managed, desk.clock()
     standing, wanted = registry.standing(), call.query.get("name")
     listed = [
-        _stands(registry, standing, key, version, place, now)
+        views.stands(registry, standing, key, version, place, now)
         for key, versions in sorted(standing.places.items())
         for version, place in versions.items()
         if wanted in (None, key[2])
         and (place.state != "retired" or call.query.get("retired") == "true")
     ]
     return json(200, {"active": standing.active, "artifacts": listed})
-
-
-def _stands(
-    registry: Registry, standing: Standing, key: Key, version: str, place: Place, now: int
-) -> dict[str, Any]:
-    """Where a version stands, where it goes next, and what is missing for that."""
-    kind, rules = msgspec.convert(key[1], Kind), registry.rules
-    following = next_state(kind, place.state, rules, resting=key[0] != standing.active)
-    missing: list[str] = []
-    if following is not None:
-        ask = Ask(kind=kind, name=key[2], version=version, after=following)
-        found = registry.findings(kind, key[2], version)
-        missing = conditions(ask, place, found, rules, now)
-    return {
-        "set": key[0],
-        "kind": kind,
-        "name": key[2],
-        "version": version,
-        "state": place.state,
-        "share": place.share,
-        "since": format_time(place.since),
-        "next": following,
-        "missing": missing,
-    }
 
 
 def _transitions(desk: Desk, call: Call) -> Response:
@@ -155,7 +126,7 @@ def _transitions(desk: Desk, call: Call) -> Response:
         after, kind=call.query.get("kind"), name=call.query.get("name")
     )
     newest = found[-max(1, min(limit, 10_000)) :]
-    return json(200, {"transitions": [shown(one) for one in newest]})
+    return json(200, {"transitions": [views.shown(one) for one in newest]})
 
 
 def _promote(desk: Desk, call: Call) -> Response:
@@ -242,8 +213,8 @@ def _move(desk: Desk, call: Call, ask: Ask, reason: str) -> Response:
 def told(outcome: tuple[Transition, ...] | Request) -> Response:
     """The answer to a move: 201 with its transitions, or 202 with the request that waits."""
     if isinstance(outcome, Request):
-        return json(202, {"transitions": [], "request": request(outcome)})
-    return json(201, {"transitions": [shown(one) for one in outcome], "request": None})
+        return json(202, {"transitions": [], "request": views.request(outcome)})
+    return json(201, {"transitions": [views.shown(one) for one in outcome], "request": None})
 
 
 def _requests(desk: Desk, call: Call) -> Response:
@@ -252,53 +223,12 @@ def _requests(desk: Desk, call: Call) -> Response:
         raise Refuse(400, "invalid-query", "status: `open` or `all`")
     registry = desk.managed
     found = registry.pending() if wanted == "open" else registry.requests()
-    return json(200, {"requests": [request(one) for one in found]})
+    return json(200, {"requests": [views.request(one) for one in found]})
 
 
 def _request(desk: Desk, call: Call) -> Response:
-    """A request with what a second person has to know: the version and what was found out about
-    it, and what differs from the one that is live."""
     registry = desk.managed
-    one = registry.request(_number(call))
-    about = registry.artifact(one.ask.kind, one.ask.name, one.ask.version)
-    told: dict[str, Any] = {"request": request(one), "version": None, "differs": [], "findings": {}}
-    if about is None:
-        return json(200, told)
-    ask = one.ask
-    live = registry.standing().version_in("live", ask.set, ask.kind, ask.name)
-    before = None if live is None else registry.artifact(ask.kind, ask.name, live)
-    told["version"] = {
-        "title": about.title,
-        "risk": about.risk,
-        "by": about.by,
-        "at": format_time(about.at),
-        "why": about.why,
-        "source": about.source,
-    }
-    told["live"] = live
-    told["differs"] = [] if before is None else _differs(before, about)
-    told["findings"] = {
-        what: found.evidence
-        for what, found in registry.findings(ask.kind, ask.name, ask.version).items()
-        if what in STATES
-    }
-    return json(200, told)
-
-
-def _differs(before: Artifact, after: Artifact) -> list[str]:
-    """What a version does differently, in words."""
-    old, new = (
-        Kept(
-            kind=one.kind,
-            name=one.name,
-            version=one.version,
-            content=one.content,
-            source=one.source,
-            state=None,
-        )
-        for one in (before, after)
-    )
-    return list(differences(old, new)[0])
+    return json(200, views.asked(registry, registry.request(_number(call))))
 
 
 def _number(call: Call) -> int:
@@ -313,7 +243,7 @@ def _answer(desk: Desk, call: Call) -> Response:
     if asked.verdict == "seconded":
         return told(desk.managed.second(number, who, asked.reason, now))
     declined = desk.managed.decline(number, who, asked.reason, now)
-    return json(201, {"transitions": [], "request": request(declined)})
+    return json(201, {"transitions": [], "request": views.request(declined)})
 
 
 def _version(
@@ -337,19 +267,6 @@ def _version(
         (place.number, version) for version, place in places.items() if place.state not in not_in
     ]
     return max(standing_there)[1] if standing_there else known[-1]
-
-
-def shown(one: Transition) -> dict[str, Any]:
-    """A transition as JSON."""
-    plain = {name: value for name, value in asdict(one).items() if name != "received"}
-    return {**plain, "at": format_time(one.at)}
-
-
-def request(one: Request) -> dict[str, Any]:
-    """A request as JSON."""
-    plain: dict[str, Any] = msgspec.to_builtins(one)
-    answered = None if one.answered_at is None else format_time(one.answered_at)
-    return {**plain, "at": format_time(one.at), "answered_at": answered}
 
 
 Handler = Callable[[Desk, Call], Response]
