@@ -1,6 +1,6 @@
 """``forestall policy new``: a policy test from a real customer's history."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,7 @@ from forestall.decide.case import Recorded, decided, record_case
 from forestall.decide.examine import examine
 from forestall.decide.history import deployed_controls
 from forestall.kernel.settings import Settings
-from forestall.policy.bundle import Bundle, policies_of
+from forestall.policy.bundle import Bundle, policy_of
 from forestall.policy.deployment import load_bundle
 from forestall.policy.language.casetext import case_text, read_back, with_case
 from forestall.policy.language.model import Policy, TestExpectation
@@ -68,13 +68,18 @@ def new(
         raise typer.Exit(1)
     controls = deployed_controls(folder)
     decisions = [one for one in decided(controls, records, *span) if one.subject == pseudonym]
-    bundle = _in_force(controls, span[1]) if out is None else load_bundle(out, settings)
+    if out is None:
+        bundle = _in_force(controls, span[1], {one.version for one in decisions})
+    else:
+        bundle = load_bundle(out, settings)
     for one in _chosen(bundle, policy, decisions):
         found = _recorded(name, bundle, one, settings, records, span, decisions)
         _write(found, one, out)
 
 
-def _in_force(controls: Sequence[Control], at: int) -> Bundle:
+def _in_force(controls: Sequence[Control], at: int, decided: Collection[str]) -> Bundle:
+    """What was in force then, of each policy one version: one that decided for the customer, else
+    the live one; one in shadow only where there is no other."""
     applied = [
         control
         for control in controls
@@ -82,7 +87,19 @@ def _in_force(controls: Sequence[Control], at: int) -> Bundle:
     ]
     if not applied:
         raise UnreadableInput(f"No policies were in force at {format_time(at)}; give --out.")
-    return Bundle(policies=tuple(policies_of(applied[-1])), numbers=applied[-1].numbers)
+    order = ("shadow", "canary", "live")
+    entries = sorted(
+        applied[-1].policies,
+        key=lambda one: (
+            one.mode != "shadow",
+            one.version in decided,
+            order.index(one.mode),
+        ),
+    )
+    chosen = {one.name: policy_of(one) for one in entries}
+    return Bundle(
+        policies=tuple(chosen[name] for name in sorted(chosen)), numbers=applied[-1].numbers
+    )
 
 
 def _chosen(bundle: Bundle, policy: str | None, decisions: Sequence[Decision]) -> list[Policy]:

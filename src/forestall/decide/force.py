@@ -43,7 +43,7 @@ from forestall.policy.language.model import Feature, Match
 PLANS: Final = 10_000
 """Plans kept; a deployment without a catalogue may be sent any number of event types."""
 
-WORLDS: Final = 1_024
+WORLDS: Final = 8_192
 """Worlds kept; many canaries at once make many combinations."""
 
 PLACED: Final = 100_000
@@ -141,6 +141,7 @@ class InForce:
         self._worlds: dict[frozenset[str], World] = {}
         self._placed: dict[str, World] = {}
         self._plans: dict[tuple[str, frozenset[str]], Plan] = {}
+        self._touched: dict[str, frozenset[str]] = {}
         self._renew()
 
     def apply(self, control: Control) -> None:
@@ -247,7 +248,7 @@ class InForce:
 
     def _planned(self, event_type: str, world: World) -> Plan:
         """Worlds that differ in nothing which events of that type concern share a plan."""
-        differ = frozenset(name for name in self.now.canaries if self._concerned(name, event_type))
+        differ = self._concerned(event_type)
         same = event_type, world.members & differ
         plan = self._plans.get(same)
         if plan is None:
@@ -258,13 +259,19 @@ class InForce:
             self._plans[same] = plan
         return plan
 
-    def _concerned(self, policy: str, event_type: str) -> bool:
-        return any(
-            concerns(match, event_type)
-            for _, program in self.now.everything()
-            if program.policy.name == policy
-            for match in _matches(program)
-        )
+    def _concerned(self, event_type: str) -> frozenset[str]:
+        """The policies of a canary that events of that type concern, in whatever version."""
+        found = self._touched.get(event_type)
+        if found is None:
+            if len(self._touched) >= PLANS:
+                self._touched.clear()
+            found = self._touched[event_type] = frozenset(
+                program.policy.name
+                for _, program in self.now.everything()
+                if program.policy.name in self.now.canaries
+                and any(concerns(match, event_type) for match in _matches(program))
+            )
+        return found
 
     def needs(self, received: int) -> Needs:
         """What can still be asked for, as of ``received``."""
@@ -333,6 +340,7 @@ class InForce:
         self._worlds = {self.base.members: self.base}
         self._placed = {}
         self._plans = {}
+        self._touched = {}
 
     def _new_slot(self) -> int:
         self.slots += 1
