@@ -1,5 +1,6 @@
 """The report over effects: every figure in its place, in numbers and in words."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
@@ -191,14 +192,39 @@ def test_only_the_policy_asked_for() -> None:
 
 def test_without_holdouts_it_says_how_to_have_some() -> None:
     bare = msgspec.structs.replace(PLAN, everyone=(), policies={POLICY: ()})
-    everyone, reached, own = made(plan=bare).experiments
+    found = made(plan=bare)
+    everyone, reached, own = found.experiments
     for one in (everyone, reached):
         assert one.refused is not None
-        assert "[decide]" in one.refused.what
+        assert one.refused.code == "no-holdout"
+        assert "Set `holdout = 0.05` under [decide]" in one.refused.what
+        assert "An interval of ±20 % of the rate needs about " in one.refused.what
+        assert "at today's traffic that takes " in one.refused.what
     assert own.refused is not None
     assert "`holdout: 0.1`" in own.refused.what
     assert own.figures is None
     assert own.sample_ratio is None
+    assert [one.kind for one in wording.current(found)] == ["everyone", "policy"]
+
+
+def test_without_outcomes_no_holdout_can_be_planned() -> None:
+    bare = msgspec.structs.replace(PLAN, policies={POLICY: ()})
+    one = made(POLICY, plan=bare, outcome="call.made").experiments[0]
+    assert one.refused is not None
+    assert one.refused.what == "Give the policy a holdout, such as `holdout: 0.1`."
+
+
+def test_the_advice_is_how_long_the_holdout_would_take() -> None:
+    bare = msgspec.structs.replace(PLAN, policies={POLICY: ()}, everyone=())
+    one = made(POLICY, plan=bare).experiments[0]
+    assert one.refused is not None
+    told = re.search(
+        r"needs about ([\d,]+) customers kept aside; .* takes (\d+) days", one.refused.what
+    )
+    assert told is not None
+    met = sum(not isinstance(happened, Record) for happened in HAPPENED)
+    need, days = int(told[1].replace(",", "")), int(told[2])
+    assert days == pytest.approx(need / (0.1 * met / WHOLE.days), rel=0.05)
 
 
 def test_a_time_without_a_term_is_told_as_such() -> None:

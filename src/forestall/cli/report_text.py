@@ -25,7 +25,8 @@ def show(console: Console, report: Report) -> None:
         highlight=False,
     )
     current = wording.current(report)
-    if len(current) > 1:
+    measured = sum(one.figures is not None for one in current)
+    if measured and len(current) > 1:
         print_table(_short(current, report))
     for one in current:
         _show(console, one, report)
@@ -36,7 +37,7 @@ def show(console: Console, report: Report) -> None:
             _say(console, f"{wording.title(one)}. {told}")
     for told in filter(None, [wording.without(report)]):
         _say(console, told)
-    for caveat in report.caveats:
+    for caveat in report.caveats if measured else ():
         _say(console, caveat, style="dim")
 
 

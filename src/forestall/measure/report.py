@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from forestall.contracts.instants import DAY, HOUR, SECOND, format_time
-from forestall.measure import refusals
+from forestall.measure import refusals, unmeasured
 from forestall.measure.cohorts import (
     Cohort,
     Cohorts,
@@ -57,7 +57,7 @@ def report(
     asked = question
     if trails.first is not None:
         question = msgspec.structs.replace(asked, since=max(asked.since or 0, trails.first))
-    cohorts = Cohorts(plan, question)
+    cohorts = Cohorts(unmeasured.filled(plan), question)
     customers = 0
     for subject, trail in trails.whole():
         customers += bool(trail.starts or trail.met)
@@ -67,7 +67,7 @@ def report(
     wanted = (
         [("everyone", ""), ("reached", ""), *wanted] if policy is None else [("policy", policy)]
     )
-    found = [one for key in wanted for one in study.experiments(*key, cohorts.of(*key), plan)]
+    found = [one for key in wanted for one in study.experiments(*key, cohorts, plan)]
     return Report(
         outcome=trails.outcome,
         horizon_seconds=question.horizon / SECOND,
@@ -95,19 +95,22 @@ class Study:
         self.closing = closing
         self.noun = "tickets" if outcome == TICKET else f"{outcome} events"
 
-    def experiments(
-        self, kind: Kind, name: str, cohorts: Sequence[Cohort], plan: Plan
-    ) -> list[Experiment]:
-        """One for each of ``cohorts`` that the question is about, or one that says why there is none."""
+    def experiments(self, kind: Kind, name: str, cohorts: Cohorts, plan: Plan) -> list[Experiment]:
+        """One for each term that the question is about, or one that says why there is none."""
+        if kind == "policy" and name not in plan.policies:
+            return [unmeasured.unknown(name, plan)]
+        found = cohorts.of(kind, name)
+        if found[0].term is unmeasured.NOBODY:
+            return [unmeasured.unmeasured(kind, name, found[0], self.question)]
         since, until = self.question.since or 0, self.question.until
         asked = [
             one
-            for one in cohorts
+            for one in found
             if (one.term.end is None or one.term.end > since)
             and (until is None or one.term.start < until)
         ]
         if not asked:
-            return [_without(kind, name, plan, bool(cohorts))]
+            return [unmeasured.another_time(kind, name)]
         return [self.experiment(one, current=one is asked[-1]) for one in asked]
 
     def experiment(self, cohort: Cohort, current: bool) -> Experiment:
@@ -296,43 +299,6 @@ class Study:
                 for one in groups
             )
             yield Wait(round(hours, 3), offered, kept)
-
-
-def _without(kind: Kind, name: str, plan: Plan, ever: bool) -> Experiment:
-    """An experiment that there was not, and how there would be one."""
-    nothing = Arms(0, 0)
-    if ever:
-        why = "Nobody was kept aside in the time that was asked about."
-        what = "Ask about another time with --since and --until."
-    elif kind == "policy":
-        known = any(one.policy == name for one in plan.versions.values())
-        why = "This policy keeps nobody aside, so nobody shows what happens without it."
-        what = "Give the policy a holdout, such as `holdout: 0.1`; 10 % is a good beginning."
-        if not known:
-            why = f"No policy {name} was ever in force here."
-            what = f"These were: {', '.join(sorted(plan.policies)) or 'none'}."
-    else:
-        why = "There is no global holdout, so nobody shows what happens without help."
-        what = "Set `holdout = 0.05` under [decide], with a `salt` of your own."
-    return Experiment(
-        kind=kind,
-        policy=name or None,
-        start=None,
-        end=None,
-        current=True,
-        share=0.0,
-        versions=0,
-        entered=nothing,
-        counted=nothing,
-        units=nothing,
-        earlier=0,
-        neither=0,
-        unknown=0,
-        crossed=nothing,
-        sample_ratio=None,
-        refused=Refusal("no-holdout", why, what),
-        figures=None,
-    )
 
 
 def _covariates(whole: Table) -> list[Floats]:

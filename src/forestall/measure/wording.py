@@ -48,9 +48,16 @@ def horizon(report: Report) -> str:
 
 
 def current(report: Report) -> list[Experiment]:
-    """The newest term of each experiment, without the policies that ``unmeasured`` names."""
+    """The newest term of each experiment, but nothing twice: without the policies that ``unmeasured``
+    names, and where there is no global holdout that is told once."""
     named = set(unmeasured(report))
-    return [one for one in report.experiments if one.current and one.policy not in named]
+    return [
+        one
+        for one in report.experiments
+        if one.current
+        and one.policy not in named
+        and not (one.kind == "reached" and one.start is None)
+    ]
 
 
 def unmeasured(report: Report) -> list[str]:
