@@ -21,6 +21,7 @@ from forestall.decide.history import Chunk, History
 from forestall.measure.outcomes import Followed, PolicyOutcomes
 from forestall.policy.bundle import Bundle
 from forestall.policy.language.model import Policy
+from reference.comparing import put_in_force
 from scenario import OPEN, START, event, instant, on
 
 GRACE = OPEN.grace
@@ -50,6 +51,20 @@ def outcomes(
         follow(followed, step, GRACE)
     (one,) = followed.result(START + DAY, seed=1, resamples=20).by_policy
     return one
+
+
+def test_versions_in_shadow_are_left_out() -> None:
+    live, other = on("{event: a}"), on("{event: b}")
+    lines = [event(0, "a"), event(1, "b"), event(2, "b"), event(9, TICKET, {"ticket": "1"})]
+    record = put_in_force(START - SECOND, [live], shadow=[other])
+    controls = [*opening(Bundle(), OPEN), record]
+    evidence, followed = Evidence(), Followed(TICKET, DAY)
+    for step in backtest(controls, History(Path("<history>"), lines), Engine()):
+        evidence.add(step)
+        follow(followed, step, GRACE)
+    assert [one.decisions for one in evidence.tally().facts().counts] == [1]
+    (one,) = followed.result(START + DAY, seed=1, resamples=20).by_policy
+    assert one.interventions == 1
 
 
 def test_nothing_at_all() -> None:
