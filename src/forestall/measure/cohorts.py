@@ -138,15 +138,15 @@ class Cohorts:
                 continue
             known.add(term.salt)
             cohort = self._cohort(kind, name, term)
-            cohort.versions.add(met.version)
-            if met.version not in self.plan.versions:
+            if not self._asked_for(term, met.at):
+                cohort.earlier += met.at < (self.question.since or 0)
+            elif met.version not in self.plan.versions:
                 cohort.unknown += 1
             elif not term.belongs(subject):
                 cohort.neither += 1
-            elif self._asked_for(term, met.at):
+            else:
+                cohort.versions.add(met.version)
                 self._enter(cohort, subject, trail, met.at)
-            elif met.at < (self.question.since or 0):
-                cohort.earlier += 1
 
     def _asked_for(self, term: Term, at: int) -> bool:
         since, until = self.question.since, self.question.until
