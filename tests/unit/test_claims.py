@@ -141,6 +141,37 @@ def test_only_what_caused_nothing_is_judged() -> None:
     assert judged("holdout", "global_holdout", "shadow") == 0
     assert judged("holdout", "global_holdout") == 1
     assert judged("suppress", "low_confidence") == 1
+    assert judged("suppress", "in_conversation") == 0
+
+
+def test_a_ticket_counts_for_what_was_said_under_a_former_pseudonym() -> None:
+    joined = record(3, "forestall.alias", "user", **{"from": "visitor"})
+    happened = [kept_aside(1, "visitor"), kept_aside(2, "user"), joined, record(4, TICKET, "user")]
+    assert (only(happened).decisions, only(happened).happened) == (2, 1.0)
+    other = record(3, "forestall.alias", "user", **{"from": "another"})
+    assert only([kept_aside(1, "visitor"), other, record(4, TICKET, "user")]).happened == 0
+
+
+def test_segments_outlive_a_pseudonym() -> None:
+    happened: list[Happening] = [
+        record(0.1, "forestall.identify", "visitor", traits={"plan": "pro"}),
+        record(0.2, "forestall.alias", "user", **{"from": "visitor"}),
+        kept_aside(1, "user"),
+    ]
+    assert [one.segment for one in watch(happened, ("plan",))] == [EVERYBODY, "plan=pro"]
+
+
+def test_joins_that_make_no_sense_make_no_trouble() -> None:
+    happened: list[Happening] = [
+        kept_aside(1, "a"),
+        record(2, "forestall.alias", "a", **{"from": "a"}),
+        record(3, "forestall.alias", "b", **{"from": "a"}),
+        kept_aside(4, "a"),
+        record(5, "forestall.alias", "b", **{"from": "a"}),
+        record(6, "forestall.alias", "b", **{"from": 1}),
+        record(7, "forestall.alias", "b"),
+    ]
+    assert only(happened).decisions == 2
 
 
 def test_a_model_in_shadow_is_judged_beside_the_live_one() -> None:

@@ -49,6 +49,25 @@ def test_only_the_subjects_own_outcome_counts_and_only_of_the_type() -> None:
     assert _followed(examples(_asking(), happenings, END)) == [False]
 
 
+def test_an_outcome_counts_under_any_pseudonym_of_the_person() -> None:
+    def found(*aliases: tuple[str, str]) -> list[tuple[str, bool]]:
+        joined: list[Record | Decided] = [
+            msgspec.structs.replace(
+                happened(subject, START + 2, "forestall.alias"),
+                data=msgspec.Raw(msgspec.json.encode({"from": former})),
+            )
+            for former, subject in aliases
+        ]
+        happenings = [decided("a", START), happened("c", START + 1), *joined]
+        return [(one.subject, one.followed) for one in examples(_asking(), happenings, END).found]
+
+    assert found() == [("a", False)]
+    assert found(("a", "c")) == [("c", True)]
+    assert found(("c", "a")) == [("a", True)]
+    assert found(("a", "b"), ("b", "c")) == [("c", True)]
+    assert found(("c", "b"), ("a", "b")) == [("b", True)]
+
+
 def test_a_decision_counts_from_when_it_was_noticed() -> None:
     late = decided("a", START, noticed=START + 5 * MINUTE)
     assert _followed(examples(_asking(), [late, happened("a", START + MINUTE)], END)) == [False]

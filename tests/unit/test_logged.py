@@ -108,6 +108,29 @@ def test_a_customer_is_one_round_at_the_first_choice() -> None:
     assert found.rounds.reward.tolist() == [1.0]
 
 
+@pytest.mark.parametrize(("user", "taken"), [(0.5, 1), (2, 0)])
+def test_pseudonyms_that_were_joined_are_one_customer(user: float, taken: int) -> None:
+    happened: list[Happening] = [
+        decided(1, "visitor", "holdout", "policy_holdout"),
+        decided(user, "user"),
+        record(3, "forestall.alias", "user", **{"from": "visitor"}),
+        record(4, TICKET, "user"),
+    ]
+    found = rounds(sorted(happened, key=when))
+    assert found.rounds.taken.tolist() == [taken]
+    assert found.rounds.reward.tolist() == [1.0]
+
+
+def test_an_alias_without_a_round_changes_nothing() -> None:
+    happened: list[Happening] = [
+        decided(1, "a"),
+        record(2, "forestall.alias", "b", **{"from": "c"}),
+        record(2, "forestall.alias", "b"),
+        record(3, TICKET, "b"),
+    ]
+    assert rounds(happened).rounds.reward.tolist() == [0.0]
+
+
 @pytest.mark.parametrize(
     ("at", "followed"), [(0.5, 0.0), (1.0, 0.0), (1.1, 1.0), (25.0, 1.0), (25.1, 0.0)]
 )

@@ -1,8 +1,9 @@
 """Claims: do models still say what happens?
 
 For each policy, model, version and segment: what a model said of decisions that caused nothing,
-against what happened. Watched at every decision; a run raises any false alarm, over all moments and
-segments together, with a chance of ``alpha`` at most (``surprise.Wager``, ``surprise.spent``).
+against what happened. Customers in conversation do not count: no model judges or learns from them.
+Watched at every decision; a run raises any false alarm, over all moments and segments together, with
+a chance of ``alpha`` at most (``surprise.Wager``, ``surprise.spent``).
 
 One pass, in memory bounded by the customers of one horizon and those who have traits.
 """
@@ -20,6 +21,7 @@ from forestall.contracts.decision import Decided, Decision
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.event import Record, decode_data
 from forestall.measure import model as models
+from forestall.measure.joins import ALIAS, former
 from forestall.measure.outcomes import SLACK
 from forestall.measure.surprise import Wager, spent
 
@@ -63,7 +65,7 @@ class _Open(msgspec.Struct):
 
     due: int
     subject: str
-    key: tuple[str, str]
+    key: tuple[str, str, str]
     since: int
     outcome: str
     said: float
@@ -108,7 +110,7 @@ class Claims:
         self._traits = tuple(traits)
         self._segments: dict[str, dict[str, str]] = {}
         self._open: dict[int, deque[_Open]] = {}
-        self._waiting: dict[str, dict[tuple[str, str], _Open]] = {}
+        self._waiting: dict[str, dict[tuple[str, str, str], _Open]] = {}
         self.watched: dict[tuple[str, str, str, str], Watched] = {}
 
     def take(self, one: Record | Decided) -> None:
@@ -129,6 +131,8 @@ class Claims:
         kind, subject = record.type, record.subject
         if kind == "forestall.identify" and self._traits:
             self._identified(record)
+        elif kind == ALIAS:
+            self._joined(former(record) or "", subject)
         at = min(record.time, record.received)
         for waiting in self._waiting.get(subject, {}).values():
             if waiting.outcome == kind and waiting.since < at <= waiting.due - SLACK:
@@ -143,16 +147,24 @@ class Claims:
                 if isinstance(value := traits.get(name), str | int | float | bool):
                     known[name] = str(value)[:100]
 
+    def _joined(self, name: str, survivor: str) -> None:
+        """Let what was said of somebody wait under the pseudonym that survives."""
+        for entry in self._waiting.pop(name, {}).values():
+            entry.subject = survivor
+            self._waiting.setdefault(survivor, {})[entry.key] = entry
+        if (traits := self._segments.pop(name, None)) is not None:
+            self._segments[survivor] = {**traits, **self._segments.get(survivor, {})}
+
     def _decided(self, one: Decided) -> None:
         decision = one.decision
         if decision.mode == "shadow" or decision.outcome == "intervene":
             return
-        if not isinstance(decision.confidence, tuple):
+        if decision.reason == "in_conversation" or not isinstance(decision.confidence, tuple):
             return
         waiting = self._waiting.setdefault(decision.subject, {})
         for said in decision.confidence:
             asked = self._asked.get(said.version)
-            key = (decision.policy, said.version)
+            key = (decision.policy, said.version, decision.subject)
             if asked is None or key in waiting:
                 continue
             due = one.noticed + asked.horizon + SLACK
@@ -184,10 +196,10 @@ class Claims:
                 one = entries.popleft()
                 for watched in one.watched:
                     watched.take(one.said, one.followed)
-                waiting = self._waiting[one.subject]
-                del waiting[one.key]
+                waiting = self._waiting.get(one.subject, {})
+                waiting.pop(one.key, None)
                 if not waiting:
-                    del self._waiting[one.subject]
+                    self._waiting.pop(one.subject, None)
 
     def _calibration(self, key: tuple[str, str, str, str], one: Watched) -> Calibration:
         policy, model, version, segment = key

@@ -16,6 +16,7 @@ from forestall.contracts.decision import Confidence, Decided, Decision
 from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.event import Record
 from forestall.measure.assign import in_holdout
+from forestall.measure.joins import ALIAS, Joins
 
 Among = Literal["untreated", "holdout", "all"]
 """Which decisions are examples: those that caused nothing, of these only those of subjects who are
@@ -23,7 +24,10 @@ kept aside from everything, or all, treated ones too."""
 
 
 class Example(msgspec.Struct, frozen=True):
-    """One decision, ``noticed`` at a log time in microseconds, and whether the outcome followed."""
+    """One decision, ``noticed`` at a log time in microseconds, and whether the outcome followed.
+
+    ``subject`` is the pseudonym that its customer has at the end.
+    """
 
     subject: str
     noticed: int
@@ -111,9 +115,11 @@ def examples(
     Several versions of a policy may have decided on one occasion: that is one example, treated if
     any of them acted. Left out are decisions that are ``unfinished`` (their horizon ends after
     ``end``), ``treated`` or, where only the holdout is asked for, ``not_held``; those whose features
-    had ``another_meaning``; and those ``in_conversation``, where no model is ever asked.
+    had ``another_meaning``; and those ``in_conversation``, which no model ever judges. Pseudonyms
+    that were joined are one subject.
     """
     outcomes: dict[str, list[int]] = {}
+    joins = Joins()
     occasions: dict[tuple[str, str | None, str, tuple[str, ...]], list[Decided]] = {}
     newest = 0
     for one in happenings:
@@ -121,10 +127,15 @@ def examples(
             newest = max(newest, one.received)
             if one.type == question.outcome:
                 outcomes.setdefault(one.subject, []).append(min(one.time, one.received))
+            elif one.type == ALIAS:
+                joins.take(one)
         elif one.decision.policy == question.policy:
             what = one.decision
             occasions.setdefault((what.subject, what.key, what.at, what.matched), []).append(one)
     last = (newest if end is None else end) - question.horizon
+    for name in joins:
+        if name in outcomes:
+            outcomes.setdefault(joins.survivor(name), []).extend(outcomes.pop(name))
     for times in outcomes.values():
         times.sort()
     left_out: Counter[str] = Counter()
@@ -133,7 +144,8 @@ def examples(
         alike = [one for one in together if question.alike(one.decision.version)]
         reason = _unfit(question, together, alike, last)
         if reason is None:
-            found.append(_example(question, alike, outcomes.get(together[0].decision.subject, ())))
+            person = joins.survivor(together[0].decision.subject)
+            found.append(_example(person, question, alike, outcomes.get(person, ())))
         else:
             left_out[reason] += 1
     found.sort(key=lambda one: (one.noticed, one.subject))
@@ -162,7 +174,9 @@ def treated(decision: Decision) -> bool:
     return decision.outcome == "intervene" and decision.mode != "shadow"
 
 
-def _example(question: Question, alike: Sequence[Decided], times: Sequence[int]) -> Example:
+def _example(
+    person: str, question: Question, alike: Sequence[Decided], times: Sequence[int]
+) -> Example:
     first = alike[0]
     after = bisect_right(times, first.noticed)
     followed = after < len(times) and times[after] <= first.noticed + question.horizon
@@ -172,10 +186,7 @@ def _example(question: Question, alike: Sequence[Decided], times: Sequence[int])
         if isinstance(one.decision.confidence, tuple)
         for what in one.decision.confidence
     }
-    decision = first.decision
-    return Example(
-        decision.subject, first.noticed, decision.features, followed, tuple(said.values())
-    )
+    return Example(person, first.noticed, first.decision.features, followed, tuple(said.values()))
 
 
 def split(

@@ -18,6 +18,7 @@ from forestall.contracts.decision import Confidence, Decided, Decision
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.event import Record
 from forestall.measure.evaluation import Floats, Rounds, crossfit
+from forestall.measure.joins import ALIAS, former
 from forestall.measure.outcomes import SLACK
 from forestall.measure.terms import Plan, within
 
@@ -83,7 +84,8 @@ def read(
 ) -> Logged:
     """The rounds that ``happenings`` up to the log time ``now`` hold.
 
-    Keeps one entry a customer. Raises ``NothingLogged``.
+    Keeps one entry a customer; of pseudonyms that were joined it is the earlier one. Raises
+    ``NothingLogged``.
     """
     found: dict[str, Round] = {}
     versions: set[str] = set()
@@ -93,6 +95,9 @@ def read(
             if one.type == question.outcome and (round_ := found.get(one.subject)) is not None:
                 at = min(one.time, one.received)
                 round_.followed |= round_.at < at <= round_.at + question.horizon
+            elif one.type == ALIAS and (other := found.pop(former(one) or "", None)) is not None:
+                own = found.setdefault(one.subject, other)
+                found[one.subject] = min(own, other, key=lambda each: each.at)
             continue
         decision = one.decision
         if not _asked(question, decision):

@@ -12,6 +12,7 @@ import msgspec
 from forestall.contracts.decision import Decided, Decision
 from forestall.contracts.event import Record, decode_data
 from forestall.measure.gaps import Arms, Share
+from forestall.measure.joins import ALIAS, Joins
 from forestall.measure.reading import Happening
 from forestall.measure.trails import UNTOLD
 
@@ -52,7 +53,7 @@ class People:
     def __init__(self, traits: Sequence[str], policy: str | None = None) -> None:
         self._traits, self._policy = tuple(traits), policy
         self._people: dict[str, Person] = {}
-        self._into: dict[str, str] = {}
+        self._joins = Joins()
 
     def watch(self, happenings: Iterable[Happening]) -> Iterator[Happening]:
         """The same ``happenings``, noted on the way."""
@@ -65,10 +66,9 @@ class People:
 
     def join(self) -> None:
         """Make one person of several pseudonyms; ends the reading."""
-        for former in [one for one in self._into if one in self._people]:
-            survivor = self._survivor(former)
-            if survivor != former:
-                self._of(survivor).absorb(self._people.pop(former))
+        for former in self._joins:
+            if former in self._people:
+                self._of(self._joins.survivor(former)).absorb(self._people.pop(former))
 
     def get(self, subject: str) -> Person:
         """What is known of somebody."""
@@ -83,13 +83,6 @@ class People:
         if found is None:
             found = self._people[subject] = Person()
         return found
-
-    def _survivor(self, subject: str) -> str:
-        seen = {subject}
-        while (into := self._into.get(subject)) is not None and into not in seen:
-            seen.add(into)
-            subject = into
-        return subject
 
     def _decided(self, decision: Decision) -> None:
         if decision.mode == "shadow" or self._policy not in (None, decision.policy):
@@ -109,11 +102,8 @@ class People:
         elif record.type == "forestall.intervention.dismissed":
             if self._policy in (None, _data(record).get("policy")):
                 self._of(record.subject).dismissed = True
-        elif record.type == "forestall.alias":
-            former = _data(record).get("from")
-            if isinstance(former, str) and former != record.subject:
-                self._into[former] = record.subject
-                self._into.pop(record.subject, None)
+        elif record.type == ALIAS:
+            self._joins.take(record)
 
 
 def _data(record: Record) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""Joins: pseudonyms that turned out to be one person's. Pure."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from forestall.contracts.event import Record, decode_data
+
+ALIAS: Final = "forestall.alias"
+
+
+def former(record: Record) -> str | None:
+    """The pseudonym that ``record``, a ``forestall.alias``, joins into its subject."""
+    data = decode_data(record.data)
+    name = data.get("from") if isinstance(data, dict) else None
+    return name if isinstance(name, str) and name != record.subject else None
+
+
+class Joins:
+    """Which pseudonyms became which; iterating gives the former ones, in the order of the log."""
+
+    def __init__(self) -> None:
+        self._into: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._into)
+
+    def __len__(self) -> int:
+        return len(self._into)
+
+    def take(self, record: Record) -> None:
+        """Take a ``forestall.alias``."""
+        name = former(record)
+        if name is not None:
+            self._into[name] = record.subject
+            self._into.pop(record.subject, None)
+
+    def survivor(self, subject: str) -> str:
+        """The pseudonym that the person behind ``subject`` has now."""
+        while (into := self._into.get(subject)) is not None:
+            subject = into
+        return subject
