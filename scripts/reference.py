@@ -146,7 +146,7 @@ def _names(option: Any) -> str:
 
 def _default(option: Any) -> str:
     default = getattr(option.default, "value", option.default)
-    shown = not (default is None or option.is_flag or option.required)
+    shown = not (default in (None, "") or option.is_flag or option.required)
     return f" Default: `{default}`." if shown else ""
 
 
