@@ -111,6 +111,25 @@ def test_a_small_sample_says_nothing() -> None:
     assert all(one.chance is None and not one.alarm for one in found.outcomes)
 
 
+def test_who_comes_late_in_a_window_counts_in_neither() -> None:
+    """Who comes in a window's last two days has a ticket far more often, in both alike."""
+    late = range(500, 672)
+    happened = [
+        one
+        for number in (0, 1)
+        for at in range(672)
+        for hours, name in [(number * WEEK + at / 4, f"c{number}-{at}")]
+        for one in (
+            record(hours, "page.viewed", name),
+            *([record(hours + 0.1, TICKET, name)] if at in late or not at % 10 else []),
+        )
+    ]
+    spans = Spans(now=moment(NOW), horizon=47 * HOUR)
+    found = rate(look(sorted(happened, key=when), spans=spans))
+    assert found.reference == found.now == (49, 481)
+    assert found.chance == pytest.approx(1.0)
+
+
 def test_false_alarms_are_as_rare_as_stated() -> None:
     """1,000 looks at two features and a rate where nothing changed, at 5 %; what matters or not is
     left aside."""

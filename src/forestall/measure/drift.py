@@ -44,7 +44,8 @@ _CELLS = 10
 class Spans(msgspec.Struct, frozen=True, kw_only=True):
     """What is compared, in microseconds of log time: the ``window`` before ``now`` with one of the
     same length, the reference, that ended ``ago`` before ``now``. Both have the same length because
-    a longer one meets more of those who come seldom. An outcome counts until ``horizon`` after."""
+    a longer one meets more of those who come seldom. An outcome counts until ``horizon`` after, of
+    those for whom that is before their window ends."""
 
     now: int
     window: int = 7 * DAY
@@ -184,10 +185,12 @@ class Watch:
             )
 
     def _rate(self, name: str) -> Rate:
-        last = self.spans.now - self.spans.horizon - SLACK
+        """Of both windows only those count whose horizon ends before the window does, so that the
+        one that goes on until now holds no others than the reference."""
+        spans, samples = self.spans, self._samples[name]
         pairs = []
-        for sample in self._samples[name]:
-            finished = [one.followed for one in sample if one.at <= last]
+        for sample, end in zip(samples, (spans.now - spans.ago, spans.now), strict=True):
+            finished = [one.followed for one in sample if one.at <= end - spans.horizon - SLACK]
             pairs.append((sum(finished), len(finished)))
         before, now = pairs
         enough = self._covered and min(before[1], now[1]) >= LEAST

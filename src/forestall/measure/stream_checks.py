@@ -199,7 +199,7 @@ def _volume(name: str, stream: _Stream, counts: list[int]) -> Finding:
 
 def _freshness(name: str, stream: _Stream, count: int, now: int) -> Finding | None:
     """Events that come at random are silent for twice the longest of n gaps with a chance of
-    ``2 / ((n + 1) (n + 2))``."""
+    ``2 / ((n + 1) (n + 2))``; ``count`` events have one gap less."""
     if stream.last is None or count < GAPS:
         return None
     silence = now - stream.last
@@ -209,7 +209,7 @@ def _freshness(name: str, stream: _Stream, count: int, now: int) -> Finding | No
         owner=stream.owner,
         check="freshness",
         field=None,
-        chance=2 / ((count + 1) * (count + 2)) if long else 1.0,
+        chance=2 / (count * (count + 1)) if long else 1.0,
         matters=long,
         alarm=False,
         text=f"silent for {_span(silence)}; at most {_span(stream.longest)} before",
