@@ -15,7 +15,7 @@ from forestall.contracts.control import (
 from forestall.policy.language.canonical import version
 from reference.comparing import FREE, run
 from reference.expressions import Failed, evaluate, holds
-from reference.gating import in_holdout
+from reference.sharing import in_holdout
 from reference.writing import (
     START,
     do,
