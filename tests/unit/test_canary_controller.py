@@ -39,7 +39,11 @@ def begin(desk: Desk, one: Artifact = LOW, share: float = 0.1, upto: float = 0.5
 
 
 def seen(
-    verdict: Verdict, one: Artifact = LOW, share: float = 0.1, next_: float | None = 0.5
+    verdict: Verdict,
+    one: Artifact = LOW,
+    share: float = 0.1,
+    next_: float | None = 0.5,
+    number: int = 1_000,
 ) -> CanaryLook:
     kind: Kind = "policy"
     look = Look(
@@ -57,7 +61,9 @@ def seen(
         contaminated=0,
         guardrails=(),
     )
-    return CanaryLook(kind=kind, name=one.name, version=one.version, next=next_, look=look)
+    return CanaryLook(
+        kind=kind, name=one.name, version=one.version, next=next_, number=number, look=look
+    )
 
 
 def do(desk: Desk, *looks: CanaryLook, automatic: bool = False) -> list[Transition]:
@@ -109,6 +115,24 @@ def test_without_a_pass_nothing_moves_however_often_it_looks(
         assert do(desk, seen(verdict, next_=next_), automatic=True) == []
     assert verdicts(desk)["verdict"] == verdict
     assert [one.mode for one in desk.registry.standing().in_force()] == ["canary"]
+
+
+def test_what_was_seen_of_a_canary_before_it_began_anew_lets_nothing_pass(desk: Desk) -> None:
+    """The worker may not have put the new one in force yet."""
+    begin(desk)
+    known = desk.registry.version()
+    assert do(desk, seen("pass", number=known)) == []
+    assert verdicts(desk)["verdict"] == "pass"
+    desk.ask(LOW, "shadow")
+    desk.ask(LOW, "canary", share=0.1)
+    place = desk.registry.standing().place("blue", "policy", LOW.name, LOW.version)
+    for automatic in (False, True):
+        assert do(desk, seen("pass", next_=None, number=known), automatic=automatic) == []
+    found = desk.registry.findings("policy", LOW.name, LOW.version)["canary"]
+    assert place is not None
+    assert found.at < place.since, "so a person cannot let it go live on that either"
+    (live,) = do(desk, seen("pass", next_=None, number=desk.registry.version()), automatic=True)
+    assert live.after == "live"
 
 
 def test_a_pass_grows_the_canary_by_itself_only_where_that_is_granted(desk: Desk) -> None:

@@ -16,6 +16,7 @@ from forestall.contracts.control import (
     PolicyInForce,
     SettingsApplied,
     SwitchesApplied,
+    Transition,
 )
 from forestall.contracts.decision import Decided, Decision, Mode
 from forestall.contracts.event import Record
@@ -40,6 +41,20 @@ def policies(*held: tuple[str, Mode, float], at: int = 0, name: str = "hint") ->
         {},
         "ann",
         "so",
+    )
+
+
+def transition(number: int) -> Transition:
+    return Transition(
+        received=0,
+        number=number,
+        artifact="policy",
+        name="hint",
+        version="v2",
+        before="shadow",
+        after="canary",
+        by="ann",
+        why="so",
     )
 
 
@@ -87,6 +102,15 @@ def test_another_version_salt_or_a_break_begins_anew(between: Control) -> None:
     first, last = policies(("v2", "canary", 0.1), at=1), policies(("v2", "canary", 0.2), at=5)
     (plan,) = plans(first, between, last).values()
     assert (plan.begun, plan.earlier) == (5, 0.1 if isinstance(between, SettingsApplied) else 0.0)
+
+
+def test_a_rollout_knows_the_newest_transition() -> None:
+    rollout = Rollout(LADDER)
+    rollout.take(transition(4))
+    rollout.take(policies(("v2", "canary", 0.2), at=1))
+    assert (rollout.number, list(rollout.running)) == (4, [("policy", "hint")])
+    rollout.take(transition(5))
+    assert (rollout.number, list(rollout.running)) == (5, [("policy", "hint")])
 
 
 def test_models_have_canaries_too() -> None:

@@ -110,7 +110,8 @@ def act(looks: Iterable[CanaryLook], registry: Registry, at: int, *, automatic: 
     """Do what follows from ``looks`` at wall time ``at``, and keep each new verdict as a finding.
 
     A failed canary is taken back. One that passed grows, or goes live after its last step, if that
-    is ``automatic``; else, and above low risk, a person decides. Nothing else moves anything.
+    is ``automatic``; else, and above low risk, a person decides. Nothing else moves anything. What
+    was seen before a step began says nothing about it, but that it fails.
     """
     standing = registry.standing()
     for one in looks:
@@ -132,7 +133,8 @@ def _obey(
     automatic: bool,
 ) -> None:
     verdict = one.look.verdict
-    if verdict != "fail" and place.share != one.look.share:
+    of_this_step = place.share == one.look.share and place.number <= one.number
+    if verdict != "fail" and not of_this_step:
         return
     with registry.transaction():
         _keep(one, place, registry, at)

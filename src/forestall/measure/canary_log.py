@@ -12,12 +12,14 @@ from forestall.measure.verdict import Look, look
 
 
 class CanaryLook(msgspec.Struct, frozen=True, kw_only=True):
-    """A look at a canary. ``next`` is the share of the step that follows, none after the last."""
+    """A look at a canary. ``next`` is the share of the step that follows, none after the last;
+    ``number`` that of the newest transition that the look knows of."""
 
     kind: Kind
     name: str
     version: str
     next: float | None
+    number: int
     look: Look
 
 
@@ -66,6 +68,7 @@ class CanaryLog:
             name=name,
             version=plan.version,
             next=self._ladder.after(plan.share),
+            number=self._rollout.number,
             look=look(plan, tallies.counted(now), now),
         )
 

@@ -9,6 +9,7 @@ from forestall.contracts.control import (
     PoliciesApplied,
     PolicyInForce,
     SettingsApplied,
+    Transition,
 )
 from forestall.measure.canary import DEFAULTS, Kind, Plan, Watched
 
@@ -37,10 +38,11 @@ class Rollout:
     """The canaries that run, by kind and name, each with the plan of its present step.
 
     A step begins with the control record that puts version and share in force. It ends when these
-    change, or the salt by which subjects fall into the share.
+    change, or the salt by which subjects fall into the share. ``number`` is the newest transition's.
     """
 
     def __init__(self, ladder: Ladder) -> None:
+        self.number = 0
         self._ladder = ladder
         self._salt = ""
         self._canaries: dict[Kind, tuple[tuple[PolicyInForce | ModelInForce, bool], ...]] = {}
@@ -49,6 +51,9 @@ class Rollout:
     def take(self, record: Control) -> None:
         """Take the next control record."""
         match record:
+            case Transition():
+                self.number = record.number
+                return
             case SettingsApplied():
                 if record.settings.salt != self._salt:
                     self._salt = record.settings.salt
