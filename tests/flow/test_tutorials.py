@@ -133,5 +133,10 @@ def follows(shell: Shell, example: Example) -> None:
             pytest.fail(f"{example}: $ {command}\n{said[-1]}\ninstead of\n{shown}")
 
 
-def test_there_are_tutorials_of_three_stories() -> None:
-    assert [page.stem for page in PAGES] == ["declined-card", "stuck-export", "undo"]
+def test_there_are_tutorials_of_four_stories() -> None:
+    assert [page.stem for page in PAGES] == [
+        "declined-card",
+        "from-draft-to-live",
+        "stuck-export",
+        "undo",
+    ]
