@@ -424,6 +424,14 @@ def test_the_command_reads_no_trait_that_is_not_declared(tmp_path: Path) -> None
     assert isinstance(run(tmp_path).exception, TraitNotDeclared)
 
 
+@pytest.mark.parametrize("what", ["soon", "0s"])
+def test_what_is_not_a_horizon_is_bad_input(tmp_path: Path, what: str) -> None:
+    deployment(tmp_path)
+    told = run(tmp_path, "--horizon", what)
+    assert told.exit_code == 2
+    assert "Invalid value for '--horizon'" in told.output
+
+
 def test_a_warning_is_told_first_and_by_the_exit_code(tmp_path: Path) -> None:
     deployment(tmp_path)
     told = run(tmp_path, "--policy", "a")

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from forestall.cli import summary
 from forestall.cli.deployment import ConfigOption, settings_for
+from forestall.cli.durations import duration
 from forestall.console.report import render
 from forestall.contracts.control import Control, SwitchesApplied
 from forestall.contracts.errors import UnreadableInput
-from forestall.contracts.instants import parse_duration
 from forestall.decide.backtest import BEGINNING, opening
 from forestall.decide.history import deployed_controls
 from forestall.decide.parallel import Part, Work, decide, worthwhile
@@ -24,16 +24,6 @@ from forestall.kernel.settings import Settings
 from forestall.policy.deployment import load_bundle
 
 STANDARD_OUTPUT = Path("-")
-
-
-def _duration(text: str) -> int:
-    try:
-        found = parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    if not found:
-        raise typer.BadParameter("it must be longer than nothing")
-    return found
 
 
 def backtest(
@@ -65,7 +55,7 @@ def backtest(
     horizon: Annotated[
         int,
         typer.Option(
-            parser=_duration,
+            parser=duration,
             metavar="DURATION",
             help="How long after an intervention the outcome still counts as foreseen.",
         ),
@@ -73,7 +63,7 @@ def backtest(
     session_gap: Annotated[
         int,
         typer.Option(
-            parser=_duration,
+            parser=duration,
             metavar="DURATION",
             help="Events of a customer less than this apart are one session.",
         ),

@@ -7,8 +7,9 @@ import msgspec
 import typer
 from rich.table import Table
 
+from forestall.cli.durations import duration
 from forestall.cli.tables import print_table
-from forestall.contracts.instants import format_duration, parse_duration
+from forestall.contracts.instants import format_duration
 from forestall.measure.reading import Folder
 from forestall.measure.statistics import Estimate
 from forestall.measure.terms import plan_of
@@ -34,17 +35,6 @@ def _instead(text: str) -> str:
     if not 0 <= threshold <= 1:
         raise typer.BadParameter("always, never, or a threshold between 0 and 1 such as 0.3")
     return text
-
-
-def duration(text: str) -> int:
-    """Microseconds of an option such as ``7d``, more than none."""
-    try:
-        found = parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    if not found:
-        raise typer.BadParameter("it must be longer than nothing")
-    return found
 
 
 def evaluate(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forestall.cli.deployment import ConfigOption, DataArgument, data_for, settings_for
+from forestall.cli.durations import duration
 from forestall.cli.person import AsJson, echo_json, plain
 from forestall.contracts.errors import ForestallError, UnreadableInput
-from forestall.contracts.instants import SECOND, format_duration, parse_duration
+from forestall.contracts.instants import SECOND, format_duration
 from forestall.measure.reading import Folder
 
 if TYPE_CHECKING:
@@ -38,8 +39,13 @@ def fairness(
     ] = None,
     policy: Annotated[str | None, typer.Option(help="Only this policy.")] = None,
     horizon: Annotated[
-        str, typer.Option(help="How long before a ticket help counts, and tickets after it.")
-    ] = "7d",
+        int,
+        typer.Option(
+            parser=duration,
+            metavar="DURATION",
+            help="How long before a ticket help counts, and tickets after it.",
+        ),
+    ] = "7d",  # type: ignore[assignment]
     config: ConfigOption = None,
     html: Annotated[
         Path | None, typer.Option(help="Write a page with plots (HTML, one file).")
@@ -56,7 +62,6 @@ def fairness(
     settings = settings_for(config)
     declared = settings.fairness
     traits = _traits(by or list(declared.traits), declared.traits)
-    lasts = _horizon(horizon)
     path = data_for(data, config)
     folder = Folder(path)
     try:
@@ -67,7 +72,7 @@ def fairness(
             traits,
             Rule(declared.least, declared.margin, declared.alpha),
             policy=policy,
-            horizon=lasts,
+            horizon=horizon,
         )
         now = folder.now
     finally:
@@ -103,13 +108,6 @@ def _traits(wanted: list[str], declared: tuple[str, ...]) -> list[str]:
             'no trait is declared; write [fairness] traits = ["language", "plan"] in the settings'
         )
     return list(dict.fromkeys(wanted))
-
-
-def _horizon(text: str) -> int:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise UnreadableInput(f"--horizon: {error}") from None
 
 
 # -- text ------------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from forestall.cli import model_text
 from forestall.cli.deployment import ConfigOption, settings_for
+from forestall.cli.durations import duration
 from forestall.cli.model_source import Source, decided, logged
 from forestall.contracts.errors import UnreadableInput
-from forestall.contracts.instants import parse_duration
 from forestall.decide.history import History
 from forestall.measure.examples import Among, asked, examples
 from forestall.measure.model import InvalidModel, Model, canonical, decode, version
@@ -24,16 +24,6 @@ app = typer.Typer(
 )
 
 SUFFIX = ".model.json"
-
-
-def _duration(text: str) -> int:
-    try:
-        found = parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    if not found:
-        raise typer.BadParameter("it must be longer than nothing")
-    return found
 
 
 DataArgument = Annotated[
@@ -78,7 +68,7 @@ def train(
     horizon: Annotated[
         int,
         typer.Option(
-            parser=_duration, metavar="DURATION", help="How long after a decision it still counts."
+            parser=duration, metavar="DURATION", help="How long after a decision it still counts."
         ),
     ] = "7d",  # type: ignore[assignment]
     policies: PoliciesOption = None,

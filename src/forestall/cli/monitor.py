@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption, settings_for
-from forestall.cli.evaluate import duration
+from forestall.cli.durations import duration
 from forestall.cli.tables import print_table
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.errors import UnreadableInput
