@@ -1,7 +1,9 @@
 """Jobs of the server: one at a time, in a process of their own, within limits, and not for ever."""
 
 import asyncio
+import os
 import signal
+import sqlite3
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from forestall.app.gauges import DRIFTED, OVERDUE, Standing
-from forestall.app.judging import REMEMBERED, WAITING, Busy, Job, Judging
+from forestall.app.judging import NICENESS, REMEMBERED, WAITING, Busy, Job, Judging
 from forestall.app.weighing import Task, Weighed
 from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.instants import parse_time
@@ -90,16 +92,36 @@ def test_what_is_wrong_is_told_with_its_code(config: Path) -> None:
     )
 
 
-def test_what_cannot_be_kept_is_told(config: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UnreadableInput("not today"), "not today"),
+        (sqlite3.OperationalError("disk I/O error"), "the finding is not kept: disk I/O error"),
+    ],
+)
+def test_what_cannot_be_kept_is_told(config: Path, error: Exception, said: str) -> None:
     def refuse(_: Weighed) -> None:
-        raise UnreadableInput("not today")
+        raise error
 
     async def run() -> Job:
-        return await ended(Judging(fresh()).start(plan(config), "ann", refuse))
+        return await ended(Judging(fresh()).start(plan(config, b"[ ]"), "ann", refuse))
 
     job = asyncio.run(run())
     assert job.wrong is not None
-    assert job.wrong.message == "not today"
+    assert (job.state, job.wrong.message) == ("failed", said)
+    assert job.task.files == b"", "they may be large, and are needed no more"
+
+
+def test_a_job_waits_for_everything_else(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = config.parent / "priority"
+    words = f"cat >/dev/null; cut -d' ' -f19 /proc/self/stat > {mark}"
+    monkeypatch.setattr("forestall.app.judging.sys.executable", str(script(config, words)))
+
+    async def run() -> None:
+        await ended(Judging(fresh()).start(plan(config), "ann"))
+
+    asyncio.run(run())
+    assert int(mark.read_text()) == max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0))
 
 
 def test_too_many_are_refused_and_old_ones_forgotten(

@@ -1,6 +1,7 @@
 """Jobs of finding something out about changes, each in a process of its own, one at a time."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,12 +13,16 @@ import structlog
 from forestall.app.weighing import MEMORY, SECONDS, Answer, Task, Weighed, Wrong
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.refusals import NotThere
+from forestall.kernel.database import TROUBLE, first_line
 
 WAITING: Final = 8
 """Jobs that wait or run at most; more are refused."""
 
 REMEMBERED: Final = 32
 """Finished jobs that can still be asked about."""
+
+NICENESS: Final = 10
+"""Of a job's process, from its first instruction on: customers wait for everything else."""
 
 _LONGEST = 64_000_000
 _log = structlog.get_logger("app")
@@ -36,7 +41,7 @@ class WeighingFailed(ForestallError):
 
 
 class Job(msgspec.Struct):
-    """Something to find out for ``by``; ``done`` is a fraction."""
+    """Something to find out for ``by``; ``done`` is a fraction. Files are let go in the end."""
 
     id: str
     task: Task
@@ -104,8 +109,11 @@ class Judging:
                 job.wrong = job.wrong or Wrong(error.code, str(error))
             except ForestallError as error:
                 job.wrong = Wrong(error.code, str(error))
+            except TROUBLE as error:
+                job.wrong = Wrong("not-ready", f"the finding is not kept: {first_line(error)}")
             else:
                 job.weighed, job.done = weighed, 1.0
+            job.task = msgspec.structs.replace(job.task, files=b"")
             job.state = "failed" if job.wrong else "done"
             if job.wrong is not None:
                 _log.info("nothing was found out", job=job.id, why=job.wrong.message)
@@ -121,6 +129,9 @@ async def _weighed(job: Job) -> Weighed:
         stdout=asyncio.subprocess.PIPE,
         limit=_LONGEST,
     )
+    with suppress(ProcessLookupError):
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, process.pid, max(own, NICENESS))
     assert process.stdin is not None  # noqa: S101
     assert process.stdout is not None  # noqa: S101
     try:

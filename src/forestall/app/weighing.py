@@ -166,7 +166,6 @@ def _check(item: Item, world: World) -> Checked:
 def main() -> None:
     """Answer the task on standard input, line by line on standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(10)
     gc.disable()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
