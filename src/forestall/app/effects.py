@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -30,6 +31,7 @@ from forestall.channels.parking import HEALTH_FILE, SqliteHealth
 from forestall.channels.webhook import WebhookChannel
 from forestall.console import flags_api, lifecycle_api
 from forestall.console.api import Api
+from forestall.console.lifecycle_api import Desk
 from forestall.console.overview import Overview
 from forestall.console.page import build as build_console
 from forestall.console.watch import Watch
@@ -69,66 +71,19 @@ _log = structlog.get_logger("app")
 
 async def run_app(settings: Settings, stop: asyncio.Event) -> None:
     """Carry out what is decided until ``stop``."""
-    data = settings.data
     if not await _laid(settings, stop):
         return
     async with AsyncExitStack() as stack:
-        signals = SqliteLog(data / "gateway.db", read_only=True)
-        stack.callback(signals.close)
-        decisions = SqliteLog(data / "worker.db", read_only=True)
-        stack.callback(decisions.close)
-        control = SqliteLog(data / "worker.db", read_only=True)
-        stack.callback(control.close)
+        control = _reading(settings.data / "worker.db", stack)
         flags = provide(control, settings.flags.provider)
-        door = stack.enter_context(Door(data / "gateway.db"))
-        client = await stack.enter_async_context(outbound(settings.outbound))
-        webhooks = _webhooks(settings, client, stack, lambda: interventions.now())
-        workshop = await stack.enter_async_context(
-            load_workshop(settings, client=client, clock=wall_clock, watch=WATCH_EVERY)
-        )
-        staff = Staff(
-            settings,
-            log_time=lambda: interventions.now(),
-            workshop=workshop,
-            demands=workshop.demands,
-        )
-        interventions = await stack.enter_async_context(
-            open_interventions(
-                data,
-                signals=signals,
-                decisions=decisions,
-                runbooks=_runbooks(settings),
-                channels=Channels(webhooks.values()),
-                queues=desks(settings, webhooks, client),
-                door=door,
-                gateway=f"http://{settings.server.host}:{settings.server.port}",
-                key=internal_key(data, random_id),
-                clock=wall_clock,
-                ids=random_id,
-                event_clock=settings.ingest.clock == "event",
-                tables=settings.database,
-                workshop=staff.workshop,
-                approvals=staff.approvals,
-                paused=staff.paused,
-                casework=casework(settings, stack),
-            )
-        )
+        interventions, staff = await _interventions(settings, stack)
         desk = open_desk(settings, control, interventions.store, wall_clock)
         if desk.registry is not None:
             stack.callback(desk.registry.close)
         hub = _hub(settings, interventions, stack)
         if hub is not None:
             interventions.tell(hub)
-        watch = _watch(settings)
-        stack.callback(watch.close)
-        turn = threading.Lock()
-
-        def poll() -> Overview:
-            with turn:
-                return watch.poll()
-
-        watching = asyncio.create_task(keep_watching(poll, stop))
-        stack.push_async_callback(_ended, watching, stop)
+        poll = _polling(settings, stack, stop)
         _beside(staff.office.approving.run(stop), stack, stop)
         _beside(flags.run(stop), stack, stop)
         _beside(keep_looking(settings, stop), stack, stop)
@@ -140,12 +95,84 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         _beside(standing.run(stop), stack, stop)
         if desk.registry is not None:
             _beside(keep_canaries(settings, desk.registry, wall_clock, stop), stack, stop)
-        applying = Applying(desk, judging, str(settings.file))
-        desk = msgspec.structs.replace(desk, backtest=applying.backtest)
-        more = (applying.extension(), flags_api.extension(desk))
-        api = Api(staff.office, lifecycle_api.extension(desk), *more)
+        api = _api(settings, staff, desk, judging)
         app = _routes(hub, build_console(poll, monotonic), api)
         await _serve(settings, app, hub, interventions, stop)
+
+
+def _reading(path: Path, stack: AsyncExitStack) -> SqliteLog:
+    log = SqliteLog(path, read_only=True)
+    stack.callback(log.close)
+    return log
+
+
+async def _interventions(settings: Settings, stack: AsyncExitStack) -> tuple[Interventions, Staff]:
+    """What carries out, and the people who have a say in it. Each asks the other for something."""
+    data = settings.data
+    signals, decisions = (_reading(data / name, stack) for name in ("gateway.db", "worker.db"))
+    door = stack.enter_context(Door(data / "gateway.db"))
+    client = await stack.enter_async_context(outbound(settings.outbound))
+    webhooks = _webhooks(settings, client, stack, lambda: interventions.now())
+    workshop = await stack.enter_async_context(
+        load_workshop(settings, client=client, clock=wall_clock, watch=WATCH_EVERY)
+    )
+    staff = Staff(
+        settings,
+        log_time=lambda: interventions.now(),
+        workshop=workshop,
+        demands=workshop.demands,
+    )
+    interventions = await stack.enter_async_context(
+        open_interventions(
+            data,
+            signals=signals,
+            decisions=decisions,
+            runbooks=_runbooks(settings),
+            channels=Channels(webhooks.values()),
+            queues=desks(settings, webhooks, client),
+            door=door,
+            gateway=f"http://{settings.server.host}:{settings.server.port}",
+            key=internal_key(data, random_id),
+            clock=wall_clock,
+            ids=random_id,
+            event_clock=settings.ingest.clock == "event",
+            tables=settings.database,
+            workshop=staff.workshop,
+            approvals=staff.approvals,
+            paused=staff.paused,
+            casework=casework(settings, stack),
+        )
+    )
+    return interventions, staff
+
+
+def _polling(
+    settings: Settings, stack: AsyncExitStack, stop: asyncio.Event
+) -> Callable[[], Overview]:
+    """What looks at how things stand for the console, one look at a time; it is kept up to date."""
+    watch = _watch(settings)
+    stack.callback(watch.close)
+    turn = threading.Lock()
+
+    def poll() -> Overview:
+        with turn:
+            return watch.poll()
+
+    watching = asyncio.create_task(keep_watching(poll, stop))
+    stack.push_async_callback(_ended, watching, stop)
+    return poll
+
+
+def _api(settings: Settings, staff: Staff, desk: Desk, judging: Judging) -> Api:
+    """The operators' API, with all that extends it."""
+    applying = Applying(desk, judging, str(settings.file))
+    desk = msgspec.structs.replace(desk, backtest=applying.backtest)
+    extensions = (
+        lifecycle_api.extension(desk),
+        applying.extension(),
+        flags_api.extension(desk),
+    )
+    return Api(staff.office, *extensions)
 
 
 def _webhooks(
