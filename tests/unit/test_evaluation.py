@@ -220,7 +220,7 @@ def test_it_refuses_propensities_that_are_not_what_was_done() -> None:
 
 
 def test_true_propensities_are_believed() -> None:
-    found = [evaluate(coin(1_000, 0.3, seed), 1, 10) for seed in range(500)]
+    found = [evaluate(coin(1_000, 0.3, seed), 1, 10) for seed in range(200)]
     assert all(isinstance(one, Evaluated) for one in found)
 
 

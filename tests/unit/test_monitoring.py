@@ -1,7 +1,9 @@
 """Looking for drift while serving: what is told, and that no trouble of it reaches the server."""
 
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +61,43 @@ def test_a_quiet_look_takes_the_alarm_back(tmp_path: Path) -> None:
         assert asyncio.run(look(settings(tmp_path, later=0.0))) == "quiet"
     assert lines == []
     assert gauge("population") == 0
+
+
+def owned(owner: str) -> float | None:
+    return METRICS.get_sample_value("forestall_monitor_stream_alarms", {"owner": owner})
+
+
+def test_alarms_about_streams_are_counted_by_who_owns_the_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = [
+        {"type": "payment.failed", "owner": owner, "check": check, "alarm": alarm}
+        for owner, check, alarm in (
+            ("payments", "volume", True),
+            ("payments", "nulls", True),
+            ("web", "volume", True),
+            ("care", "freshness", False),
+        )
+    ]
+
+    def found(streams: list[dict[str, Any]]) -> None:
+        told = {"calibration": [], "population": [], "outcomes": [], "streams": streams}
+
+        async def monitored(_: Settings) -> tuple[int, bytes, bytes]:
+            return int(bool(streams)), json.dumps(told).encode(), b""
+
+        monkeypatch.setattr(monitoring, "_monitored", monitored)
+        with capture_logs() as lines:
+            asyncio.run(look(Settings(data=tmp_path)))
+        owners = [line["finding"]["owner"] for line in lines]
+        assert owners == [one["owner"] for one in streams if one["alarm"]]
+
+    found(streams)
+    assert [owned(name) for name in ("payments", "web", "care")] == [2, 1, None]
+    found(streams[2:])
+    assert [owned(name) for name in ("payments", "web")] == [None, 1]
+    found([])
+    assert owned("web") is None
 
 
 def test_a_look_that_fails_is_told_and_nothing_more(tmp_path: Path) -> None:

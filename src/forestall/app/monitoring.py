@@ -27,6 +27,12 @@ PARTS: Final = ("calibration", "population", "outcomes", "streams")
 ALARMS = Gauge(
     "forestall_monitor_alarms", "Alarms of the last look for drift", ["part"], registry=METRICS
 )
+OWNED = Gauge(
+    "forestall_monitor_stream_alarms",
+    "Alarms of the last look about streams, by the owner of the contract",
+    ["owner"],
+    registry=METRICS,
+)
 LOOKS = Counter(
     "forestall_monitor_looks", "Looks for drift, by how they ended", ["result"], registry=METRICS
 )
@@ -69,12 +75,15 @@ async def look(settings: Settings, seconds: float = LONGEST) -> Result:
     except msgspec.DecodeError as error:
         return _failed(errors.decode(errors="replace").strip()[-500:] or str(error))
     result: Result = "quiet"
+    OWNED.clear()
     for part in PARTS:
         alarms = [one for one in getattr(told, part) if one.get("alarm")]
         ALARMS.labels(part).set(len(alarms))
         for one in alarms:
             result = "alarms"
             _log.warning("drift", part=part, finding={**one, "alarm": True})
+            if "owner" in one:
+                OWNED.labels(one["owner"]).inc()
     LOOKS.labels(result).inc()
     return result
 
