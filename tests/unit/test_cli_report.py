@@ -46,7 +46,7 @@ def test_it_says_what_help_changed(data: Path) -> None:
     result = run(data)
     assert result.exit_code == 0, result.output
     for part in (
-        "What help changed: tickets within 7d after entry; a customer is one",
+        "What help changed: tickets within 7d after entry, counted by customer",
         "Everybody active against the global holdout of 30 %",
         "Everybody reached by any policy",
         f"{POLICY} against its own holdout of 40 %",

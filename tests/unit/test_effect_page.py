@@ -158,4 +158,4 @@ def test_earlier_terms_are_told_apart(found: Report) -> None:
 
 def test_a_report_without_experiments_is_a_page(found: Report) -> None:
     empty = msgspec.structs.replace(found, experiments=(), unit="account")
-    assert "What counts as one is an account" in Page(render(empty, "acme")).text
+    assert "Counted by account" in Page(render(empty, "acme")).text

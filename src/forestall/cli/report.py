@@ -69,9 +69,7 @@ def report(
     ] = "28d",  # type: ignore[assignment]
     unit: Annotated[
         Literal["subject", "account"],
-        typer.Option(
-            help="What counts as one: a customer, or all customers with the same trait `account`."
-        ),
+        typer.Option(help="Count by customer, or by all customers with the same trait `account`."),
     ] = "subject",
     since: Annotated[
         int | None,

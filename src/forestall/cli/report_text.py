@@ -14,9 +14,9 @@ from forestall.measure.findings import Experiment, Report
 def show(console: Console, report: Report) -> None:
     """Print everything; newest terms in full, earlier ones in a sentence."""
     what, span = wording.noun(report), wording.horizon(report)
-    each = "an account" if report.unit == "account" else "a customer"
+    each = "account" if report.unit == "account" else "customer"
     console.print(
-        f"[bold]What help changed[/bold]: {escape(what)} within {span} after entry; {each} is one"
+        f"[bold]What help changed[/bold]: {escape(what)} within {span} after entry, counted by {each}"
     )
     console.print(
         f"{report.events:,} events, {report.decisions:,} decisions, {report.customers:,} customers,"

@@ -58,10 +58,8 @@ def _short(report: Report, current: list[Experiment]) -> str:
     without = _told(wording.without(report))
     if without:
         table += f'<p class="note">{without}</p>'
-    unit = "an account" if report.unit == "account" else "a customer"
-    return cards.section(
-        "short", "In short", f'{table}<p class="note">What counts as one is {unit}.</p>'
-    )
+    unit = "account" if report.unit == "account" else "customer"
+    return cards.section("short", "In short", f'{table}<p class="note">Counted by {unit}.</p>')
 
 
 def _in_short(one: Experiment, top: float) -> tuple[str, str]:
