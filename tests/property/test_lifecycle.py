@@ -13,6 +13,7 @@ from forestall.contracts.errors import ForestallError
 from forestall.policy.changing import Known, binding, check_rights, needs_second, plan
 from forestall.policy.lifecycle import (
     EFFECTS,
+    ROLLED_BACK,
     SETS,
     STATES,
     Actor,
@@ -218,7 +219,9 @@ class World(RuleBasedStateMachine):
             assert any(one.after == "live" for one in past)
             return
         since = [one.after for one in past]
-        since = since[len(since) - since[::-1].index("draft") :]
+        anew = len(since) - since[::-1].index("draft")
+        if not any(ROLLED_BACK in one.evidence for one in past[anew:]):
+            since = since[anew:]
         assert "validated" in since
         assert "backtested" in since
         resting = record.set != self.standing.active
