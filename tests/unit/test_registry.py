@@ -17,6 +17,7 @@ from forestall.policy.lifecycle import (
     Artifact,
     Ask,
     ConditionsMissing,
+    Finding,
     Held,
     Kind,
     NoSuchTransition,
@@ -241,6 +242,21 @@ def test_another_live_version_voids_a_request(desk: Desk) -> None:
     desk.registry.put(low)
     request = waiting(desk, policy("a", "high"))
     desk.bring(low, *WAY)
+    void(desk, request)
+
+
+@pytest.mark.parametrize("what", ["validated", "backtested", "canary", "source"])
+def test_new_evidence_voids_a_request(desk: Desk, what: str) -> None:
+    """Also another text with the same version: its title, owner or tests."""
+    one = policy("a", "high")
+    request = waiting(desk, one)
+    finding = Finding(
+        kind="policy", name=one.name, version=one.version, what=what, by="cat", at=40, evidence={}
+    )
+    desk.registry.found(msgspec.structs.replace(finding, version=policy("b").version))
+    desk.prove(one, "validated")
+    assert desk.registry.pending() == [request], "it says the same as before"
+    desk.registry.found(msgspec.structs.replace(finding, evidence={"verdict": "pass"}))
     void(desk, request)
 
 

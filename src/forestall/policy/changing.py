@@ -146,12 +146,14 @@ def returns(ask: Ask, standing: Standing) -> bool:
 
 def binding(ask: Ask, standing: Standing, known: Known) -> str:
     """Lower-case hex SHA-256 of all that a second person agrees to. It changes with any byte of
-    the version, any transition of its name, and any version put after it."""
+    the version, anything new found out about it or written beside it, any transition of its name,
+    and any version put after it."""
     if ask.what == "switch":
         around: object = [content_hash(standing, "blue"), content_hash(standing, "green")]
     else:
         around = [known.newest, standing.places.get((ask.set, ask.kind, ask.name), {})]
-    said = [ask, standing.active, known.risk, around]
+    found = {what: one.evidence for what, one in known.findings.items()}
+    said = [ask, standing.active, known.risk, around, found]
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
 
 

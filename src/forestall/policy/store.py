@@ -93,6 +93,33 @@ _encode = msgspec.json.Encoder().encode
 _asks = msgspec.json.Decoder(Ask)
 _PLAIN = Rules()
 _NEWEST = select(func.coalesce(func.max(transitions.c.number), 0))
+_SINCE = (
+    select(transitions)
+    .where(transitions.c.number > sa.bindparam("after"))
+    .order_by(transitions.c.number)
+)
+_OPEN = select(requests).where(requests.c.status == "open").order_by(requests.c.id)
+_VERSIONS = (
+    select(artifacts)
+    .where(artifacts.c.kind == sa.bindparam("kind"), artifacts.c.name == sa.bindparam("name"))
+    .order_by(artifacts.c.seq)
+)
+_ONE = _VERSIONS.where(artifacts.c.version == sa.bindparam("version"))
+_LAST = (
+    _VERSIONS.with_only_columns(artifacts.c.version)
+    .order_by(None)
+    .order_by(artifacts.c.seq.desc())
+    .limit(1)
+)
+_FOUND = (
+    select(findings)
+    .where(
+        findings.c.kind == sa.bindparam("kind"),
+        findings.c.name == sa.bindparam("name"),
+        findings.c.version == sa.bindparam("version"),
+    )
+    .order_by(findings.c.seq)
+)
 
 
 def _none_known(_policy: str, _version: str) -> int:
@@ -169,16 +196,18 @@ class Registry:
 
     def artifact(self, kind: Kind, name: str, version: str) -> Artifact | None:
         """One version. Raises ``ContentDamaged``."""
-        found = self._artifacts(
-            artifacts.c.kind == kind, artifacts.c.name == name, artifacts.c.version == version
-        )
-        for one in found:
-            _check(one)
-        return found[0] if found else None
+        about = {"kind": kind, "name": name, "version": version}
+        row = self._database.run(_ONE, about).first()
+        if row is None:
+            return None
+        found: Artifact = _struct(Artifact, row)
+        _check(found)
+        return found
 
     def versions(self, kind: Kind, name: str) -> list[Artifact]:
         """All versions of that name, in the order in which they were put."""
-        return self._artifacts(artifacts.c.kind == kind, artifacts.c.name == name)
+        rows = self._database.run(_VERSIONS, {"kind": kind, "name": name})
+        return [_struct(Artifact, row) for row in rows]
 
     def names(self, kind: Kind) -> list[str]:
         """What there is of that kind, sorted."""
@@ -186,23 +215,16 @@ class Registry:
         return sorted(self._database.run(asked).scalars())
 
     def found(self, finding: Finding) -> None:
-        """Keep a finding, on which conditions rest."""
+        """Keep a finding, on which conditions rest, and what people agree to."""
         row = asdict(finding) | {"evidence": _encode(finding.evidence)}
-        self._database.run(insert(findings), row)
+        with self.transaction():
+            self._database.run(insert(findings), row)
+            self._void(finding.at)
 
     def findings(self, kind: Kind, name: str, version: str) -> dict[str, Finding]:
         """The newest finding of each sort about a version."""
-        about = (
-            findings.c.kind == kind,
-            findings.c.name == name,
-            findings.c.version == version,
-        )
-        rows = self._database.run(select(findings).where(*about).order_by(findings.c.seq))
+        rows = self._database.run(_FOUND, {"kind": kind, "name": name, "version": version})
         return {row.what: _struct(Finding, row) for row in rows}
-
-    def _artifacts(self, *where: sa.ColumnElement[bool]) -> list[Artifact]:
-        rows = self._database.run(select(artifacts).where(*where).order_by(artifacts.c.seq))
-        return [_struct(Artifact, row) for row in rows]
 
     # -- transitions -----------------------------------------------------------------------------
 
@@ -220,9 +242,9 @@ class Registry:
 
     def standing(self) -> Standing:
         """What they amount to."""
-        new = self.transitions(self._standing.number)
-        if new:
-            self._standing = fold(new, self._standing)
+        if self.version() != self._standing.number:
+            rows = self._database.run(_SINCE, {"after": self._standing.number})
+            self._standing = fold(map(_transition, rows), self._standing)
         return self._standing
 
     def move(
@@ -266,15 +288,15 @@ class Registry:
             return Known(
                 risks=tuple(self._highest(self._there(one), set_) for one in held for set_ in SETS)
             )
-        versions = self.versions(ask.kind, ask.name)
-        if not versions:
+        newest = self._database.run(_LAST, {"kind": ask.kind, "name": ask.name}).scalar()
+        if newest is None:
             raise NotThere(f"there is no {ask.kind} `{ask.name}` in the registry")
         if ask.what == "rollback":
-            return Known(newest=versions[-1].version)
+            return Known(newest=newest)
         this = self.artifact(ask.kind, ask.name, ask.version)
         if this is None:
             raise NotThere(f"there is no version {ask.version!r} of {ask.kind} `{ask.name}`")
-        newest, found = versions[-1].version, self.findings(ask.kind, ask.name, ask.version)
+        found = self.findings(ask.kind, ask.name, ask.version)
         return Known(newest=newest, risk=self._highest(this, ask.set), findings=found)
 
     def _highest(self, one: Artifact, set_: Set) -> Risk:
@@ -345,8 +367,7 @@ class Registry:
 
     def pending(self) -> list[Request]:
         """Requests that wait, oldest first."""
-        asked = select(requests).where(requests.c.status == "open").order_by(requests.c.id)
-        return [_request(row) for row in self._database.run(asked)]
+        return [_request(row) for row in self._database.run(_OPEN)]
 
     def requests(self, limit: int = 100) -> list[Request]:
         """Requests of any status, newest first."""
