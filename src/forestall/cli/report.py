@@ -12,20 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from forestall.cli.deployment import ConfigOption, data_for
+from forestall.cli.durations import duration
 from forestall.contracts.errors import UnreadableInput
-from forestall.contracts.instants import parse_duration, parse_time
+from forestall.contracts.instants import parse_time
 from forestall.measure.reading import Folder
 from forestall.measure.trails import TICKET
-
-
-def _duration(text: str) -> int:
-    try:
-        found = parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    if not found:
-        raise typer.BadParameter("it must be longer than nothing")
-    return found
 
 
 def _moment(text: str) -> int:
@@ -54,7 +45,7 @@ def report(
     horizon: Annotated[
         int,
         typer.Option(
-            parser=_duration,
+            parser=duration,
             metavar="DURATION",
             help="How long after a customer's entry outcomes count.",
         ),
@@ -62,7 +53,7 @@ def report(
     before: Annotated[
         int,
         typer.Option(
-            parser=_duration,
+            parser=duration,
             metavar="DURATION",
             help="How far back the time before the entry goes, by which the difference is adjusted.",
         ),
@@ -86,7 +77,7 @@ def report(
     session_gap: Annotated[
         int,
         typer.Option(
-            parser=_duration,
+            parser=duration,
             metavar="DURATION",
             help="Events of a customer less than this apart are one session.",
         ),

@@ -28,14 +28,23 @@ class Joins:
         return len(self._into)
 
     def take(self, record: Record) -> None:
-        """Take a ``forestall.alias``."""
-        name = former(record)
-        if name is not None:
-            self._into[name] = record.subject
-            self._into.pop(record.subject, None)
+        """Take a ``forestall.alias``. Where two were joined in a circle, the newest one holds."""
+        name, subject = former(record), record.subject
+        if name is None:
+            return
+        if name in self._path(subject):
+            self._into.pop(subject, None)
+        self._into[name] = subject
 
     def survivor(self, subject: str) -> str:
         """The pseudonym that the person behind ``subject`` has now."""
+        for survivor in self._path(subject):
+            subject = survivor
+        return subject
+
+    def _path(self, subject: str) -> Iterator[str]:
+        """The pseudonyms from ``subject`` on, each joined into the next."""
+        yield subject
         while (into := self._into.get(subject)) is not None:
             subject = into
-        return subject
+            yield subject

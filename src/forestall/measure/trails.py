@@ -13,6 +13,7 @@ import msgspec
 from forestall.contracts.decision import Decided
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import MINUTE
+from forestall.measure.joins import ALIAS, Joins
 from forestall.measure.reading import Happening
 
 TICKET: Final = "forestall.ticket.opened"
@@ -148,7 +149,7 @@ class Trails:
         self.closing = False
         self.first: int | None = None
         self._trails: dict[str, Trail] = {}
-        self._survivor: dict[str, str] = {}
+        self._joins = Joins()
 
     def take(
         self, happenings: Iterable[Happening], told: Callable[[int], None] | None = None
@@ -181,10 +182,10 @@ class Trails:
 
         Ends the reading: former pseudonyms are joined for good.
         """
-        for former in [one for one in self._survivor if one in self._trails]:
-            survivor = self._surviving(former)
-            if survivor != former:
-                trail = self._trails.pop(former)
+        for former in self._joins:
+            trail = self._trails.pop(former, None)
+            if trail is not None:
+                survivor = self._joins.survivor(former)
                 self._trails.setdefault(survivor, Trail()).absorb(trail, self.gap)
         for subject, trail in self._trails.items():
             trail.settle()
@@ -193,14 +194,7 @@ class Trails:
     @property
     def joined(self) -> int:
         """How many pseudonyms were joined into another."""
-        return len(self._survivor)
-
-    def _surviving(self, subject: str) -> str:
-        seen = {subject}
-        while (into := self._survivor.get(subject)) is not None and into not in seen:
-            seen.add(into)
-            subject = into
-        return subject
+        return len(self._joins)
 
     def _decided(self, one: Decided) -> None:
         decision = one.decision
@@ -216,10 +210,8 @@ class Trails:
             data = decode_data(record.data)
             if isinstance(data, dict):
                 read(trail, record, data)
-        elif kind == "forestall.alias":
-            former = decode_data(record.data).get("from")
-            if isinstance(former, str) and former != record.subject:
-                self._survivor[former] = record.subject
+        elif kind == ALIAS:
+            self._joins.take(record)
         elif kind == "forestall.ticket.closed":
             self.closing = True
 
