@@ -278,6 +278,12 @@ def test_a_version_can_be_named_by_its_beginning_if_only_one_begins_so(client: C
     assert client.moved(ANN, "promotions", version=one.version[:12]) == [("", "draft")]
 
 
+@pytest.mark.parametrize("query", ["after=x", "after=-1", f"after={2**63}", "limit=1.5"])
+def test_transitions_are_counted_in_numbers(client: Client, query: str) -> None:
+    answer = client.ask(CAT, "GET", f"/transitions?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid-query")
+
+
 @pytest.mark.parametrize("which", ["0", "99", "x", "1" * 50])
 def test_there_is_no_other_request(client: Client, which: str) -> None:
     yes = {"verdict": "seconded", "reason": "yes"}

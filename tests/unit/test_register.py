@@ -28,7 +28,7 @@ from forestall.log.streams import control, signals
 from forestall.policy.bundle import policy_of
 from forestall.policy.language.model import Feature
 from forestall.policy.lifecycle import Artifact, Ask, Rules, Set
-from forestall.policy.store import REGISTRY_FILE
+from forestall.policy.store import REGISTRY_FILE, RegistryUnusable
 from registries import BOB, CAT, POLICY, STAGED, WAY, Desk, made, plain, policy
 
 SETTINGS = '[lifecycle]\nmanaged = true\n[policies]\nfolder = "policies"\n'
@@ -331,6 +331,38 @@ def test_what_was_in_force_is_adopted(tmp_path: Path) -> None:
         ]
         desk.managed.close()
     assert desk.steps == (0.02, 0.1)
+    store.close()
+
+
+def transition(number: int) -> Transition:
+    return Transition(
+        received=1,
+        number=number,
+        artifact="policy",
+        name="one",
+        version="v",
+        before="",
+        after="draft",
+        by="ann",
+        why="so",
+    )
+
+
+@pytest.mark.parametrize("left", [None, b"nonsense" * 1000])
+def test_a_registry_that_is_damaged_or_gone_is_not_made_anew(
+    tmp_path: Path, left: bytes | None
+) -> None:
+    """Else the newest copy could not be restored: a new one would soon be ahead of it."""
+    log, store = MemoryLog(), Store(tmp_path / "app.db")
+    log.commit([control([transition(1), transition(2), applied("one")])])
+    file = tmp_path / REGISTRY_FILE
+    if left is not None:
+        file.write_bytes(left)
+    desk = open_desk(settings(tmp_path), log, store, lambda: 7)
+    assert desk.registry is None
+    with pytest.raises(RegistryUnusable, match=r"registry\.db: .*; restore the newest copy of it"):
+        _ = desk.managed
+    assert (file.read_bytes() if file.exists() else None) == left
     store.close()
 
 

@@ -4,7 +4,7 @@ import msgspec
 import structlog
 
 from forestall.console.lifecycle_api import Desk
-from forestall.contracts.control import FlagsApplied, PoliciesApplied, PolicyInForce
+from forestall.contracts.control import FlagsApplied, PoliciesApplied, PolicyInForce, Transition
 from forestall.contracts.instants import parse_duration
 from forestall.intervene.store import Store
 from forestall.kernel.clock import Clock
@@ -13,7 +13,7 @@ from forestall.log.port import Log
 from forestall.log.streams import CONTROL, read_control
 from forestall.policy.bundle import policy_of
 from forestall.policy.lifecycle import Artifact, Rules, content_version
-from forestall.policy.store import ADOPTED, REGISTRY_FILE, Registry
+from forestall.policy.store import ADOPTED, REGISTRY_FILE, Registry, RegistryUnusable
 
 _log = structlog.get_logger("app")
 
@@ -28,21 +28,41 @@ def rules(lifecycle: Lifecycle) -> Rules:
 def open_desk(settings: Settings, control: Log, store: Store, clock: Clock) -> Desk:
     """Who does what people ask of the lifecycle; close its registry in the end.
 
-    Where management begins, what ``control`` says is in force is adopted into the registry.
+    Where management begins, what ``control`` says is in force is adopted into the registry. A
+    registry that cannot be used is left as it is: everything but the lifecycle goes on.
     """
     steps = tuple(sorted(step.share for step in parse_steps(settings.canary.steps)))
     if not settings.lifecycle.managed:
         return Desk(None, clock, steps)
+    try:
+        return Desk(_registry(settings, control, store, clock), clock, steps)
+    except RegistryUnusable as error:
+        _log.error("nothing can be promoted or taken back, and canaries run on", why=str(error))
+        return Desk(None, clock, steps, unusable=str(error))
+
+
+def _registry(settings: Settings, control: Log, store: Store, clock: Clock) -> Registry:
+    path, told = settings.data / REGISTRY_FILE, _told(control)
+    if told and not path.exists():
+        raise RegistryUnusable(
+            f"{path}: is not there, and transition {told} was in force; restore the newest copy of it"
+        )
     registry = Registry(
-        settings.data / REGISTRY_FILE,
+        path,
         rules=rules(settings.lifecycle),
         running=lambda policy, version: running(store, policy, version),
     )
-    if registry.version() == 0:
+    if registry.version() == 0 and not told:
         found = in_force(control, clock())
         registry.adopt(found, clock())
         _log.info("the lifecycle is managed from now on", adopted=len(found))
-    return Desk(registry, clock, steps)
+    return registry
+
+
+def _told(control: Log) -> int:
+    """The number of the newest transition in the control stream, 0 before the first."""
+    records = (one for batch in control.follow(CONTROL) for one in read_control(batch))
+    return max((one.number for one in records if isinstance(one, Transition)), default=0)
 
 
 def running(store: Store, policy: str, version: str) -> int:

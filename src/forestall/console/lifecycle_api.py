@@ -30,7 +30,7 @@ from forestall.policy.lifecycle import (
     Standing,
     State,
 )
-from forestall.policy.store import Registry, Request
+from forestall.policy.store import Registry, RegistryUnusable, Request
 
 
 class NotManaged(ForestallError):
@@ -44,6 +44,7 @@ STATUS: dict[type[ForestallError], int] = {
     NotManaged: 409,
     NoSuchTransition: 409,
     ConditionsMissing: 409,
+    RegistryUnusable: 503,
 }
 """The HTTP status of each refusal."""
 
@@ -55,18 +56,22 @@ _Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class Desk(msgspec.Struct, frozen=True):
-    """What does it: the registry (none where the deployment is not managed), wall time, and the
-    shares of a canary's steps, in order. ``backtest`` begins one of a version of a policy in a set
-    and says how it stands, with its ``id``; none where nobody does."""
+    """What does it: the registry (none where the deployment is not managed, or, for the reason
+    ``unusable``, it cannot be used), wall time, and the shares of a canary's steps, in order.
+    ``backtest`` begins one of a version of a policy in a set and says how it stands, with its
+    ``id``; none where nobody does."""
 
     registry: Registry | None
     clock: Clock
     steps: tuple[float, ...] = (1.0,)
     backtest: Callable[[Call, str, str, Set], dict[str, Any]] | None = None
+    unusable: str | None = None
 
     @property
     def managed(self) -> Registry:
-        """The registry. Raises ``NotManaged``."""
+        """The registry. Raises ``NotManaged`` and ``RegistryUnusable``."""
+        if self.unusable is not None:
+            raise RegistryUnusable(self.unusable)
         if self.registry is None:
             raise NotManaged(
                 "policies are in force as their files are saved here; set `[lifecycle] managed ="
@@ -122,6 +127,8 @@ def _transitions(desk: Desk, call: Call) -> Response:
         after, limit = int(call.query.get("after", "0")), int(call.query.get("limit", "100"))
     except ValueError:
         raise Refuse(400, "invalid-query", "after, limit: not a number") from None
+    if not 0 <= after < 2**63:
+        raise Refuse(400, "invalid-query", "after: no number of a transition")
     found = desk.managed.transitions(
         after, kind=call.query.get("kind"), name=call.query.get("name")
     )

@@ -17,7 +17,7 @@ from sqlalchemy import func, insert, select, update
 from forestall.contracts.control import Transition
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.refusals import NotThere, OwnRequest, TooLate, because
-from forestall.kernel.database import Database
+from forestall.kernel.database import Database, first_line
 from forestall.policy.changing import Known, binding, check_rights, needs_second, plan
 from forestall.policy.consequences import (
     Leaving,
@@ -61,6 +61,13 @@ class RegistryMissing(ForestallError):
 
     code = "registry-missing"
     exit_code = 2
+
+
+class RegistryUnusable(ForestallError):
+    """`registry.db` is damaged, or is not there although something was decided in it; restore the
+    newest copy of it and restart the server. What was in force stays in force."""
+
+    code = "registry-unusable"
 
 
 class ContentDamaged(ForestallError):
@@ -128,7 +135,8 @@ def _none_known(_policy: str, _version: str) -> int:
 
 class Registry:
     """Opens the registry at ``path``, and makes it unless ``read_only``, which raises
-    ``RegistryMissing`` where there is none. All reading may raise ``kernel.database.TROUBLE``.
+    ``RegistryMissing`` where there is none; ``RegistryUnusable`` where it is damaged. All reading may
+    raise ``kernel.database.TROUBLE``.
 
     ``rules`` are those of the settings. ``running`` counts a version's running interventions, for
     the evidence of transitions that take it out of force.
@@ -148,14 +156,14 @@ class Registry:
             )
         self.rules = rules
         self._running = running
-        self._database = Database(path, read_only=read_only)
         self._standing = Standing()
-        if not read_only and not self._database.has(artifacts):
-            with self._database.transaction():
-                self._database.lay(metadata)
-        elif not self._database.has(artifacts):
+        self._database, there = _opened(path, read_only)
+        if not there and read_only:
             self._database.close()
             raise RegistryMissing(f"{path}: the server has not finished making it; try again")
+        if not there:
+            with self._database.transaction():
+                self._database.lay(metadata)
 
     def close(self) -> None:
         """Let the file go."""
@@ -450,6 +458,19 @@ class Registry:
             return binding(ask, self.standing(), self._known(ask))
         except ContentDamaged:
             return None
+
+
+def _opened(path: Path, read_only: bool) -> tuple[Database, bool]:
+    """The database, and whether the tables are there."""
+    try:
+        database = Database(path, read_only=read_only)
+        return database, database.has(artifacts)
+    except sa.exc.OperationalError:
+        raise
+    except sa.exc.DatabaseError as error:
+        raise RegistryUnusable(
+            f"{path}: cannot be read: {first_line(error)}; restore the newest copy of it"
+        ) from None
 
 
 def _check(artifact: Artifact) -> None:
