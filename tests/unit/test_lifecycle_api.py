@@ -329,10 +329,10 @@ def test_the_commands_lead_a_policy_to_live_and_back(client: Client, say: Say) -
         f"policy declined {short} is shadow, was backtested.\n"
     )
     assert say(BOB, "promote", "declined", *why) == (
-        f"policy declined {short} to canary 0.01 waits for a second person:"
+        f"policy declined {short} to canary 0.01, growing to 0.5 waits for a second person:"
         " `forestall second 1 --reason ...`\n"
     )
-    assert f"policy declined {short} to canary 0.01" in say(DAN, "requests")
+    assert f"policy declined {short} to canary 0.01, growing to 0.5" in say(DAN, "requests")
     shown = say(DAN, "requests", "1")
     assert "asked      by bob at 1970-01-01T00:00:00Z: it is time" in shown
     assert "version    Help with declined cards, risk high" in shown

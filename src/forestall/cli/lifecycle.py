@@ -304,4 +304,5 @@ def _asked(one: dict[str, Any]) -> str:
     if one["what"] == "switch":
         return f"switch to {one['set']}"
     share = f" {one['share']:.3g}" if one["after"] == "canary" else ""
-    return f"{one['kind']} {one['name']} {one['version'][:8]} to {one['after']}{share}"
+    upto = f", growing to {one['upto']:.3g}" if share and one["upto"] > one["share"] else ""
+    return f"{one['kind']} {one['name']} {one['version'][:8]} to {one['after']}{share}{upto}"
