@@ -1,12 +1,12 @@
 """``forestall evaluate``: what would have followed, had a policy chosen otherwise?"""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 from rich.table import Table
 
+from forestall.cli.deployment import ConfigOption, DataArgument, data_for
 from forestall.cli.durations import duration
 from forestall.cli.tables import print_table
 from forestall.contracts.instants import format_duration
@@ -38,9 +38,6 @@ def _instead(text: str) -> str:
 
 
 def evaluate(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A server's data folder; it may be running.")
-    ],
     policy: Annotated[str, typer.Option(help="The policy, by name.")],
     instead: Annotated[
         str,
@@ -51,6 +48,8 @@ def evaluate(
             "threshold of the model's probability on, such as 0.3.",
         ),
     ],
+    data: DataArgument = None,
+    config: ConfigOption = None,
     outcome: Annotated[
         str, typer.Option(metavar="TYPE", help="The event that is counted.")
     ] = "forestall.ticket.opened",
@@ -91,7 +90,7 @@ def evaluate(
         version=version,
         model=model,
     )
-    folder = Folder(data)
+    folder = Folder(data_for(data, config))
     try:
         plan = plan_of(folder.controls())
         found = logged.read(question, folder.happenings(), plan, folder.now, seed)

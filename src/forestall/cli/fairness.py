@@ -150,7 +150,8 @@ def warning(cell: "Cell") -> str:
 def _nothing(found: "Fairness") -> str:
     if not found.judged:
         return (
-            f"Nothing can be judged: no segment and the rest have {found.rule.least:,} customers."
+            f"Nothing can be judged: that takes a segment of {found.rule.least:,} customers,"
+            " and as many others."
         )
     points = f"{100 * found.rule.margin:g} percentage points"
     return f"No segment is shown to be worse than the rest by more than {points}."

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from forestall.cli.deployment import ConfigOption, settings_for
+from forestall.cli.deployment import ConfigOption, DataArgument, data_for, settings_for
 from forestall.cli.durations import duration
 from forestall.cli.tables import print_table
 from forestall.contracts.catalogue import load_catalogue
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 
 def monitor(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A server's data folder; it may be running.")
-    ],
+    data: DataArgument = None,
     config: ConfigOption = None,
     window: Annotated[
         int,
@@ -95,7 +93,7 @@ def monitor(
         raise typer.BadParameter("--ago must not be shorter than --window: they would overlap")
     settings = settings_for(config)
     catalogue = load_catalogue(settings.contracts)
-    folder = Folder(data)
+    folder = Folder(data_for(data, config))
     try:
         controls = folder.controls()
         now = folder.now

@@ -78,7 +78,8 @@ def _exchange(config: Path | None, method: str, path: str, body: Any) -> httpx.R
         raise UnreadableInput(f"set {TOKEN} to your token of [people]; then ask again")
     server = settings_for(config).server
     host = f"[{server.host}]" if ":" in server.host else server.host
-    url = f"http://{host}:{server.port}{path}"
+    where = f"http://{host}:{server.port}"
+    url = f"{where}{path}"
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     if isinstance(body, bytes):
         body, headers["content-encoding"] = gzip.compress(body, mtime=0), "gzip"
@@ -95,7 +96,7 @@ def _exchange(config: Path | None, method: str, path: str, body: Any) -> httpx.R
         )
     except httpx.ConnectError:
         raise ServerSilent(
-            f"no server answers at {url}; start it with `forestall serve`, then ask again"
+            f"no server answers at {where}; start it with `forestall serve`, then ask again"
         ) from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise ServerSilent(f"{url}: no answer that can be read: {error}") from None

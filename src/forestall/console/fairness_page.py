@@ -49,8 +49,8 @@ def _short(found: Fairness) -> str:
         body = f"<p>No segment is shown to be worse than the rest by more than {margin}.</p>"
     else:
         body = (
-            f'<p class="empty">Nothing can be judged: no segment and the rest have'
-            f" {found.rule.least:,} customers.</p>"
+            f'<p class="empty">Nothing can be judged: that takes a segment of'
+            f" {found.rule.least:,} customers, and as many others.</p>"
         )
     effect = f'<p class="note">No effect is told. {escape(found.no_effect)}</p>'
     note = (

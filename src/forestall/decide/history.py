@@ -252,9 +252,7 @@ def deployed_controls(folder: Path) -> list[Control]:
     """The control stream of a server's data folder."""
     path = folder / "worker.db"
     if not path.is_file():
-        raise UnreadableInput(
-            f"{folder}: --as-deployed needs a server's data folder with worker.db"
-        )
+        raise UnreadableInput(f"{folder}: not a server's data folder: no worker.db in it")
     log = SqliteLog(path, read_only=True)
     try:
         return [
