@@ -155,6 +155,10 @@ def test_who_may_and_who_has_to_say_why(served: Shop) -> None:
         served.apply("--plan", token="")
     with pytest.raises(UnreadableInput, match="no such folder"):
         served.run("apply", str(served.git / "nowhere"), "--plan")
+    (served.git / "empty").mkdir()
+    with pytest.raises(UnreadableInput, match="nothing in it to apply"):
+        served.run("apply", str(served.git / "empty"), "--plan")
+    assert served.run("apply", str(served.git / "empty"), "--plan", "--prune").exit_code == 0
 
 
 def test_mistakes_are_told_as_the_server_found_them(served: Shop) -> None:

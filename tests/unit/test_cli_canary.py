@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from forestall.cli import door
+from forestall.cli.canary import _lasted
 from forestall.contracts.control import (
     Control,
     DecideSettings,
@@ -62,6 +63,14 @@ def run(folder: Path, *words: str) -> Result:
     return CliRunner().invoke(
         app, ["canary", "--data", str(folder), "--config", str(config), *words]
     )
+
+
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [(0, "0s"), (90, "90s"), (9_045, "150m"), (262_372, "3d"), (300_000, "83h")],
+)
+def test_how_long_a_step_runs_is_told_as_people_would(time: int, words: str) -> None:
+    assert _lasted(time * SECOND) == words
 
 
 def test_it_shows_step_subjects_intervals_and_what_is_waited_for(tmp_path: Path) -> None:

@@ -329,10 +329,10 @@ def test_the_commands_lead_a_policy_to_live_and_back(client: Client, say: Say) -
         f"policy declined {short} is shadow, was backtested.\n"
     )
     assert say(BOB, "promote", "declined", *why) == (
-        f"policy declined {short} to canary 0.01, growing to 0.5 waits for a second person:"
+        f"policy declined {short} to canary 1 %, growing to 50 % waits for a second person:"
         " `forestall second 1 --reason ...`\n"
     )
-    assert f"policy declined {short} to canary 0.01, growing to 0.5" in say(DAN, "requests")
+    assert f"policy declined {short} to canary 1 %, growing to 50 %" in say(DAN, "requests")
     shown = say(DAN, "requests", "1")
     assert "asked      by bob at 1970-01-01T00:00:00Z: it is time" in shown
     assert "version    Help with declined cards, risk high" in shown
@@ -340,12 +340,12 @@ def test_the_commands_lead_a_policy_to_live_and_back(client: Client, say: Say) -
     assert 'backtested {"events":5000,"useful":true}' in shown
     assert json.loads(say(DAN, "requests", "1", "--json"))["live"] == old.version
     assert say(DAN, "second", "1", *why) == (
-        f"policy declined {short} is canary for 0.01 of the subjects, was shadow.\n"
+        f"policy declined {short} is canary for 1 % of subjects, was shadow.\n"
     )
     assert "Nothing waits for a second person." in say(DAN, "requests")
     assert json.loads(say(DAN, "requests", "--all", "--json"))[0]["status"] == "seconded"
     table = say(CAT, "status")
-    assert re.search(r"blue \* +policy +declined +canary +0\.01", table)
+    assert re.search(r"blue \* +policy +declined +canary +1 %", table)
     assert re.search(r"blue \* +policy +declined +live ", table)
     assert say(CAT, "rollback", "declined", *why) == (
         f"policy declined {short} is backtested, was canary.\n"
@@ -357,9 +357,7 @@ def test_the_commands_lead_a_policy_to_live_and_back(client: Client, say: Say) -
     assert "is retired, was live." in say(BOB, "retire", "declined", "--version", old.version, *why)
     assert f"{short}" in say(CAT, "status", "declined")
     history = say(CAT, "history", "declined")
-    assert re.search(
-        r"policy declined +\w{12} +shadow +canary 0\.01 +bob, dan +it is time", history
-    )
+    assert re.search(r"policy declined +\w{12} +shadow +canary 1 % +bob, dan +it is time", history)
     assert json.loads(say(CAT, "history", "--limit", "1", "--json"))[0]["after"] == "retired"
     assert json.loads(say(CAT, "status", "--retired", "--json"))["active"] == "blue"
 
@@ -377,6 +375,7 @@ def test_the_commands_stage_and_switch_a_set(client: Client, say: Say) -> None:
 
 def test_the_commands_say_when_there_is_nothing(say: Say) -> None:
     assert "Nothing is under change control yet" in say(CAT, "status")
+    assert "Nothing called other is under change control yet" in say(CAT, "status", "other")
     assert "There are no transitions." in say(CAT, "history")
     with pytest.raises(Refused, match="not-there: there is no policy `declined`"):
         say(ANN, "promote", "declined", "--reason", "so")

@@ -186,6 +186,10 @@ def test_thresholds_are_a_mapping_to_numbers(tmp_path: Path, text: str, code: st
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableInput, match="no such folder"):
         read_folder(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(UnreadableInput, match="not a folder"):
+        read_folder(tmp_path / "file")
+    (tmp_path / "file").unlink()
     (tmp_path / "a.yaml").write_bytes(b"\xff")
     with pytest.raises(UnreadableInput, match="not UTF-8 text"):
         read_folder(tmp_path)

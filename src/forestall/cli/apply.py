@@ -68,7 +68,10 @@ def apply(
     decides before it is promoted. Exit code 1 if something did not pass, 2 if the folder cannot be
     read. Your token is read from FORESTALL_TOKEN.
     """
-    files = msgspec.json.encode(read_folder(folder))
+    found_there = read_folder(folder)
+    if not found_there and not prune:
+        raise UnreadableInput(f"{folder}: there is nothing in it to apply; is it the right folder?")
+    files = msgspec.json.encode(found_there)
     if not only_plan and not (reason or "").strip():
         raise UnreadableInput("say why with --reason, or only look with --plan")
     asked = {

@@ -9,7 +9,7 @@ import typer
 from forestall.app.canary import ladder
 from forestall.cli.deployment import ConfigOption, DataOption, data_for, settings_for
 from forestall.cli.person import AsJson, echo_json, plain
-from forestall.contracts.instants import SECOND, format_duration, format_time
+from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND, format_duration, format_time
 from forestall.decide.stage import CURSOR
 from forestall.kernel.clock import monotonic
 from forestall.measure.canary_log import CanaryLog, CanaryLook
@@ -70,7 +70,7 @@ def told(one: CanaryLook) -> str:
     lines = [
         f"{one.kind} {plain(one.name)} {one.version[:8]}: {look.verdict.replace('_', ' ')}",
         f"  {100 * look.share:.3g} % of subjects since {format_time(look.begun)[:19]}Z"
-        f" ({format_duration(look.lasted // SECOND * SECOND)}), then {following}",
+        f" ({_lasted(look.lasted)}), then {following}",
         f"  {look.active.canary:,} subjects in the canary, {look.active.rest:,} in the rest;"
         f" settled {look.settled.canary:,} and {look.settled.rest:,};"
         f" it acted for {look.exposed:,}",
@@ -82,6 +82,12 @@ def told(one: CanaryLook) -> str:
         )
     lines += [_guardrail(each) for each in look.guardrails]
     return "\n".join([*lines, *(f"  - {plain(why)}" for why in look.why)])
+
+
+def _lasted(time: int) -> str:
+    """As exactly as people would say it."""
+    unit = HOUR if time >= DAY else MINUTE if time >= HOUR else SECOND
+    return format_duration(time // unit * unit)
 
 
 def _guardrail(one: GuardrailLook) -> str:

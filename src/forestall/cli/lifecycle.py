@@ -132,12 +132,13 @@ def status(
     table = Table("set", "kind", "name", "state", "share", "version", "since", box=None)
     for one in found["artifacts"]:
         set_ = f"{one['set']}{' *' if one['set'] == found['active'] else ''}"
-        share = f"{one['share']:.3g}" if one["state"] == "canary" else ""
+        share = _percent(one["share"]) if one["state"] == "canary" else ""
         version, since = one["version"][:12], moment(one["since"])
         row = (set_, one["kind"], one["name"], one["state"], share, version, since)
         table.add_row(*map(cell, row))
     if not found["artifacts"]:
-        typer.echo("Nothing is under change control yet; `forestall apply` begins.")
+        nothing = f"Nothing called {plain(name)} is" if name else "Nothing is"
+        typer.echo(f"{nothing} under change control yet; `forestall apply` begins.")
         return
     print_table(table)
     for one in found["artifacts"] if name else ():
@@ -163,7 +164,9 @@ def history(
     for one in found:
         who = one["by"] if one["seconded"] is None else f"{one['by']}, {one['seconded']}"
         what = f"{one['artifact']} {one['name']}"
-        after = f"{one['after']} {one['share']:.3g}" if one["after"] == "canary" else one["after"]
+        after = (
+            f"{one['after']} {_percent(one['share'])}" if one["after"] == "canary" else one["after"]
+        )
         version, at = one["version"][:12], moment(one["at"])
         row = (one["number"], at, what, version, one["before"], after, who, one["why"])
         table.add_row(*map(cell, row))
@@ -240,7 +243,12 @@ def _do(config: Path | None, what: str, body: dict[str, Any], reason: str, as_js
     backtest = outcome.get("backtest")
     if backtest is not None:
         waited(config, "backtests", backtest["id"], progress())
-        outcome = ask(config, "POST", f"/v1/lifecycle/{what}", {**asked, "backtested": True})
+        outcome = ask(
+            config,
+            "POST",
+            f"/v1/lifecycle/{what}",
+            {**asked, "to": "backtested", "backtested": True},
+        )
     _tell(outcome, as_json)
 
 
@@ -267,10 +275,14 @@ def _tell(outcome: dict[str, Any], as_json: bool) -> None:
         typer.echo(f"Request {request['id']} is {request['status']}.")
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
 def _sentence(one: dict[str, Any]) -> str:
     if one["artifact"] == "set":
         return f"The set {one['after']} is in force in place of {one['before']}."
-    share = f" for {one['share']:.3g} of the subjects" if one["after"] == "canary" else ""
+    share = f" for {_percent(one['share'])} of subjects" if one["after"] == "canary" else ""
     was = f", was {one['before']}" if one["before"] else ""
     return f"{one['artifact']} {one['name']} {one['version'][:8]} is {one['after']}{share}{was}."
 
@@ -303,6 +315,6 @@ def _running(told: dict[str, Any]) -> str:
 def _asked(one: dict[str, Any]) -> str:
     if one["what"] == "switch":
         return f"switch to {one['set']}"
-    share = f" {one['share']:.3g}" if one["after"] == "canary" else ""
-    upto = f", growing to {one['upto']:.3g}" if share and one["upto"] > one["share"] else ""
+    share = f" {_percent(one['share'])}" if one["after"] == "canary" else ""
+    upto = f", growing to {_percent(one['upto'])}" if share and one["upto"] > one["share"] else ""
     return f"{one['kind']} {one['name']} {one['version'][:8]} to {one['after']}{share}{upto}"

@@ -65,7 +65,7 @@ def read_folder(folder: Path) -> list[Written]:
     where it is too much.
     """
     if not folder.is_dir():
-        raise UnreadableInput(f"{folder}: no such folder")
+        raise UnreadableInput(f"{folder}: {'not a' if folder.exists() else 'no such'} folder")
     found: list[Written] = []
     size = 0
     for path, kind in _files(folder):
