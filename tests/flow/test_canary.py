@@ -20,10 +20,9 @@ from forestall.log.streams import (
     read_signals,
 )
 from forestall.measure.assign import in_holdout
-from forestall.policy.language.canonical import canonical, version
-from forestall.policy.language.parse import parse
 from forestall.policy.lifecycle import Actor, Artifact, Ask, Finding, Rules
 from forestall.policy.store import REGISTRY_FILE, Registry
+from registries import made
 from running import Server, cloud_event, running
 from running import until as wait
 
@@ -55,20 +54,7 @@ PEOPLE = 150
 
 def policy(text: str) -> Artifact:
     """A version of the policy ``declined``."""
-    source = POLICY.replace("TEXT", text)
-    (parsed,) = parse(source, "declined.yaml")
-    return Artifact(
-        kind="policy",
-        name=parsed.name,
-        version=version(parsed),
-        content=canonical(parsed),
-        by="ann",
-        at=1,
-        why="a new text",
-        source=source,
-        title=parsed.title,
-        risk=parsed.risk,
-    )
+    return made(POLICY.replace("TEXT", text))
 
 
 OLD, NEW = policy("old"), policy("new")

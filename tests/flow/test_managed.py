@@ -16,10 +16,9 @@ from forestall.intervene.store import Store
 from forestall.kernel.clock import monotonic
 from forestall.log.sqlite import SqliteLog
 from forestall.log.streams import CONTROL, DECISIONS, read_control, read_decisions
-from forestall.policy.language.canonical import canonical, version
-from forestall.policy.language.parse import parse
 from forestall.policy.lifecycle import Actor, Artifact, Ask, Finding, Rules, Set, State
 from forestall.policy.store import REGISTRY_FILE, Registry
+from registries import made
 from running import Server, cloud_event, running
 from running import until as wait
 
@@ -64,20 +63,7 @@ spec:
 
 def policy(text: str, running: str = "finish") -> Artifact:
     """A version of the policy ``declined``."""
-    source = POLICY.replace("TEXT", text).replace("RUNNING", running)
-    (parsed,) = parse(source, "declined.yaml")
-    return Artifact(
-        kind="policy",
-        name=parsed.name,
-        version=version(parsed),
-        content=canonical(parsed),
-        by="ann",
-        at=1,
-        why="a new text",
-        source=source,
-        title=parsed.title,
-        risk=parsed.risk,
-    )
+    return made(POLICY.replace("TEXT", text).replace("RUNNING", running))
 
 
 OLD, NEW, NEWER = policy("old", "cancel"), policy("new"), policy("newer")
