@@ -9,7 +9,8 @@ import typer
 from forestall.cli.deployment import ConfigOption, DataArgument, data_for, settings_for
 from forestall.cli.durations import duration
 from forestall.cli.person import AsJson, echo_json, plain
-from forestall.contracts.errors import ForestallError, UnreadableInput
+from forestall.cli.writing import write
+from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import SECOND, format_duration
 from forestall.measure.reading import Folder
 
@@ -80,20 +81,13 @@ def fairness(
     if html is not None:
         from forestall.console.fairness_page import render
 
-        _write(html, render(found, path.resolve().parent.name, now))
+        write(html, render(found, path.resolve().parent.name, now).encode())
     if as_json:
         echo_json(found)
     else:
         typer.echo("\n".join(text(found)))
     if found.warnings:
         raise typer.Exit(1)
-
-
-def _write(path: Path, page: str) -> None:
-    try:
-        path.write_text(page, "utf-8")
-    except OSError as error:
-        raise UnreadableInput(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _traits(wanted: list[str], declared: tuple[str, ...]) -> list[str]:

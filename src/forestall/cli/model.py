@@ -11,6 +11,7 @@ from forestall.cli import model_text
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.cli.durations import duration
 from forestall.cli.model_source import Source, decided, logged
+from forestall.cli.writing import write
 from forestall.contracts.errors import UnreadableInput
 from forestall.decide.history import History
 from forestall.measure.examples import Among, asked, examples
@@ -96,7 +97,7 @@ def train(
     )
     found = examples(question, source.happenings, source.end)
     model = trained(name, question, found, definitions=definitions, seed=seed)
-    _write(out, canonical(model))
+    write(out, canonical(model))
     if as_json:
         typer.echo(msgspec.json.encode({"version": version(model), **model.evidence}).decode())
     else:
@@ -168,10 +169,3 @@ def _read(file: Path) -> Model:
         return decode(raw)
     except InvalidModel as error:
         raise InvalidModel(f"{file}: {error}") from None
-
-
-def _write(file: Path, content: bytes) -> None:
-    try:
-        file.write_bytes(content)
-    except OSError as error:
-        raise UnreadableInput(f"{file}: cannot be written: {error.strerror}") from None

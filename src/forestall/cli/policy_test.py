@@ -10,7 +10,7 @@ import typer
 from forestall.cli.contracts import Json
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.cli.junit import Case, junit
-from forestall.contracts.errors import UnreadableInput
+from forestall.cli.writing import write
 from forestall.contracts.instants import format_duration
 from forestall.decide.coverage import Coverage, coverage
 from forestall.decide.examine import Examined, examine
@@ -172,7 +172,4 @@ def _write(file: Path, results: list[Result], covered: list[Coverage]) -> None:
         for one in results
     ]
     properties = {one.policy: {"coverage": str(one.percent)} for one in covered}
-    try:
-        file.write_bytes(junit("forestall policy test", cases, properties))
-    except OSError as error:
-        raise UnreadableInput(f"{file}: cannot be written: {error.strerror}") from None
+    write(file, junit("forestall policy test", cases, properties))

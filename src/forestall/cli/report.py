@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from forestall.cli.deployment import ConfigOption, data_for
 from forestall.cli.durations import duration
-from forestall.contracts.errors import UnreadableInput
+from forestall.cli.writing import write
 from forestall.contracts.instants import parse_time
 from forestall.measure.reading import Folder
 from forestall.measure.trails import TICKET
@@ -129,20 +129,13 @@ def report(
     money = None if cost_ticket is None else findings.Money(cost_ticket, cost_intervention)
     found = made(trails, plan, question, policy, money)
     if html is not None:
-        _write(html, render(found, path.resolve().parent.name))
+        write(html, render(found, path.resolve().parent.name).encode())
     if as_json:
         typer.echo(msgspec.json.encode(found))
     else:
         report_text.show(Console(), found)
     if all(one.refused is not None for one in found.experiments):
         raise typer.Exit(1)
-
-
-def _write(path: Path, page: str) -> None:
-    try:
-        path.write_text(page, "utf-8")
-    except OSError as error:
-        raise UnreadableInput(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _progress(now: int, stack: ExitStack) -> Callable[[int], None] | None:

@@ -5,34 +5,30 @@ Every figure stands there as text; plots are drawn beside them. Names from outsi
 
 import re
 from html import escape
-from importlib.resources import files
-from string import Template
 
 from forestall.console import cards, curves, plots
+from forestall.console.sheet import sheet
 from forestall.contracts.instants import parse_time
 from forestall.measure import wording
 from forestall.measure.effect import Contrast, Interval
 from forestall.measure.findings import Experiment, Figures, Moment, Report
 
-STYLES = ("console.css", "report.css", "effect.css")
-
 
 def render(report: Report, name: str) -> str:
     """The page; ``name`` says whose it is."""
-    static = files("forestall.console") / "static"
-    icon = (static / "icon.svg").read_text("utf-8")
     current = wording.current(report)
     sections = [_short(report, current)]
     sections += [_experiment(number, one, report) for number, one in enumerate(current)]
     sections += [_earlier(report), _caveats(report)]
-    return Template((static / "effect.html").read_text("utf-8")).substitute(
-        name=escape(name),
-        now=_moment(report.now),
-        style="\n".join((static / each).read_text("utf-8") for each in STYLES),
-        icon=icon.replace("<svg ", '<svg width="32" height="32" aria-hidden="true" ', 1).strip(),
-        sections="\n".join(filter(None, sections)),
-        read=f"{report.events:,} events and {report.decisions:,} decisions about"
-        f" {report.customers:,} customers",
+    return sheet(
+        f"What help changed, {escape(name)}",
+        "What help changed",
+        f"{escape(name)}, up to {_moment(report.now)}",
+        sections,
+        f"{report.events:,} events and {report.decisions:,} decisions about {report.customers:,}"
+        " customers. Customers are compared as the assignment put them, whatever happened to them"
+        " (intention to treat). Intervals are 95 %. Times are UTC.",
+        ("effect.css",),
     )
 
 

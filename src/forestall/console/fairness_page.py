@@ -4,17 +4,14 @@ Every figure stands there as text; plots are drawn beside them. Names from outsi
 """
 
 from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Final
 
 from forestall.console import cards, plots
 from forestall.console.report import percent
+from forestall.console.sheet import sheet
 from forestall.contracts.instants import SECOND, format_duration, format_time
 from forestall.measure.fairness import MEASURES, Cell, Fairness
 from forestall.measure.segments import Measure
-
-STYLES: Final = ("console.css", "report.css", "fairness.css")
 
 TITLES: Final[dict[Measure, str]] = {
     "coverage": "Coverage",
@@ -26,17 +23,16 @@ TITLES: Final[dict[Measure, str]] = {
 
 def render(found: Fairness, name: str, now: int) -> str:
     """The page; ``name`` says whose it is, ``now`` is the log time reached."""
-    static = files("forestall.console") / "static"
-    icon = (static / "icon.svg").read_text("utf-8")
-    sections = [_short(found), *(_trait(found, trait) for trait in found.traits)]
     about = "all policies" if found.policy is None else f"the policy {found.policy}"
-    return Template((static / "fairness.html").read_text("utf-8")).substitute(
-        name=escape(name),
-        now=f"{format_time(now)[:10]} {format_time(now)[11:16]} UTC",
-        style="\n".join((static / each).read_text("utf-8") for each in STYLES),
-        icon=icon.replace("<svg ", '<svg width="32" height="32" aria-hidden="true" ', 1).strip(),
-        sections="\n".join(sections),
-        read=escape(f"{found.customers:,} customers, {about}"),
+    moment = format_time(now)
+    return sheet(
+        f"Fairness of {escape(name)}",
+        "Fairness",
+        f"{escape(name)}, up to {moment[:10]} {moment[11:16]} UTC",
+        [_short(found), *(_trait(found, trait) for trait in found.traits)],
+        escape(f"{found.customers:,} customers, {about}.")
+        + " Only the traits that the settings declare for this were read.",
+        ("fairness.css",),
     )
 
 

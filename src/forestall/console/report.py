@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Final
 
 from forestall.console import cards, plots
+from forestall.console.sheet import sheet
 from forestall.contracts.instants import SECOND, format_duration
 from forestall.decide.evidence import Facts
 from forestall.measure.outcomes import ALL, LeadTime, Outcomes, PolicyOutcomes
@@ -47,7 +46,6 @@ OUTCOMES: Final = {
 
 def render(facts: Facts, outcomes: Outcomes | None, about: str, history: str) -> str:
     """The page. ``about`` says what was read, ``history`` is its name."""
-    static = files("forestall.console") / "static"
     sections = [_figures(facts)]
     if facts.counts:
         sections += [_policies(facts), _days(facts)]
@@ -55,16 +53,14 @@ def render(facts: Facts, outcomes: Outcomes | None, about: str, history: str) ->
         sections.append(_outcomes(outcomes))
     if facts.counts:
         sections += [_rates(facts), _overlap(facts), _most_hit(facts)]
-    style = "\n".join((static / name).read_text("utf-8") for name in ("console.css", "report.css"))
-    icon = (static / "icon.svg").read_text("utf-8")
     span = f", {facts.first[:10]} to {facts.last[:10]}" if facts.first and facts.last else ""
-    return Template((static / "report.html").read_text("utf-8")).substitute(
-        history=escape(history),
-        span=span,
-        style=style,
-        icon=icon.replace("<svg ", '<svg width="32" height="32" aria-hidden="true" ', 1).strip(),
-        sections="\n".join(sections),
-        about=escape(about),
+    return sheet(
+        f"Backtest of {escape(history)}",
+        "Backtest",
+        escape(history) + span,
+        sections,
+        f"{escape(about)}. What the policies would have decided over this history, by the engine that"
+        " decides live. Days are UTC.",
     )
 
 
