@@ -251,6 +251,29 @@ def test_following_goes_on_until_it_is_stopped() -> None:
     assert asyncio.run(scenario()) is False
 
 
+def test_what_is_not_about_flags_is_not_kept() -> None:
+    log = MemoryLog()
+    follows = provide(log, None)
+    moved = [
+        Transition(
+            received=1,
+            number=number,
+            artifact=kind,
+            name="a",
+            version="v",
+            before="draft",
+            after="live",
+            by="ann",
+            why="asked",
+        )
+        for number, kind in enumerate(("policy", "flag", "model"), 1)
+    ]
+    told: list[Control] = [*moved, SwitchesApplied(2, (), False, "files", ""), applied(3, {"a": 1})]
+    log.commit([control(told)])
+    follows.look()
+    assert follows._told == [moved[1], told[-1]]
+
+
 def test_our_own_switches_have_an_otherwise() -> None:
     assert switched_on("console", otherwise=True) is True
     following()

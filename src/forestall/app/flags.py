@@ -142,9 +142,7 @@ class Following:
             return
         for batch in self._log.follow(CONTROL, after=self._position):
             self._position = batch.position
-            self._told += (
-                one for one in read_control(batch) if isinstance(one, FlagsApplied | Transition)
-            )
+            self._told += filter(_about_flags, read_control(batch))
         self._provider.use(in_force(self._told))
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -154,6 +152,12 @@ class Following:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY):
                     await stop.wait()
+
+
+def _about_flags(record: Control) -> bool:
+    if isinstance(record, Transition):
+        return record.artifact == "flag"
+    return isinstance(record, FlagsApplied)
 
 
 def provide(log: Log, call: str | None) -> Following:
