@@ -184,6 +184,10 @@ def test_the_commit_of_a_folder(tmp_path: Path) -> None:
     assert (len(clean.commit), clean.dirty) == (40, False)
     (tmp_path / "b").write_text("b")
     assert commit_of(tmp_path) == Commit(clean.commit, True)
+    (tmp_path / ".gitignore").write_text("ignored/\n")
+    (tmp_path / "ignored").mkdir()
+    (tmp_path / "ignored" / "c").write_text("c")
+    assert commit_of(tmp_path / "ignored") is None
 
 
 # -- as text ---------------------------------------------------------------------------------------

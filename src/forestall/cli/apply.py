@@ -150,10 +150,13 @@ def _told(done: float) -> str:
 
 
 def commit_of(folder: Path) -> Commit | None:
-    """The commit that ``folder`` is at; none where there is no git, or no repository."""
+    """The commit that ``folder`` is at; none where there is no git, or nothing of it is in there."""
     head = _git(folder, "rev-parse", "HEAD")
+    kept = _git(folder, "ls-files", "--", ".")
     status = _git(folder, "status", "--porcelain", "--", ".")
-    return None if head is None or status is None else Commit(head.strip(), bool(status.strip()))
+    if head is None or not kept or status is None:
+        return None
+    return Commit(head.strip(), bool(status.strip()))
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
