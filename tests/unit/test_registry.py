@@ -354,6 +354,24 @@ def test_a_rollback_is_at_once_and_says_what_becomes_of_what_runs(tmp_path: Path
     desk.registry.close()
 
 
+def test_no_operator_alone_brings_back_what_people_took_out(desk: Desk) -> None:
+    """A rollback takes something back. Where nothing is in force, it would begin effects."""
+    old, new = policy("a", "high"), policy("b", "high")
+    for one in (old, new):
+        request = desk.bring(one, *WAY, "live")
+        desk.registry.second(request.id, BOB, "I looked", 50)
+    desk.ask(new, "retired", BOB)
+    with pytest.raises(RoleMissing, match="'publisher'"):
+        desk.take_back(CAT, "again")
+    asked = desk.registry.move(Ask(what="rollback", name="declined"), ANN, "again", 60)
+    assert isinstance(asked, Request)
+    assert desk.held() == []
+    with pytest.raises(OwnRequest):
+        desk.registry.second(asked.id, ANN, "me too", 61)
+    desk.registry.second(asked.id, BOB, "I looked", 62)
+    assert desk.held() == [("live", old.version)]
+
+
 def test_what_is_retired_without_an_heir_finishes(desk: Desk) -> None:
     one = policy("a", running="cancel")
     desk.bring(one, *WAY, "live")

@@ -100,6 +100,8 @@ def _possible(kind: Kind, before: State | None, rules: Rules, resting: bool) -> 
 
 def roles(ask: Ask, standing: Standing) -> tuple[str, ...]:
     """Any one of these roles gives the right to ask."""
+    if _resumes(ask, standing):
+        return (PUBLISHER,)
     if ask.what == "rollback" or returns(ask, standing):
         return OPERATOR, PUBLISHER
     if ask.what == "switch" or ask.after == "retired" or ask.after in EFFECTS:
@@ -128,7 +130,10 @@ def check_rights(ask: Ask, standing: Standing, actor: Actor) -> None:
 
 def needs_second(ask: Ask, standing: Standing, known: Known) -> bool:
     """Whether a second person has to agree: above low risk, where effects begin or grow."""
-    if ask.what == "rollback" or returns(ask, standing):
+    if ask.what == "rollback":
+        risky = known.risk != "low" and ask.set == standing.active
+        return risky and _resumes(ask, standing)
+    if returns(ask, standing):
         return False
     if ask.what == "switch":
         return any(risk != "low" for risk in known.risks)
@@ -142,6 +147,19 @@ def needs_second(ask: Ask, standing: Standing, known: Known) -> bool:
 def returns(ask: Ask, standing: Standing) -> bool:
     """Whether a switch goes back to a set that is as it was when it was left."""
     return ask.what == "switch" and standing.left.get(ask.set) == content_hash(standing, ask.set)
+
+
+def before_live(ask: Ask, standing: Standing) -> str | None:
+    """The version that was live before the newest one that was; none if there was none."""
+    lives = standing.lives.get((ask.set, ask.kind, ask.name), ())
+    return lives[-2] if len(lives) > 1 else None
+
+
+def _resumes(ask: Ask, standing: Standing) -> bool:
+    """Whether a rollback begins effects where there are none: nothing to take back is in force."""
+    if ask.what != "rollback" or before_live(ask, standing) is None:
+        return False
+    return not any(standing.version_in(one, ask.set, ask.kind, ask.name) for one in EFFECTS)
 
 
 def binding(ask: Ask, standing: Standing, known: Known) -> str:
@@ -269,18 +287,18 @@ def _rollback(ask: Ask, standing: Standing, rules: Rules) -> tuple[Change, ...]:
     canary = standing.version_in("canary", ask.set, ask.kind, ask.name)
     if canary is not None:
         return (_change(ask, canary, "canary", below),)
-    lives = standing.lives.get((ask.set, ask.kind, ask.name), ())
-    if len(lives) < 2:
+    back = before_live(ask, standing)
+    if back is None:
         raise NoSuchTransition(
             f"no other version of {ask.kind} `{ask.name}` was live before; `forestall demote` and"
             " `forestall retire` take it out of force"
         )
-    back = lives[-2]
     now = standing.version_in("live", ask.set, ask.kind, ask.name)
     place = standing.places[ask.set, ask.kind, ask.name][back]
     leaving = [] if now is None else [_change(ask, now, "live", below)]
+    last = standing.lives[ask.set, ask.kind, ask.name][-1]
     again = _change(ask, back, place.state, "live")
-    return (*leaving, msgspec.structs.replace(again, evidence={ROLLED_BACK: now or lives[-1]}))
+    return (*leaving, msgspec.structs.replace(again, evidence={ROLLED_BACK: last}))
 
 
 def _switch(ask: Ask, standing: Standing) -> tuple[Change, ...]:

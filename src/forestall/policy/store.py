@@ -18,7 +18,7 @@ from forestall.contracts.control import Transition
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.refusals import NotThere, OwnRequest, TooLate, because
 from forestall.kernel.database import Database, first_line
-from forestall.policy.changing import Known, binding, check_rights, needs_second, plan
+from forestall.policy.changing import Known, before_live, binding, check_rights, needs_second, plan
 from forestall.policy.consequences import (
     Leaving,
     Running,
@@ -300,7 +300,10 @@ class Registry:
         if newest is None:
             raise NotThere(f"there is no {ask.kind} `{ask.name}` in the registry")
         if ask.what == "rollback":
-            return Known(newest=newest)
+            back = before_live(ask, self.standing())
+            there = None if back is None else self.artifact(ask.kind, ask.name, back)
+            risk: Risk = "low" if there is None else self._highest(there, ask.set)
+            return Known(newest=newest, risk=risk)
         this = self.artifact(ask.kind, ask.name, ask.version)
         if this is None:
             raise NotThere(f"there is no version {ask.version!r} of {ask.kind} `{ask.name}`")
