@@ -21,6 +21,7 @@ from forestall.contracts.errors import ForestallError, UnreadableInput
 from forestall.intervene.authority import People
 from forestall.kernel.settings import Person
 from forestall.policy.lifecycle import Artifact, Rules
+from registries import BOB as TWO
 from registries import STAGED, WAY, Desk, plain, policy
 from unit.test_cli_people import serving
 
@@ -381,6 +382,20 @@ def test_the_commands_say_when_there_is_nothing(say: Say) -> None:
         say(ANN, "promote", "declined", "--reason", "so")
     with pytest.raises(UnreadableInput, match="contradict"):
         say(ANN, "promote", "x", "--model", "--kind", "flag", "--reason", "so")
+
+
+def test_the_commands_tell_of_a_rollback_that_begins_effects(client: Client, say: Say) -> None:
+    desk = client.desk
+    desk.registry.rules = Rules(shadow=0, skip=frozenset(("canary",)))
+    for text in ("a", "b"):
+        one = policy(text, "high")
+        desk.registry.second(desk.bring(one, *WAY, "live").id, TWO, "I looked", desk.now)
+    desk.ask(one, "retired")
+    said = say(BOB, "rollback", "declined", "--reason", "we need it again")
+    assert said.startswith("rollback of policy declined waits for a second person:")
+    assert "rollback of policy declined" in say(DAN, "requests")
+    assert "rollback of policy declined" in say(DAN, "requests", "3")
+    assert "is live, was retired." in say(DAN, "second", "3", "--reason", "I looked")
 
 
 def test_the_commands_decline(client: Client, say: Say) -> None:

@@ -315,6 +315,8 @@ def _running(told: dict[str, Any]) -> str:
 def _asked(one: dict[str, Any]) -> str:
     if one["what"] == "switch":
         return f"switch to {one['set']}"
+    if one["what"] == "rollback":
+        return f"rollback of {one['kind']} {one['name']}"
     share = f" {_percent(one['share'])}" if one["after"] == "canary" else ""
     upto = f", growing to {_percent(one['upto'])}" if share and one["upto"] > one["share"] else ""
     return f"{one['kind']} {one['name']} {one['version'][:8]} to {one['after']}{share}{upto}"
