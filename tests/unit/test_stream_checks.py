@@ -147,6 +147,19 @@ def test_a_new_value_of_a_field_with_few_is_an_alarm(catalogue: Catalogue) -> No
     assert found[0].text == "method was 'crypto' 20 times, which it never was before"
 
 
+def test_a_version_that_goes_live_is_no_surprise(tmp_path: Path) -> None:
+    """Of our own events the policy and its version are known to be new."""
+    name = "forestall.intervention.started"
+    records = [
+        event(24 * at + n / 10, {"policy": "p", "version": "old" if at < DAYS - 1 else "new"}, name)
+        for at in range(DAYS)
+        for n in range(100)
+    ]
+    found = look(contracts(tmp_path), records)
+    assert {one.type for one in found} == {name}
+    assert alarms(found) == set()
+
+
 def test_a_new_value_that_came_once_may_be_chance(catalogue: Catalogue) -> None:
     more = {**FULL, "method": lambda at: "crypto" if at == 7 else "card"}
     found = look(catalogue, usual() + day(14, 200, **more))

@@ -43,6 +43,9 @@ FEW: Final = 50
 GAPS: Final = 50
 """Events in the reference that freshness needs at least; silence may be twice the longest."""
 
+OURS: Final = frozenset({("policy",), ("version",)})
+"""Fields of our own events that get a new value whenever somebody promotes something."""
+
 MOST_FIELDS: Final = 200
 _LONGEST = 200
 
@@ -180,7 +183,8 @@ class Streams:
             yield fresh
         for path, field in stream.fields.items():
             yield from _nulls(name, stream, ".".join(path), field.nulls, whole)
-            yield from _new_values(name, stream, ".".join(path), field)
+            if path not in OURS or not name.startswith("forestall."):
+                yield from _new_values(name, stream, ".".join(path), field)
 
 
 def _volume(name: str, stream: _Stream, counts: list[int]) -> Finding:
