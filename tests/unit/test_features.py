@@ -1,42 +1,51 @@
 """Features: exact windows, by the words of the policy language, section 4."""
 
 from fractions import Fraction
+from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from forestall.context.features import (
-    KEYS,
-    KINDS,
-    REMEMBERED,
-    Keyed,
-    Window,
-    millionths,
-    trim,
-    usable,
-    value_at,
-)
+from forestall.context import core, features
+from forestall.context.features import KEYS, REMEMBERED, millionths, usable
+
+SLOT = 1
 
 
-def window_of(kind: str, over: int | None, entries: list[tuple[int, Any]]) -> Window:
-    window = Window()
-    for t, value in entries:
-        KINDS[kind].add(window, t, value)
-        assert trim(window, over, t) == 0
-    return window
+@pytest.fixture(params=["python", "typed"])
+def twin(request: pytest.FixtureRequest) -> ModuleType:
+    """Each of the two cores; the typed one where it has been compiled."""
+    typed = request.param == "typed"
+    found: ModuleType = pytest.importorskip("forestall.context.typed") if typed else features
+    return found
 
 
-def keyed(kind: str, over: int | None, entries: list[tuple[str, int, Any]]) -> tuple[Keyed, int]:
-    """A feature's windows after events with key, time and value, and how many were dropped."""
-    state = Keyed()
-    add = KINDS[kind].add
-    dropped = sum(
-        state.add(add, over, key, value, t, serial)
-        for serial, (key, t, value) in enumerate(entries)
-    )
-    return state, dropped
+class Remembered:
+    """One feature of one subject."""
+
+    def __init__(self, twin: ModuleType, kind: str, over: int | None) -> None:
+        self.place = twin.Place(kind, SLOT, over)
+        self.restored = twin.restored
+        self.features: dict[int, Any] = {}
+        self.dropped = 0
+
+    def take(self, *entries: tuple[int, Any]) -> "Remembered":
+        for t, value in entries:
+            self.dropped += self.place.add(self.features, value, t)
+        return self
+
+    def take_keys(self, *entries: tuple[str, int, Any]) -> "Remembered":
+        for serial, (key, t, value) in enumerate(entries):
+            self.dropped += self.place.add_key(self.features, key, value, t, serial)
+        return self
+
+    def at(self, t: int) -> Any:
+        return self.place.read(self.features, t)
+
+    def at_key(self, key: str | None, t: int) -> Any:
+        return self.place.read_key(self.features, key, t)
 
 
 @pytest.mark.parametrize(
@@ -44,23 +53,25 @@ def keyed(kind: str, over: int | None, entries: list[tuple[str, int, Any]]) -> t
     [("count", 0), ("sum", 0.0), ("distinct", 0)]
     + [(kind, None) for kind in ("avg", "min", "max", "first", "last", "since", "p50", "p99")],
 )
-def test_an_empty_window_is_zero_or_null(kind: str, empty: object) -> None:
-    assert value_at(kind, 10, None, 5) == empty
-    assert value_at(kind, 10, window_of(kind, 10, [(1, 1)]), 100) == empty
+def test_an_empty_window_is_zero_or_null(twin: ModuleType, kind: str, empty: object) -> None:
+    nobody = Remembered(twin, kind, 10)
+    assert nobody.at(5) == empty
+    assert nobody.at_key(None, 5) == nobody.at_key("k", 5) == empty
+    assert nobody.take((1, 1)).at(100) == empty
 
 
-def test_a_window_excludes_its_start_and_includes_its_end() -> None:
-    window = window_of("count", 10, [(0, None), (1, None), (10, None)])
-    assert value_at("count", 10, window, 10) == 2
-    assert value_at("count", 10, window, 11) == 1
-    assert value_at("count", 10, window, 20) == 0
+def test_a_window_excludes_its_start_and_includes_its_end(twin: ModuleType) -> None:
+    count = Remembered(twin, "count", 10).take((0, None), (1, None), (10, None))
+    assert count.at(10) == 2
+    assert count.at(11) == 1
+    assert count.at(20) == 0
 
 
-def test_without_over_everything_remembered_counts() -> None:
+def test_without_over_everything_remembered_counts(twin: ModuleType) -> None:
     entries = [(0, "a"), (5, "b")]
-    assert value_at("first", None, window_of("first", None, entries), 10**9) == "a"
-    assert value_at("last", None, window_of("last", None, entries), 10**9) == "b"
-    assert value_at("since", None, window_of("since", None, entries), 3_500_005) == 3.5
+    assert Remembered(twin, "first", None).take(*entries).at(10**9) == "a"
+    assert Remembered(twin, "last", None).take(*entries).at(10**9) == "b"
+    assert Remembered(twin, "since", None).take(*entries).at(3_500_005) == 3.5
 
 
 @pytest.mark.parametrize(
@@ -78,9 +89,8 @@ def test_without_over_everything_remembered_counts() -> None:
         ("p99", [7], 7.0),
     ],
 )
-def test_kinds(kind: str, values: list[Any], expected: object) -> None:
-    window = window_of(kind, 100, [(t, value) for t, value in enumerate(values)])
-    actual = value_at(kind, 100, window, 50)
+def test_kinds(twin: ModuleType, kind: str, values: list[Any], expected: object) -> None:
+    actual = Remembered(twin, kind, 100).take(*enumerate(values)).at(50)
     assert actual == expected
     assert type(actual) is type(expected)
 
@@ -110,74 +120,126 @@ def test_millionths_round_half_even_exactly(value: float) -> None:
     assert millionths(value) == round(Fraction(value) * 1_000_000)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.floats(-1e9, 1e9)), max_size=60), st.integers(1, 12)
 )
-def test_running_sums_equal_sums_from_scratch(steps: list[tuple[int, float]], over: int) -> None:
-    window, t, history = Window(), 0, []
+def test_running_sums_equal_sums_from_scratch(
+    twin: ModuleType, steps: list[tuple[int, float]], over: int
+) -> None:
+    total, t, history = Remembered(twin, "sum", over), 0, []
     for gap, value in steps:
         t += gap
         history.append((t, value))
-        KINDS["sum"].add(window, t, value)
+        total.take((t, value))
         inside = [millionths(v) for at, v in history if t - over < at <= t]
-        assert value_at("sum", over, window, t) == sum(inside) / 1_000_000
-        assert len(window) == len(inside)
+        assert total.at(t) == sum(inside) / 1_000_000
+        assert len(total.features[SLOT]) == len(inside)
 
 
-def test_beyond_what_is_remembered_the_oldest_go_and_are_counted() -> None:
-    window, over, dropped = Window(), 10**9, 0
-    for t in range(REMEMBERED + 5):
-        KINDS["first"].add(window, t, t)
-        dropped += trim(window, over, t) if len(window.times) >= window.room else 0
-    assert dropped == 5
-    assert value_at("first", over, window, REMEMBERED + 5) == 5
-    assert len(window) == REMEMBERED
+def test_beyond_what_is_remembered_the_oldest_go_and_are_counted(twin: ModuleType) -> None:
+    first = Remembered(twin, "first", 10**9).take(*((t, t) for t in range(REMEMBERED + 5)))
+    assert first.dropped == 5
+    assert first.at(REMEMBERED + 5) == 5
+    assert len(first.features[SLOT]) == REMEMBERED
 
 
-def test_what_has_left_the_window_gives_its_memory_back() -> None:
-    window = Window()
-    for t in range(50 * REMEMBERED):
-        KINDS["sum"].add(window, t, 1)
-        if len(window.times) >= window.room:
-            assert trim(window, 100, t) == 0
-        assert len(window.times) < 300
-    assert value_at("sum", 100, window, 50 * REMEMBERED) == 99.0
+def test_what_has_left_the_window_gives_its_memory_back(twin: ModuleType) -> None:
+    total = Remembered(twin, "sum", 100)
+    for t in range(5 * REMEMBERED):
+        total.take((t, 1))
+        assert len(total.features[SLOT]) < 300
+    assert total.dropped == 0
+    assert total.at(5 * REMEMBERED) == 99.0
 
 
 @pytest.mark.parametrize("kind", ["last", "since"])
-def test_of_the_newest_one_event_is_remembered(kind: str) -> None:
-    assert len(window_of(kind, None, [(t, "x") for t in range(5)]).times) == 1
+def test_of_the_newest_one_event_is_remembered(twin: ModuleType, kind: str) -> None:
+    newest = Remembered(twin, kind, None).take(*((t, "x") for t in range(5)))
+    assert len(newest.features[SLOT]) == 1
 
 
 @pytest.mark.parametrize(
-    "values", [[1, 2.5, 3], [1.5, 2, 0.5], [1, 2**70, 3], [2**63 - 1, 2**63, -(2**63) - 1]]
+    "values",
+    [
+        [1, 2.5, 3],
+        [1.5, 2, 0.5],
+        [1, 2**70, 3],
+        [2**63 - 1, 2**63, -(2**63) - 1],
+        [9 * 10**12] * 5,
+        [-(9 * 10**12)] * 5 + [0.25],
+    ],
 )
-def test_numbers_stay_what_they_were(values: list[float]) -> None:
+def test_numbers_stay_what_they_were(twin: ModuleType, values: list[float]) -> None:
     entries = list(enumerate(values))
-    assert value_at("max", None, window_of("max", None, entries), 9) == max(values)
-    first = value_at("first", None, window_of("first", None, entries), 9)
+    assert Remembered(twin, "max", None).take(*entries).at(9) == max(values)
+    first = Remembered(twin, "first", None).take(*entries).at(9)
     assert first == values[0]
     assert type(first) is type(values[0])
-    exact = sum(millionths(value) for value in values) / 1_000_000
-    assert value_at("sum", None, window_of("sum", None, entries), 9) == exact
+    exact = sum(millionths(value) for value in values)
+    assert Remembered(twin, "sum", None).take(*entries).at(9) == exact / 1_000_000
+    mean = Remembered(twin, "avg", None).take(*entries).at(9)
+    assert mean == exact / (1_000_000 * len(values))
+    some = Remembered(twin, "sum", 2).take(*entries).at(len(values))
+    assert some == millionths(values[-1]) / 1_000_000
 
 
-def test_the_limit_counts_all_keys_together() -> None:
+def test_the_limit_counts_all_keys_together(twin: ModuleType) -> None:
     entries = [(f'"{serial % 2}"', serial, serial) for serial in range(REMEMBERED)]
-    state, dropped = keyed("first", 10**9, [*entries, ('"1"', REMEMBERED, 0)])
-    assert dropped == 1
-    assert value_at("first", 10**9, state.windows['"0"'], REMEMBERED) == 2
+    first = Remembered(twin, "first", 10**9).take_keys(*entries, ('"1"', REMEMBERED, 0))
+    assert first.dropped == 1
+    assert first.at_key('"0"', REMEMBERED) == 2
 
 
-def test_expired_events_are_not_dropped_but_gone() -> None:
-    state, dropped = keyed("count", 100, [*[('"old"', 0, None)] * REMEMBERED, ('"new"', 1000, 0)])
-    assert dropped == 0
-    assert value_at("count", 100, state.windows['"old"'], 1000) == 0
+def test_expired_events_are_not_dropped_but_gone(twin: ModuleType) -> None:
+    count = Remembered(twin, "count", 100)
+    count.take_keys(*[('"old"', 0, None)] * REMEMBERED, ('"new"', 1000, 0))
+    assert count.dropped == 0
+    assert count.at_key('"old"', 1000) == 0
 
 
-def test_the_key_touched_longest_ago_goes_first() -> None:
+def test_the_key_touched_longest_ago_goes_first(twin: ModuleType) -> None:
     entries = [(str(key), t, None) for t, key in enumerate([*range(KEYS), 0, "new"])]
-    state, dropped = keyed("count", 10**9, entries)
-    assert dropped == 1
-    assert "1" not in state.windows
-    assert {"0", "new"} < state.windows.keys()
+    count = Remembered(twin, "count", 10**9).take_keys(*entries)
+    assert count.dropped == 1
+    assert "1" not in count.features[SLOT].windows
+    assert {"0", "new"} < count.features[SLOT].windows.keys()
+
+
+def test_the_core_is_typed_where_it_has_been_compiled() -> None:
+    assert core.TYPED is (core.CORE == "typed") is (core.Place is not features.Place)
+
+
+VALUES = st.one_of(
+    st.integers(-3, 3),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.sampled_from(["a", "b"]),
+)
+STEPS = st.lists(st.tuples(st.integers(0, 9), st.sampled_from("klm"), VALUES), max_size=80)
+
+
+@given(
+    st.sampled_from(sorted(features.KINDS)), st.none() | st.integers(1, 40), STEPS, st.booleans()
+)
+def test_both_cores_say_the_same_and_read_what_the_other_wrote(
+    kind: str, over: int | None, steps: list[tuple[int, str, Any]], keyed: bool
+) -> None:
+    typed = pytest.importorskip("forestall.context.typed")
+    ours, theirs, t = Remembered(features, kind, over), Remembered(typed, kind, over), 0
+    for serial, (gap, key, value) in enumerate(steps):
+        t += gap
+        for one in (ours, theirs):
+            if usable(kind, value) and keyed:
+                one.place.add_key(one.features, key, value, t, serial)
+            elif usable(kind, value):
+                one.take((t, value))
+        said = [one.at_key(key, t) if keyed else one.at(t) for one in (ours, theirs)]
+        assert said[0] == said[1]
+        assert type(said[0]) is type(said[1])
+        if serial % 16 == 15:
+            contents = [one.features.get(SLOT) for one in (ours, theirs)]
+            for one, content in zip((theirs, ours), contents, strict=True):
+                if content is not None:
+                    one.features[SLOT] = one.restored(content.content())

@@ -1,8 +1,10 @@
 """Subjects as objects and packed: what is kept, what is forgotten, and what a round holds."""
 
+from typing import Any
+
 import pytest
 
-from forestall.context.features import KINDS, Keyed, Window
+from forestall.context.core import Ids, Place, Window
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.instants import DAY, HOUR, MINUTE
 from forestall.decide import population as module
@@ -31,9 +33,17 @@ def feature(over: int | None) -> Feature:
 
 
 def window(*times: int) -> Window:
-    made = Window()
+    features: dict[int, Any] = {}
     for t in times:
-        KINDS["count"].add(made, t, None)
+        Place("count", 1, None).add(features, None, t)
+    window: Window = features[1]
+    return window
+
+
+def ids(*known: tuple[str, str, int]) -> Ids:
+    made = Ids()
+    for one in known:
+        assert made.add(*one) == 0
     return made
 
 
@@ -45,9 +55,8 @@ def population(*names: str) -> Population:
 
 
 def test_a_packed_subject_comes_back_as_it_was() -> None:
-    keyed = Keyed()
-    keyed.add(KINDS["sum"].add, HOUR, "k", 0.25, NOW, 3)
-    values = Window()
+    features: dict[int, Any] = {1: window(1, 2)}
+    Place("sum", 2, HOUR).add_key(features, "k", 0.25, NOW, 3)
     mixed = [
         1,
         0.5,
@@ -59,16 +68,15 @@ def test_a_packed_subject_comes_back_as_it_was() -> None:
         {TRUE_KEY: [{Uint(3): FALSE_KEY.value}]},
     ]
     for t, value in enumerate(mixed):
-        KINDS["first"].add(values, t, value)
-    sums = Window()
+        Place("first", 3, None).add(features, value, t)
     for value in (1, 10**300, -(2**63)):
-        KINDS["sum"].add(sums, NOW, value)
+        Place("sum", 4, None).add(features, value, NOW)
     subject = Subject(
         deadline=NOW + 5,
         clock=NOW,
         serial=9,
-        seen={"s": {"e1": NOW}},
-        features={1: window(1, 2), 2: keyed, 3: values, 4: sums},
+        ids=ids(("s", "e1", NOW)),
+        features=features,
         patterns={7: Run([NOW, "s", "e1"]), 8: {"k": Steps([(1, (("s", "e1"),)), None])}},
         ledger=Ledger(traits={"plan": "pro"}, optout=Standing(5, True), tickets={"t"}),
     )
@@ -76,9 +84,8 @@ def test_a_packed_subject_comes_back_as_it_was() -> None:
     again = unpack(pack(subject))
     for name in subject.__struct_fields__:
         assert getattr(again, name) == getattr(subject, name), name
-    found = again.features[3]
-    assert isinstance(found, Window)
-    assert [type(one) for one in found.values] == [type(one) for one in mixed]
+    found = again.features[3].content()[2]
+    assert [type(one) for one in found] == [type(one) for one in mixed]
     assert deadline(pack(subject)) == NOW + 5
     assert deadline(pack(Subject())) == NEVER
 
@@ -102,7 +109,7 @@ def test_a_window_without_an_end_is_kept_for_ever() -> None:
 def test_a_recent_clock_keeps_what_counts_from_it() -> None:
     subject = Subject(clock=NOW, features={1: window(NOW - HOUR + 1, NOW)})
     forget(subject, needs(features={1: feature(HOUR)}))
-    assert len(subject.features[1]) == 2  # type: ignore[arg-type]
+    assert len(subject.features[1]) == 2
 
 
 def test_matches_that_cannot_be_completed_any_more_are_forgotten() -> None:
@@ -115,10 +122,11 @@ def test_matches_that_cannot_be_completed_any_more_are_forgotten() -> None:
 
 
 def test_ids_are_kept_for_seven_days() -> None:
-    subject = Subject(seen={"s": {"old": NOW - 7 * DAY - 1, "new": NOW - 7 * DAY}, "t": {"old": 1}})
+    old = NOW - 7 * DAY - 1
+    subject = Subject(ids=ids(("t", "old", 1), ("s", "old", old), ("s", "new", NOW - 7 * DAY)))
     assert idle(subject, needs())
     assert not forget(subject, needs())
-    assert subject.seen == {"s": {"new": NOW - 7 * DAY}}
+    assert subject.ids == ids(("s", "new", NOW - 7 * DAY))
 
 
 def test_traits_consent_and_acts_are_never_forgotten() -> None:

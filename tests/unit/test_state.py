@@ -1,15 +1,18 @@
 """Which ids the engine knows: an event is itself for seven days, however they are kept."""
 
 from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
 
 import pytest
 
+from forestall.context import ids
+from forestall.context.ids import REPEATED_WITHIN
 from forestall.contracts.event import Record
 from forestall.contracts.instants import DAY, HOUR, MINUTE
-from forestall.decide import state
 from forestall.decide.engine import Engine
 from forestall.decide.snapshot import decode_state, encode_state
-from forestall.decide.state import MANY, NEVER, REPEATED_WITHIN, Subject, forget, idle, repeats
+from forestall.decide.state import NEVER, Subject, forget, idle
 
 START = 1_790_000_000_000_000
 
@@ -62,64 +65,96 @@ def engine_with(count: int) -> tuple[Engine, Subject]:
     return engine, engine.population.enter("p")
 
 
-def test_the_times_of_many_ids_lie_in_an_array() -> None:
-    _, subject = engine_with(MANY)
-    assert subject.seen["a"] == {f"e{n}": START + n for n in range(MANY)}
-    assert subject.received is None
-    _, subject = engine_with(MANY + 5)
-    assert list(subject.seen["a"].values()) == [*range(START, START + MANY), *[None] * 5]
-    assert subject.received is not None
-    assert list(subject.received["a"]) == list(range(START + MANY, START + MANY + 5))
+@pytest.fixture(params=["python", "typed"])
+def twin(request: pytest.FixtureRequest) -> ModuleType:
+    """Each of the two cores; the typed one where it has been compiled."""
+    return pytest.importorskip("forestall.context.typed") if request.param == "typed" else ids
 
 
-def test_an_id_that_has_grown_old_is_known_anew_and_takes_those_before_it_along() -> None:
-    _, subject = engine_with(3 * MANY)
-    for old in (3, MANY, 2 * MANY):
+def known(twin: ModuleType, count: int) -> Any:
+    """So many ids, which came one microsecond after the other."""
+    made = twin.Ids()
+    assert made.oldest() is None
+    assert made.content() is None
+    for n in range(count):
+        assert made.add("a", f"e{n}", START + n) == 0
+    return made
+
+
+@pytest.mark.parametrize("count", [2, 8, 9, 100, 5_000])
+def test_an_id_is_known_for_seven_days_and_no_longer(twin: ModuleType, count: int) -> None:
+    made = known(twin, count)
+    last = START + count - 1
+    assert [made.add("a", f"e{n}", last) for n in range(count)] == [-1] * count
+    assert made.add("b", "e0", last) == made.add("ae", "0", last) == made.add("a", "", last) == 0
+    assert made.add("a", "e0", START + REPEATED_WITHIN) == -1
+    assert made.add("a", "e0", START + REPEATED_WITHIN + 1) == 0
+    assert made.add("a", "e0", START + REPEATED_WITHIN + 1) == -1
+    assert len(made) == count + 3
+
+
+def test_an_id_that_has_grown_old_takes_those_before_it_along(twin: ModuleType) -> None:
+    made = known(twin, 96)
+    for old in (3, 32, 64):
         again = START + old + REPEATED_WITHIN
-        assert repeats(subject, "a", f"e{old}", again)
-        assert not repeats(subject, "a", f"e{old}", again + 1)
-        assert next(iter(subject.seen["a"])) == f"e{old + 1}"
-        assert subject.seen["a"][f"e{old}"] is None
-        assert subject.received is not None
-        assert subject.received["a"][-1] == again + 1
+        assert made.add("a", f"e{old}", again) == -1
+        assert made.add("a", f"e{old}", again + 1) == 0
+        assert made.oldest() == START + old + 1
 
 
-def test_few_ids_have_their_times_themselves_again() -> None:
-    _, subject = engine_with(3 * MANY)
-    again = START + 3 * MANY - 3 + REPEATED_WITHIN
-    assert not repeats(subject, "a", "e0", again)
-    assert subject.received == {}
-    assert subject.seen["a"] == {
-        **{f"e{n}": START + n for n in range(3 * MANY - 3, 3 * MANY)},
-        "e0": again,
-    }
-    assert not repeats(subject, "a", "e0", again + REPEATED_WITHIN + 1)
-    assert subject.seen == {"a": {"e0": again + REPEATED_WITHIN + 1}}
+@pytest.mark.parametrize("count", [5, 40, 3_000])
+def test_the_oldest_ids_go_first(twin: ModuleType, count: int) -> None:
+    made = known(twin, count)
+    for gone in (1, 2, count // 2, count - 1, count):
+        assert made.left(START + gone) == count - gone == len(made)
+        assert made.oldest() == (START + gone if gone < count else None)
+    again = START + count
+    assert [made.add("a", f"e{n}", again) for n in range(count)] == [0] * count
+
+
+@pytest.mark.parametrize("size", [*range(1, 12), 31, 32, 33, 63, 64, 65, 254, 255, 256, 300, 1_000])
+def test_both_cores_know_ids_by_the_same_hashes(size: int) -> None:
+    typed = pytest.importorskip("forestall.context.typed")
+    ours, theirs = ids.Ids(), typed.Ids()
+    for n in range(12):
+        for name in (f"{n}" + "x" * size, "é\U0001f600" * size + f"{n}"):
+            assert ours.add("s" * n, name, START) == theirs.add("s" * n, name, START) == 0
+    assert ours.content() == theirs.content()
+    for twin, content in ((ids.Ids, theirs.content()), (typed.Ids, ours.content())):
+        again = twin.restored(content)
+        assert again.content() == content
+        assert again.add("s", "1" + "x" * size, START) == -1
 
 
 def test_a_subject_is_idle_once_its_oldest_id_is_too_old() -> None:
-    engine, subject = engine_with(2 * MANY)
+    engine, subject = engine_with(64)
     subject.clock = NEVER
-    for kept in range(2 * MANY - 1):
+    for kept in range(63):
         oldest = START + kept
         engine.tick(oldest + REPEATED_WITHIN)
         assert not idle(subject, engine._needs())
         engine.tick(oldest + REPEATED_WITHIN + 1)
         assert idle(subject, engine._needs())
         forget(subject, engine._needs())
-        assert next(iter(subject.seen["a"])) == f"e{kept + 1}"
+        assert subject.ids.oldest() == oldest + 1
 
 
-def test_beyond_so_many_ids_of_a_source_the_oldest_are_forgotten(
-    monkeypatch: pytest.MonkeyPatch,
+def test_beyond_so_many_ids_the_oldest_are_forgotten(
+    twin: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state, "IDS", 10 * MANY)
-    engine, count = Engine(), 40 * MANY
-    engine.process([record("a", f"e{n}", START + n) for n in range(count)])
-    ids = engine.population.enter("p").seen["a"]
-    assert len(ids) <= 10 * MANY
-    assert len(ids) == count - engine.counters["ids_forgotten"]
-    assert list(ids) == [f"e{n}" for n in range(count - len(ids), count)]
-    newest = record("a", f"e{count - 1}", START + count)
-    engine.process([newest, record("a", "e0", START + count)])
-    assert engine.counters["duplicate"] == 1
+    monkeypatch.setattr(ids, "IDS", 2_000)
+    made, count = twin.Ids(), 9_000
+    forgotten = sum(made.add("a", f"e{n}", START + n) for n in range(count))
+    assert forgotten
+    assert len(made) <= 2_000
+    assert len(made) == count - forgotten
+    assert made.oldest() == START + forgotten
+    assert made.add("a", f"e{count - 1}", START + count) == -1
+    assert made.add("a", "e0", START + count) >= 0
+
+
+def test_forgotten_ids_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids, "IDS", 2_000)
+    engine, subject = engine_with(2_001)
+    assert len(subject.ids) == 1_981
+    assert engine.counters["ids_forgotten"] == 20

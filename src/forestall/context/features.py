@@ -1,8 +1,10 @@
 """Features: exact sliding windows over one subject's events (policy language, section 4). Pure.
 
 A ``Window`` remembers times and values of one feature, one subject and, with ``by``, one key.
-``KINDS`` tells of each kind how an event is added and how the feature is read, at a time not
-before the last event. ``Keyed`` holds a feature's windows by key.
+``Keyed`` holds a feature's windows by key. ``KINDS`` tells of each kind how an event is added and
+how the feature is read, at a time not before the last event; ``Place`` does so for one feature.
+
+``typed.pyx`` is the twin of this module in C; ``core`` chooses.
 """
 
 import math
@@ -10,7 +12,6 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -33,7 +34,7 @@ _CODES: Final = {int: "q", float: "d"}
 _NO_TIMES: Final = array("q")
 
 
-class Window(msgspec.Struct, array_like=True, tag=0, gc=False):
+class Window(msgspec.Struct, gc=False):
     """What is remembered: ``times`` ascending from ``head`` on, and beside them ``values`` where
     the kind has values and ``serials`` (order of arrival) where there are keys.
 
@@ -51,10 +52,14 @@ class Window(msgspec.Struct, array_like=True, tag=0, gc=False):
     def __len__(self) -> int:
         return len(self.times) - int(self.head)
 
+    def left(self, limit: int) -> int:
+        """Forget the events at or before ``limit``; how many are left."""
+        expire(self, limit)
+        return len(self)
 
-def new_window() -> Window:
-    """A window without events."""
-    return Window(_NO_TIMES[:])
+    def content(self) -> list[Any]:
+        """What is remembered, as ``restored`` takes it."""
+        return [0, self.times, self.values, self.serials, self.head, self.total, self.room]
 
 
 Add = Callable[[Window, int, Any], None]
@@ -65,11 +70,13 @@ Read = Callable[[Window, int], Any]
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """How one kind of feature works; ``empty`` is its value where there is no event."""
+    """How one kind of feature works; ``empty`` is its value where there is no event, and
+    ``of_values`` what it makes of all values, where that is all."""
 
     add: Add
     read: Read
     empty: Any = None
+    of_values: Callable[[Any], Any] | None = None
 
 
 def usable(kind: str, value: Any) -> bool:
@@ -92,28 +99,6 @@ def millionths(value: float) -> int:
         if -0.25 < scaled - near < 0.25:
             return near
     return int(Decimal(value).scaleb(6, _MICRO).to_integral_value(ROUND_HALF_EVEN, _MICRO))
-
-
-def value_at(kind: str, over: int | None, window: Window | None, at: int) -> Any:
-    """The feature at time ``at``: events in ``(at - over, at]``, or all remembered ones."""
-    return reader(kind, over)(window, at)
-
-
-@lru_cache(maxsize=1024)
-def reader(kind: str, over: int | None) -> Callable[[Window | None, int], Any]:
-    """``value_at`` of one kind and ``over``."""
-    found = KINDS[kind]
-    empty, read, long = found.empty, found.read, over or 0
-
-    def value(window: Window | None, at: int) -> Any:
-        if window is None:
-            return empty
-        times, head = window.times, window.head
-        if over is not None and head < len(times) and times[head] <= at - long:
-            expire(window, at - long)
-        return read(window, at) if len(window.times) > window.head else empty
-
-    return value
 
 
 def expire(window: Window, limit: int) -> None:
@@ -172,7 +157,7 @@ def _make_room(window: Window, over: int | None, t: int) -> int:
     return live
 
 
-class Keyed(msgspec.Struct, array_like=True, tag=1, gc=False):
+class Keyed(msgspec.Struct, gc=False):
     """A feature's windows by key, the key touched longest ago first.
 
     ``upper`` is at least the number of remembered events in all windows together.
@@ -180,6 +165,14 @@ class Keyed(msgspec.Struct, array_like=True, tag=1, gc=False):
 
     windows: dict[str, Window] = {}
     upper: int = 0
+
+    def left(self, limit: int) -> int:
+        """Forget the events at or before ``limit``; how many are left."""
+        return sum(window.left(limit) for window in self.windows.values())
+
+    def content(self) -> list[Any]:
+        """What is remembered, as ``restored`` takes it."""
+        return [1, {key: one.content() for key, one in self.windows.items()}, self.upper]
 
     def add(self, add: Add, over: int | None, key: str, value: Any, t: int, serial: int) -> int:
         """Add an event; how many remembered ones had to be dropped for it."""
@@ -291,34 +284,87 @@ def _held(window: Window) -> Any:
     return window.values[head:] if head else window.values
 
 
-def _distinct(window: Window, _at: int) -> int:
-    values = _held(window)
+def _distinct(values: Any) -> int:
     if values.__class__ is list and bool in map(type, values):
         return len({(value.__class__ is bool, value) for value in values})
     return len(set(values))
 
 
-def _percentile(percent: int) -> Read:
-    def read(window: Window, _at: int) -> float:
-        values = sorted(_held(window))
+def _percentile(percent: int) -> Callable[[Any], float]:
+    def read(values: Any) -> float:
+        values = sorted(values)
         return float(values[-(-percent * len(values) // 100) - 1])
 
     return read
+
+
+def _values(of_values: Callable[[Any], Any], empty: Any = None) -> Kind:
+    """A kind that looks at all values when it is read."""
+    return Kind(_value, lambda window, _: of_values(_held(window)), empty, of_values)
 
 
 KINDS: Final[dict[str, Kind]] = {
     "count": Kind(_count, lambda window, _: len(window.times) - window.head, 0),
     "sum": Kind(_sum, lambda window, _: (window.total or 0) / 1_000_000, 0.0),
     "avg": Kind(_sum, lambda window, _: (window.total or 0) / (1_000_000 * len(window))),
-    "min": Kind(_value, lambda window, _: min(_held(window))),
-    "max": Kind(_value, lambda window, _: max(_held(window))),
-    "distinct": Kind(_value, _distinct, 0),
+    "min": _values(min),
+    "max": _values(max),
+    "distinct": _values(_distinct, 0),
     "first": Kind(_value, lambda window, _: window.values[window.head]),
     "last": Kind(_newest_value, lambda window, _: window.values[-1]),
     "since": Kind(_newest, lambda window, at: (at - window.times[-1]) / SECOND),
-    "p50": Kind(_value, _percentile(50)),
-    "p90": Kind(_value, _percentile(90)),
-    "p95": Kind(_value, _percentile(95)),
-    "p99": Kind(_value, _percentile(99)),
+    **{f"p{percent}": _values(_percentile(percent)) for percent in (50, 90, 95, 99)},
 }
 """Each kind by name. Percentiles go by the nearest rank."""
+
+
+class Place:
+    """One feature in the features of any subject: where its state lies, and how it is added to and
+    read. Times must not be before the last event, and values ``usable``."""
+
+    __slots__ = ("_add", "_empty", "_over", "_read", "slot")
+
+    def __init__(self, kind: str, slot: int, over: int | None) -> None:
+        found = KINDS[kind]
+        self.slot = slot
+        self._add, self._read, self._empty = found.add, found.read, found.empty
+        self._over = over
+
+    def add(self, features: dict[int, Any], value: Any, t: int) -> int:
+        """Add an event; how many remembered ones had to be dropped for it."""
+        window = features.get(self.slot)
+        if window is None:
+            window = features[self.slot] = Window(_NO_TIMES[:])
+        self._add(window, t, value)
+        return trim(window, self._over, t) if len(window.times) >= window.room else 0
+
+    def add_key(self, features: dict[int, Any], key: str, value: Any, t: int, serial: int) -> int:
+        """Add an event of a key; how many remembered ones had to be dropped for it."""
+        keyed = features.get(self.slot)
+        if keyed is None:
+            keyed = features[self.slot] = Keyed()
+        return int(keyed.add(self._add, self._over, key, value, t, serial))
+
+    def read(self, features: dict[int, Any], t: int) -> Any:
+        """The feature at ``t``: of the events in ``(t - over, t]``, or of all remembered ones."""
+        return self._of(features.get(self.slot), t)
+
+    def read_key(self, features: dict[int, Any], key: str | None, t: int) -> Any:
+        """The feature of a key, which may be none, at ``t``."""
+        keyed = features.get(self.slot)
+        return self._of(None if keyed is None or key is None else keyed.windows.get(key), t)
+
+    def _of(self, window: Window | None, t: int) -> Any:
+        if window is None:
+            return self._empty
+        if self._over is not None:
+            expire(window, t - self._over)
+        return self._read(window, t) if len(window.times) > window.head else self._empty
+
+
+def restored(content: list[Any]) -> Window | Keyed:
+    """The window, or windows by key, that gave ``content``."""
+    if content[0] == 0:
+        return Window(*content[1:])
+    windows = {key: Window(*one[1:]) for key, one in content[1].items()}
+    return Keyed(windows, content[2])

@@ -6,7 +6,6 @@ signals in log order (``process``), and the log's ticks (``tick``).
 """
 
 import heapq
-import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -14,7 +13,6 @@ from typing import Any, Final
 
 import msgspec
 
-from forestall.context.features import Keyed, value_at
 from forestall.contracts.control import (
     Control,
     DecideSettings,
@@ -53,7 +51,7 @@ from forestall.decide.plan import (
 from forestall.decide.population import Population
 from forestall.decide.snapshot import deadline
 from forestall.decide.specialise import specialise
-from forestall.decide.state import MANY, NEVER, State, Subject, keep_time, repeats
+from forestall.decide.state import NEVER, State, Subject
 from forestall.policy.language.cel import Timestamp
 from forestall.policy.language.compile import Condition, Program, event_expression
 from forestall.policy.language.model import Feature
@@ -151,16 +149,11 @@ class Engine:
                 subject = population.enter(name)
             elif subject.generation != population.generation:
                 population.note(name, subject)
-            ids = subject.seen.get(record.source)
-            if ids is None:
-                ids = subject.seen[sys.intern(record.source)] = {}
-            known = len(ids)
-            ids.setdefault(record.id, received if known < MANY else None)
-            if len(ids) == known:
-                if repeats(subject, record.source, record.id, received):
+            lost = subject.ids.add(record.source, record.id, received)
+            if lost:
+                if lost < 0:
                     self.counters["duplicate"] += 1
                     continue
-            elif known >= MANY and (lost := keep_time(subject, record.source, received)):
                 self.counters["ids_forgotten"] += lost
             time = record.time
             if time > received:
@@ -424,9 +417,10 @@ class Engine:
             return {}
         features = {}
         for one in features_of(program, self._force.features, program.policy.features):
-            state = deepcopy(subject.features.get(one.slot))
-            if not isinstance(state, Keyed):
-                features[one.name] = value_at(one.feature.kind, one.feature.over, state, at)
+            if one.feature.by is None:
+                slot = one.place.slot
+                alone = {slot: deepcopy(subject.features[slot])} if slot in subject.features else {}
+                features[one.name] = one.place.read(alone, at)
         return features
 
     # -- conditions ------------------------------------------------------------------------------
@@ -552,11 +546,11 @@ def _features_at(
 ) -> dict[str, Any]:
     values = {}
     for read in reads:
-        feature, state = read.feature, subject.features.get(read.slot)
-        if isinstance(state, Keyed):
-            key = _key(event_expression(feature.by or ""), given)
-            state = None if key is None else state.windows.get(key)
-        values[read.name] = value_at(feature.kind, feature.over, state, at)
+        if read.feature.by is None:
+            values[read.name] = read.place.read(subject.features, at)
+        else:
+            key = _key(event_expression(read.feature.by), given)
+            values[read.name] = read.place.read_key(subject.features, key, at)
     return values
 
 

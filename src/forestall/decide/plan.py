@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from forestall.context.features import KINDS, Kind
+from forestall.context.core import Place
 from forestall.decide.ledger import EFFECTS, Effect
 from forestall.decide.patterns import PatternUse, advance_of
 from forestall.policy.language.cel import Path, to_json
@@ -37,7 +37,7 @@ class FeatureUse(msgspec.Struct, frozen=True):
     """A feature that this type may add to; ``where``, ``key`` and ``value`` are indices into
     the plan."""
 
-    slot: int
+    place: Place
     feature: Feature
     where: int
     key: int
@@ -48,9 +48,8 @@ class FeatureRead(msgspec.Struct, frozen=True):
     """A feature as a condition or a decision reads it, under its ``name`` there."""
 
     name: str
-    slot: int
     feature: Feature
-    kind: Kind
+    place: Place
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -115,7 +114,7 @@ def make_plan(
     wheres, keys, values = _Shared(), _Shared(), _Shared()
     feature_uses = [
         FeatureUse(
-            slot,
+            place_of(feature, slot),
             feature,
             wheres.index(feature.match.where),
             keys.index(feature.by),
@@ -144,7 +143,7 @@ def make_plan(
         )
         if positives or gaps or trailing is not None:
             ask = ask_of(program, slots)
-            read = tuple((one.name, one.slot) for one in ask.features)
+            read = tuple((one.name, one.place.slot) for one in ask.features)
             same = (program.policy.condition, *read)
             if asked.setdefault(same, len(asks)) == len(asks):
                 asks.append(ask)
@@ -197,10 +196,16 @@ def features_of(
 ) -> tuple[FeatureRead, ...]:
     """Those of a program's features that have one of the ``names``; slot 0 is nobody's."""
     return tuple(
-        FeatureRead(name, slots.get(feature, 0), feature, KINDS[feature.kind])
+        FeatureRead(name, feature, place_of(feature, slots.get(feature, 0)))
         for name, feature in program.features
         if name in names
     )
+
+
+@lru_cache(maxsize=65_536)
+def place_of(feature: Feature, slot: int) -> Place:
+    """Where a feature's state lies, and how it is added to and read."""
+    return Place(feature.kind, slot, feature.over)
 
 
 def reads_of(paths: Collection[Path]) -> Reads:

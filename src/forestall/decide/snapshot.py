@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 
+from forestall.context.core import Ids, Keyed, Window, restored
 from forestall.decide.state import State, Subject
 from forestall.policy.language.cel import CelType, Duration, Timestamp, Uint
 from forestall.policy.language.cel.values import FALSE_KEY, TRUE_KEY, BoolKey
 
+_HELD = (Window, Ids, Keyed)
 _KINDS = (Timestamp, Duration)
 _WIDTH = 16
 _ARRAY = 16
@@ -38,7 +40,12 @@ def pack(subject: Subject) -> bytes:
 
 def unpack(data: bytes) -> Subject:
     """The subject that ``pack`` wrote. Raises ``msgspec.DecodeError`` on anything else."""
-    return _subjects.decode(data)
+    subject = _subjects.decode(data)
+    subject.ids = Ids.restored(subject.ids)
+    features = subject.features
+    for slot, content in features.items():
+        features[slot] = restored(content)
+    return subject
 
 
 def deadline(data: bytes) -> int:
@@ -68,13 +75,17 @@ def _extended(value: Any) -> Any:
             return msgspec.msgpack.Ext(_PAIRS, _encoder.encode(pairs))
         case list() | tuple():
             return [_extended(one) for one in value]
+        case Window() | Keyed() | Ids():
+            return _extended(value.content())
         case msgspec.Struct():
             fields = value.__struct_fields__
             return type(value)(**{name: _extended(getattr(value, name)) for name in fields})
     return value
 
 
-def _to_extension(value: Any) -> msgspec.msgpack.Ext:
+def _to_extension(value: Any) -> Any:
+    if type(value) in _HELD:
+        return value.content()
     if type(value) is array:
         return msgspec.msgpack.Ext(_ARRAY + _CODES.index(value.typecode), value.tobytes())
     if isinstance(value, Uint):

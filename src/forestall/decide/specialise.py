@@ -12,7 +12,7 @@ from typing import Any, Final, TypedDict
 
 import msgspec
 
-from forestall.context.features import KINDS, NEWEST, NUMERIC, Keyed, new_window, reader, trim
+from forestall.context.features import NUMERIC
 from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import decode_data
 from forestall.decide.occasion import Occasion, binding, with_doubles
@@ -179,34 +179,14 @@ class _Writer:
 
     def feature(self, use: FeatureUse) -> list[str]:
         """Add to a feature's window."""
-        kind, by = use.feature.kind, use.feature.by
-        number = self.number(use.slot)
-        slot = self.named(f"slot{number}", use.slot)
-        over = self.named(f"over{number}", use.feature.over)
+        number = self.number(use.place.slot)
+        add = self.named(f"add{number}", use.place.add_key if use.key else use.place.add)
         value = f"value{use.value}" if use.value else "None"
-        conditions = [_truth(use.where), _usable(kind, value) if use.value else "True"]
-        lines = [f"window = features.get({slot})", "if window is None:"]
-        if by is not None:
-            key, add = f"key{use.key}", f"add_{kind}"
-            lines += [
-                f"    window = features[{slot}] = Keyed()",
-                f"dropped = window.add({add}, {over}, {key}, {value}, t, serial)",
-                "if dropped:",
-                "    engine._count_dropped(dropped)",
-            ]
-            return _under([*conditions, f"{key} is not None"], lines)
-        lines.append(f"    window = features[{slot}] = new_window()")
-        if kind == "count":
-            lines += ["times = window.times", "times.append(t)"]
-        else:
-            lines.append(f"add_{kind}(window, t, {value})")
-        if kind not in NEWEST:
-            times = "times" if kind == "count" else "window.times"
-            lines += [
-                f"if len({times}) >= window.room:",
-                f"    engine._count_dropped(trim(window, {over}, t))",
-            ]
-        return _under(conditions, lines)
+        given = f"key{use.key}, {value}, t, serial" if use.key else f"{value}, t"
+        conditions = [_truth(use.where), _usable(use.feature.kind, value) if use.value else "True"]
+        conditions.append(f"key{use.key} is not None" if use.key else "True")
+        lines = [f"dropped = {add}(features, {given})", "if dropped:"]
+        return _under(conditions, [*lines, "    engine._count_dropped(dropped)"])
 
     def pattern(self, number: int, use: PatternUse) -> list[str]:
         """Step a pattern if the event can move it: begin a match, or touch one under way."""
@@ -256,13 +236,13 @@ class _Writer:
         lines += ["clock = Timestamp(t * 1000)"] if ask.reads.now else []
         variables, values = dict(_VARIABLES), list[str]()
         for place, read in enumerate(ask.features):
-            name, number = f"feature{place}", self.number(read.slot)
-            window = f"features.get({self.named(f'slot{number}', read.slot)})"
-            if read.feature.by is not None:
+            name, number = f"feature{place}", self.number(read.place.slot)
+            if read.feature.by is None:
+                value = f"{self.named(f'read{number}', read.place.read)}(features, t)"
+            else:
                 by = self.named(f"by{number}", event_expression(read.feature.by))
-                window = f"of_key({window}, value_of({by}, {event}, traits, {clock}))"
-            reading = self.named(f"read{number}", reader(read.feature.kind, read.feature.over))
-            value = f"{reading}({window}, t)"
+                key = f"key_of(value_of({by}, {event}, traits, {clock}))"
+                value = f"{self.named(f'read{number}', read.place.read_key)}(features, {key}, t)"
             if ask.source.count(read.name) > 1:
                 lines.append(f"{name} = {value}")
                 value = name
@@ -347,15 +327,8 @@ def _key_of(value: Any) -> str | None:
         return None
 
 
-def _of_key(state: Any, value: Any) -> Any:
-    key = _key_of(value)
-    return None if state is None or key is None else state.windows.get(key)
-
-
 _NAMESPACE: Final[dict[str, Any]] = {
     **NAMESPACE,
-    **{f"add_{name}": kind.add for name, kind in KINDS.items()},
-    "Keyed": Keyed,
     "Occasion": Occasion,
     "Timestamp": Timestamp,
     "UNSET": msgspec.UNSET,
@@ -368,10 +341,7 @@ _NAMESPACE: Final[dict[str, Any]] = {
     "key_of": _key_of,
     "len": len,
     "list": list,
-    "new_window": new_window,
     "nothing": {},
-    "of_key": _of_key,
-    "trim": trim,
     "unreadable": (msgspec.DecodeError, UnicodeDecodeError, RecursionError),
     "value_of": _value_of,
     "with_doubles": with_doubles,

@@ -35,7 +35,7 @@ COUNTERS = "counters"
 AT_ONCE = 500
 """Subjects packed after a batch of signals: as many as it has, but at most so many."""
 
-FORMAT = 4
+FORMAT = 5
 """Of snapshots; raised when what they hold changes its meaning."""
 
 _log = structlog.get_logger("worker")

@@ -1,15 +1,13 @@
 """What the engine remembers of each subject, in a shape that can be written down. Pure."""
 
-import sys
-from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Mapping
-from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
-from forestall.context.features import Keyed, Window, expire
+from forestall.context.core import Ids
+from forestall.context.ids import REPEATED_WITHIN
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.decision import Mode
 from forestall.contracts.instants import DAY
@@ -22,15 +20,6 @@ from forestall.policy.language.model import Feature, Policy
 NEVER: Final = 2**62
 """A deadline that does not come."""
 
-REPEATED_WITHIN: Final = 7 * DAY
-"""How long after an event another with its source and id is taken for the same."""
-
-IDS: Final = 100_000
-"""Ids remembered per subject and source; beyond that the oldest are forgotten."""
-
-MANY: Final = 32
-"""From so many ids of a source on, the times of further ones lie in an array."""
-
 FORGET_AFTER = DAY
 """How long what an event could still need is kept at least. Lateness may be raised up to this
 without an effect on what was forgotten."""
@@ -40,25 +29,23 @@ ACTS_KEPT = 31 * DAY
 
 
 class Subject(msgspec.Struct, array_like=True, gc=False):
-    """One subject: a deadline not after its next timer, its clock, its ledger, when which id of
-    which source was ``received``, and feature and pattern state by slot, with and without keys.
+    """One subject: a deadline not after its next timer, its clock, its ledger, the ``Ids`` of its
+    events, and by slot its features (``Window`` or ``Keyed``) and patterns, with and without keys.
 
     ``shadow`` holds the acts that policies in shadow mode would have done; the rest of it is unused.
-    ``generation`` is that of its last event (see ``population``). ``received`` has the times of a
-    source's newest ids, in order, where ``seen`` has none. ``epoch`` is that of the newest parting it
-    has been through (see ``Parting``).
+    ``generation`` is that of its last event (see ``population``). ``epoch`` is that of the newest
+    parting it has been through (see ``Parting``).
     """
 
     deadline: int = NEVER
     clock: int = 0
     serial: int = 0
-    seen: dict[str, dict[str, int | None]] = {}
-    features: dict[int, Window | Keyed] = {}
+    ids: Any = msgspec.field(default_factory=Ids)
+    features: dict[int, Any] = {}
     patterns: dict[int, Progress | dict[str, Progress]] = {}
     ledger: Ledger | None = None
     shadow: Ledger | None = None
     generation: int = 0
-    received: dict[str, Any] | None = None
     epoch: int = 0
 
 
@@ -125,59 +112,22 @@ def settled(received: int, settings: DecideSettings) -> int:
     return received - max(settings.lateness, FORGET_AFTER)
 
 
-def repeats(subject: Subject, source: str, name: str, received: int) -> bool:
-    """Whether an id that is known was so within ``REPEATED_WITHIN``; if not, it is known anew."""
-    horizon = received - REPEATED_WITHIN
-    kept = subject.seen[source][name]
-    if kept is not None and kept >= horizon:
-        return True
-    _forget_ids(subject, source, horizon)
-    ids = subject.seen.setdefault(sys.intern(source), {})
-    if name in ids:
-        return True
-    if len(ids) < MANY:
-        ids[name] = received
-    else:
-        ids[name] = None
-        keep_time(subject, source, received)
-    return False
-
-
-def keep_time(subject: Subject, source: str, received: int) -> int:
-    """Keep when the newest of a source's many ids came; how many had to be forgotten, as too many."""
-    if subject.received is None:
-        subject.received = {}
-    times = subject.received.get(source)
-    if times is None:
-        times = subject.received[sys.intern(source)] = array("q")
-    times.append(received)
-    if len(times) <= IDS - MANY:
-        return 0
-    _drop_oldest(subject, source, IDS // 100)
-    return IDS // 100
-
-
 def idle(subject: Subject, needs: Needs) -> bool:
     """Whether there may be something to forget: no event lately, or ids that are too old."""
     if subject.clock <= needs.settled:
         return True
-    horizon = needs.received - REPEATED_WITHIN
-    return any(_oldest(subject, source) < horizon for source in subject.seen)
-
-
-def _oldest(subject: Subject, source: str) -> int:
-    first = next(iter(subject.seen[source].values()))
-    return int((subject.received or {})[source][0]) if first is None else first
+    oldest = subject.ids.oldest()
+    return oldest is not None and oldest < needs.received - REPEATED_WITHIN
 
 
 def forget(subject: Subject, needs: Needs) -> bool:
     """Forget what no window, pattern or gate can need again; whether nothing at all is left."""
     floor = max(subject.clock, needs.settled)
-    for source in list(subject.seen):
-        _forget_ids(subject, source, needs.received - REPEATED_WITHIN)
+    ids = subject.ids.left(needs.received - REPEATED_WITHIN)
     for slot, state in list(subject.features.items()):
         feature = needs.features.get(slot)
-        if feature is None or not _in_window(state, feature.over, floor):
+        over = None if feature is None else feature.over
+        if feature is None or (over is not None and not state.left(floor - over)):
             del subject.features[slot]
     for slot, progress in list(subject.patterns.items()):
         program = needs.programs.get(slot)
@@ -188,51 +138,11 @@ def forget(subject: Subject, needs: Needs) -> bool:
         if ledger is not None:
             del ledger.guidance_acts[: bisect_right(ledger.guidance_acts, floor - kept)]
     return (
-        not (subject.seen or subject.features or subject.patterns)
+        not (ids or subject.features or subject.patterns)
         and subject.ledger in (None, Ledger())
         and subject.shadow in (None, Ledger())
         and subject.clock <= needs.settled
     )
-
-
-def _forget_ids(subject: Subject, source: str, horizon: int) -> None:
-    """Forget a source's ids from before ``horizon``."""
-    ids, old = subject.seen[source], 0
-    for received in ids.values():
-        if received is None:
-            old += bisect_left((subject.received or {})[source], horizon)
-            break
-        if received >= horizon:
-            break
-        old += 1
-    if old:
-        _drop_oldest(subject, source, old)
-
-
-def _drop_oldest(subject: Subject, source: str, count: int) -> None:
-    """Forget a source's oldest ``count`` ids; where few are left, each has its time again."""
-    ids = subject.seen[source]
-    times = (subject.received or {}).get(source)
-    if times is not None:
-        del times[: max(0, count - (len(ids) - len(times)))]
-    for name in list(islice(ids, count)):
-        del ids[name]
-    if subject.received and times is not None and len(ids) < MANY:
-        ids.update(zip(list(ids)[len(ids) - len(times) :], times, strict=True))
-        del subject.received[source]
-    if not ids:
-        del subject.seen[source]
-
-
-def _in_window(state: Window | Keyed, over: int | None, floor: int) -> bool:
-    if over is None:
-        return True
-    if isinstance(state, Window):
-        expire(state, floor - over)
-        return len(state) > 0
-    for window in state.windows.values():
-        expire(window, floor - over)
-    return any(len(window) for window in state.windows.values())
 
 
 def _may_match(progress: Progress | dict[str, Progress], within: int | None, floor: int) -> bool:
