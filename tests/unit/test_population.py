@@ -12,7 +12,7 @@ from forestall.decide.gates import Ledger, Standing
 from forestall.decide.patterns import Run, Steps, Together
 from forestall.decide.population import Population
 from forestall.decide.snapshot import deadline, pack, unpack
-from forestall.decide.state import NEVER, Needs, Subject, forget, idle, settled
+from forestall.decide.state import NEVER, AtRest, Needs, Subject, forget, idle, settled
 from forestall.policy.language.cel import CelType, Uint
 from forestall.policy.language.cel.values import FALSE_KEY, TRUE_KEY
 from forestall.policy.language.compile import compile_policy
@@ -82,7 +82,7 @@ def test_a_packed_subject_comes_back_as_it_was() -> None:
     )
     subject.patterns[9] = Together([None, (NOW, 4, ("s", "e1"))])
     again = unpack(pack(subject))
-    for name in subject.__struct_fields__:
+    for name in AtRest.__struct_fields__:
         assert getattr(again, name) == getattr(subject, name), name
     found = again.features[3].content()[2]
     assert [type(one) for one in found] == [type(one) for one in mixed]

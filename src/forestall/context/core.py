@@ -13,7 +13,7 @@ if TYPE_CHECKING or os.environ.get("FORESTALL_PURE") or sys.byteorder != "little
     TYPED = False
 else:
     try:
-        from forestall.context.typed import Ids, Keyed, Place, Window, restored
+        from forestall.context.typed import Ids, Keyed, Place, Subject, Window, each, restored
 
         TYPED = True
     except ImportError:
@@ -22,7 +22,10 @@ if not TYPED:
     from forestall.context.features import Keyed, Place, Window, restored
     from forestall.context.ids import Ids
 
+    Subject = None  # decide.state has its own
+    each = None  # decide.engine has its own
+
 CORE: Final = "typed" if TYPED else "python"
 """Which of the two is used."""
 
-__all__ = ["CORE", "Ids", "Keyed", "Place", "Window", "restored"]
+__all__ = ["CORE", "Ids", "Keyed", "Place", "Subject", "Window", "each", "restored"]

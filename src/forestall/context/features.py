@@ -34,7 +34,7 @@ _CODES: Final = {int: "q", float: "d"}
 _NO_TIMES: Final = array("q")
 
 
-class Window(msgspec.Struct, gc=False):
+class Window(msgspec.Struct, array_like=True, tag=0, gc=False):
     """What is remembered: ``times`` ascending from ``head`` on, and beside them ``values`` where
     the kind has values and ``serials`` (order of arrival) where there are keys.
 
@@ -157,7 +157,7 @@ def _make_room(window: Window, over: int | None, t: int) -> int:
     return live
 
 
-class Keyed(msgspec.Struct, gc=False):
+class Keyed(msgspec.Struct, array_like=True, tag=1, gc=False):
     """A feature's windows by key, the key touched longest ago first.
 
     ``upper`` is at least the number of remembered events in all windows together.

@@ -23,7 +23,7 @@ from forestall.contracts.instants import SECOND as _SECOND
 
 cdef int REMEMBERED = _REMEMBERED
 cdef int KEYS = _KEYS
-cdef double SECOND = _SECOND
+cdef int64_t REPEATED_WITHIN = plain_ids.REPEATED_WITHIN
 cdef int ROOM = 32
 cdef int64_t LARGE = 1 << 62
 cdef int64_t EXACT = 1 << 53
@@ -639,26 +639,7 @@ cdef class Ids:
 
     def add(self, str source, str name, int64_t received):
         """Know an id from now on: 0; -1 if it is known; how many had to be forgotten for it."""
-        cdef Id one = named(source, name)
-        cdef int at = found_at(self, &one)
-        cdef int gone = 0
-        if at >= 0:
-            if self.known[at].received >= received - <int64_t> plain_ids.REPEATED_WITHIN:
-                return -1
-            forget(self, older(self, received - <int64_t> plain_ids.REPEATED_WITHIN))
-        if self.size >= 1024 and self.size >= <int> plain_ids.IDS:
-            gone = max(<int> plain_ids.IDS // 100, 1)
-            forget(self, gone)
-        one.received = received
-        if self.size == self.capacity:
-            reserve(self, more(self.size))
-        self.known[self.size] = one
-        self.size += 1
-        if self.places != NULL and <uint32_t> self.size * 4 <= (self.mask + 1) * 3:
-            put(self, self.size)
-        elif self.size > 8:
-            index(self)
-        return gone
+        return know(self, source, name, received)
 
     def oldest(self):
         """When the oldest id came; none where there is none."""
@@ -707,6 +688,30 @@ cdef class Ids:
 
     def __eq__(self, other):
         return isinstance(other, Ids) and self.content() == other.content()
+
+
+cdef int know(Ids ids, str source, str name, int64_t received) except -2:
+    """See ``Ids.add``."""
+    cdef Id one = named(source, name)
+    cdef int at = found_at(ids, &one), gone = 0
+    cdef int64_t horizon = received - REPEATED_WITHIN
+    if at >= 0:
+        if ids.known[at].received >= horizon:
+            return -1
+        forget(ids, older(ids, horizon))
+    if ids.size >= 1024 and ids.size >= <int> plain_ids.IDS:
+        gone = max(<int> plain_ids.IDS // 100, 1)
+        forget(ids, gone)
+    one.received = received
+    if ids.size == ids.capacity:
+        reserve(ids, more(ids.size))
+    ids.known[ids.size] = one
+    ids.size += 1
+    if ids.places != NULL and <uint32_t> ids.size * 4 <= (ids.mask + 1) * 3:
+        put(ids, ids.size)
+    elif ids.size > 8:
+        index(ids)
+    return gone
 
 
 cdef int reserve(Ids ids, int capacity) except -1:
@@ -784,3 +789,106 @@ cdef int forget(Ids ids, int count) except -1:
         PyMem_Free(ids.places)
         ids.places = NULL
     return 0
+
+
+# -- subjects --------------------------------------------------------------------------------------
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(256)
+cdef class Subject:
+    """See ``decide.state.Subject``."""
+
+    cdef public int64_t deadline, clock, serial, generation, epoch
+    cdef readonly Ids ids
+    cdef public dict features, patterns
+    cdef public object ledger, shadow
+
+    def __init__(
+        self, int64_t deadline=1 << 62, int64_t clock=0, int64_t serial=0, Ids ids=None,
+        dict features=None, dict patterns=None, ledger=None, shadow=None,
+        int64_t generation=0, int64_t epoch=0,
+    ):
+        self.deadline, self.clock, self.serial = deadline, clock, serial
+        self.ids = Ids.__new__(Ids) if ids is None else ids
+        self.features = {} if features is None else features
+        self.patterns = {} if patterns is None else patterns
+        self.ledger, self.shadow = ledger, shadow
+        self.generation, self.epoch = generation, epoch
+
+    def content(self):
+        """Its fields in order."""
+        return (
+            self.deadline, self.clock, self.serial, self.ids, self.features, self.patterns,
+            self.ledger, self.shadow, self.generation, self.epoch,
+        )
+
+
+def each(engine, records, list out):
+    """See ``Engine.each``."""
+    cdef Subject subject
+    cdef PyObject* found
+    cdef int lost
+    cdef int64_t received = -1, time, t
+    cdef Py_ssize_t order = -2
+    population, force = engine.population, engine._force
+    cdef dict subjects = population.of, counters = engine.counters
+    cdef int64_t generation = population.generation, alarm = engine._alarm
+    cdef int64_t late_after = force.now.settings.lateness
+    world = force.base
+    cdef bint apart = force.apart
+    cdef dict plans = world.plans
+    for record in records:
+        order += 2
+        received = record.received
+        if received >= alarm:
+            out += [(order, made) for made in engine._advance(received)]
+            alarm, late_after = engine._alarm, force.now.settings.lateness
+            world, apart = force.base, force.apart
+            plans = world.plans
+        name = record.subject
+        found = PyDict_GetItem(subjects, name)
+        if found == NULL or type(<object> found) is not Subject:
+            subject = population.enter(name)
+        else:
+            subject = <Subject> found
+            if subject.generation != generation:
+                population.note(name, subject)
+        lost = know(subject.ids, record.source, record.id, received)
+        if lost:
+            if lost < 0:
+                counters["duplicate"] += 1
+                continue
+            counters["ids_forgotten"] += lost
+        time = record.time
+        if time > received:
+            time = received
+        if apart:
+            force.catch_up(name, subject)
+            world = force.of(name)
+            plans = world.plans
+        kind = record.type
+        found = PyDict_GetItem(plans, kind)
+        plan = force.plan(kind, world) if found == NULL else <object> found
+        if received - time > late_after and plan.effect is None:
+            counters["late"] += 1
+            continue
+        t = max(time, subject.clock)
+        if subject.deadline < t:
+            while subject.deadline < max(time, subject.clock):
+                out += [(order, made) for made in engine._fire(name, subject)]
+            t = max(time, subject.clock)
+            alarm = engine._alarm
+        subject.clock = t
+        take = plan.take
+        if take is None:
+            if plan.idle:
+                continue
+            take = engine.specialised(plan)
+        candidates = take(engine, subject, record, time, t)
+        alarm = engine._alarm
+        if candidates:
+            decided = engine._decide(name, subject, candidates, t, force.now)
+            out += [(order + 1, made) for made in decided]
+    return received

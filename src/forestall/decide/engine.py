@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from forestall.context import core
 from forestall.contracts.control import (
     Control,
     DecideSettings,
@@ -44,7 +45,9 @@ from forestall.decide.patterns import (
 )
 from forestall.decide.plan import (
     FeatureRead,
+    Plan,
     Reads,
+    Take,
     features_of,
     key_text,
 )
@@ -122,71 +125,13 @@ class Engine:
         self._pending.append(record)
         self._set_alarm()
 
-    def process(  # noqa: C901 (the way of every event, in one piece for speed)
-        self, records: Sequence[Record]
-    ) -> list[tuple[Order, Decision]]:
+    def process(self, records: Sequence[Record]) -> list[tuple[Order, Decision]]:
         """Decide on ``records``, which are in log order."""
         out: list[tuple[Order, Decision]] = []
-        population = self.population
-        subjects = population.of
-        force = self._force
-        late_after = force.now.settings.lateness
-        world, apart = force.base, force.apart
-        plans = world.plans
-        order, received = -2, -1
-        for record in records:
-            order += 2
-            if record.received != received:
-                received = record.received
-            if received >= self._alarm:
-                out += [(order, made) for made in self._advance(received)]
-                late_after = force.now.settings.lateness
-                world, apart = force.base, force.apart
-                plans = world.plans
-            name = record.subject
-            subject = subjects.get(name)
-            if subject.__class__ is not Subject:
-                subject = population.enter(name)
-            elif subject.generation != population.generation:
-                population.note(name, subject)
-            lost = subject.ids.add(record.source, record.id, received)
-            if lost:
-                if lost < 0:
-                    self.counters["duplicate"] += 1
-                    continue
-                self.counters["ids_forgotten"] += lost
-            time = record.time
-            if time > received:
-                time = received
-            if apart:
-                force.catch_up(name, subject)
-                world = force.of(name)
-                plans = world.plans
-            plan = plans.get(record.type) or force.plan(record.type, world)
-            if received - time > late_after and plan.effect is None:
-                self.counters["late"] += 1
-                continue
-            t = subject.clock
-            if time > t:
-                t = time
-            if subject.deadline < t:
-                while subject.deadline < max(time, subject.clock):
-                    out += [(order, made) for made in self._fire(name, subject)]
-                t = max(time, subject.clock)
-            subject.clock = t
-            if not plan.idle:
-                take = plan.take
-                if take is None:
-                    take = plan.take = specialise(plan)
-                candidates = take(self, subject, record, time, t)
-                if candidates:
-                    made = self._decide(name, subject, candidates, t, force.now)
-                    out += [(order + 1, one) for one in made]
-        if received > self._received:
-            self._received = received
+        self._received = max(self._received, each(self, records, out))
         events = len(records)
         self.counters["records"] += events
-        population.keep_house(events, self._needs, self._received)
+        self.population.keep_house(events, self._needs, self._received)
         return out
 
     def tick(self, received: int) -> list[Decision]:
@@ -216,7 +161,12 @@ class Engine:
 
     # -- one record ------------------------------------------------------------------------------
 
-    # What ``specialise`` writes calls these.
+    # ``each`` and what ``specialise`` writes call these.
+
+    def specialised(self, plan: Plan) -> Take:
+        """What takes the events of a plan, which has something to do."""
+        take = plan.take = specialise(plan)
+        return take
 
     def _judge_again(self, condition: Condition, *given: Any) -> bool:
         """What an ``if`` says whose fast form has failed."""
@@ -521,6 +471,71 @@ class Engine:
         heapq.heapify(engine._timers)
         engine._set_alarm()
         return engine
+
+
+def _each(  # noqa: C901 (the way of every event, in one piece for speed)
+    engine: Engine, records: Sequence[Record], out: list[tuple[Order, Decision]]
+) -> int:
+    """Decide on each record, into ``out``; when the last was received.
+
+    ``context/typed.pyx`` holds the twin of this, which is used where that is compiled.
+    """
+    population, force = engine.population, engine._force
+    subjects = population.of
+    late_after = force.now.settings.lateness
+    world, apart = force.base, force.apart
+    plans = world.plans
+    order, received = -2, -1
+    for record in records:
+        order += 2
+        if record.received != received:
+            received = record.received
+        if received >= engine._alarm:
+            out += [(order, made) for made in engine._advance(received)]
+            late_after = force.now.settings.lateness
+            world, apart = force.base, force.apart
+            plans = world.plans
+        name = record.subject
+        subject = subjects.get(name)
+        if subject.__class__ is not Subject:
+            subject = population.enter(name)
+        elif subject.generation != population.generation:
+            population.note(name, subject)
+        lost = subject.ids.add(record.source, record.id, received)
+        if lost:
+            if lost < 0:
+                engine.counters["duplicate"] += 1
+                continue
+            engine.counters["ids_forgotten"] += lost
+        time = record.time
+        if time > received:
+            time = received
+        if apart:
+            force.catch_up(name, subject)
+            world = force.of(name)
+            plans = world.plans
+        plan = plans.get(record.type) or force.plan(record.type, world)
+        if received - time > late_after and plan.effect is None:
+            engine.counters["late"] += 1
+            continue
+        t = subject.clock
+        if time > t:
+            t = time
+        if subject.deadline < t:
+            while subject.deadline < max(time, subject.clock):
+                out += [(order, made) for made in engine._fire(name, subject)]
+            t = max(time, subject.clock)
+        subject.clock = t
+        if not plan.idle:
+            take = plan.take or engine.specialised(plan)
+            candidates = take(engine, subject, record, time, t)
+            if candidates:
+                made = engine._decide(name, subject, candidates, t, force.now)
+                out += [(order + 1, one) for one in made]
+    return received
+
+
+each: Callable[[Engine, Sequence[Record], list[tuple[Order, Decision]]], int] = core.each or _each
 
 
 COUNTERS: Final = (

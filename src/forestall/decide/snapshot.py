@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 
+from forestall.context import core
 from forestall.context.core import Ids, Keyed, Window, restored
-from forestall.decide.state import State, Subject
+from forestall.decide.state import AtRest, State, Subject
 from forestall.policy.language.cel import CelType, Duration, Timestamp, Uint
 from forestall.policy.language.cel.values import FALSE_KEY, TRUE_KEY, BoolKey
 
-_HELD = (Window, Ids, Keyed)
+_HELD = (Window, Ids, Keyed, core.Subject)
 _KINDS = (Timestamp, Duration)
 _WIDTH = 16
 _ARRAY = 16
@@ -40,12 +41,22 @@ def pack(subject: Subject) -> bytes:
 
 def unpack(data: bytes) -> Subject:
     """The subject that ``pack`` wrote. Raises ``msgspec.DecodeError`` on anything else."""
-    subject = _subjects.decode(data)
-    subject.ids = Ids.restored(subject.ids)
-    features = subject.features
+    rest = _subjects.decode(data)
+    features = rest.features
     for slot, content in features.items():
         features[slot] = restored(content)
-    return subject
+    return Subject(
+        rest.deadline,
+        rest.clock,
+        rest.serial,
+        Ids.restored(rest.ids),
+        features,
+        rest.patterns,
+        rest.ledger,
+        rest.shadow,
+        rest.generation,
+        rest.epoch,
+    )
 
 
 def deadline(data: bytes) -> int:
@@ -75,7 +86,7 @@ def _extended(value: Any) -> Any:
             return msgspec.msgpack.Ext(_PAIRS, _encoder.encode(pairs))
         case list() | tuple():
             return [_extended(one) for one in value]
-        case Window() | Keyed() | Ids():
+        case _ if type(value) in _HELD:
             return _extended(value.content())
         case msgspec.Struct():
             fields = value.__struct_fields__
@@ -118,5 +129,5 @@ def _from_extension(code: int, data: memoryview) -> Any:
 _pairs = msgspec.msgpack.Decoder(list[tuple[Any, Any]], ext_hook=_from_extension)
 _encoder = msgspec.msgpack.Encoder(enc_hook=_to_extension)
 _decoder = msgspec.msgpack.Decoder(State, ext_hook=_from_extension)
-_subjects = msgspec.msgpack.Decoder(Subject, ext_hook=_from_extension)
+_subjects = msgspec.msgpack.Decoder(AtRest, ext_hook=_from_extension)
 _heads = msgspec.msgpack.Decoder(_Head)

@@ -2,10 +2,11 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from forestall.context import core
 from forestall.context.core import Ids
 from forestall.context.ids import REPEATED_WITHIN
 from forestall.contracts.control import DecideSettings
@@ -47,6 +48,13 @@ class Subject(msgspec.Struct, array_like=True, gc=False):
     shadow: Ledger | None = None
     generation: int = 0
     epoch: int = 0
+
+
+AtRest = Subject
+"""A subject as it is written down."""
+
+if not TYPE_CHECKING and core.Subject is not None:
+    Subject = core.Subject
 
 
 class Parting(msgspec.Struct, frozen=True, array_like=True):
