@@ -58,4 +58,5 @@ lock: setup
 		--upgrade --quiet --output-file constraints/dev.txt
 
 clean:
+	rm -f src/forestall/context/typed.*.so
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-summary.json

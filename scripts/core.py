@@ -1,6 +1,6 @@
-"""Compiles the typed core in place, where there is a C compiler; else Python does without it.
+"""Compiles the typed core (``src/forestall/context/typed.pyx``) in place.
 
-``python -m scripts.core``: exit code 0 also where it cannot be compiled, and says why.
+Where there is no C compiler, or none that works, it says so, and Forestall runs in Python alone.
 """
 
 import subprocess
@@ -8,35 +8,35 @@ import sys
 import sysconfig
 from pathlib import Path
 
-SOURCE = Path(__file__).parent.parent / "src/forestall/context/typed.pyx"
+FOLDER = Path(__file__).parent.parent / "src/forestall/context"
+SOURCES = [FOLDER / "typed.pyx", FOLDER / "windows.pxi", FOLDER / "ids.pxi"]
 
 
 def main() -> int:
-    """Compile it unless that has been done."""
-    made = SOURCE.with_name("typed" + sysconfig.get_config_var("EXT_SUFFIX"))
-    if made.exists() and made.stat().st_mtime >= SOURCE.stat().st_mtime:
+    """Compile it unless that has been done; 1 where it cannot be."""
+    made = FOLDER / f"typed{sysconfig.get_config_var('EXT_SUFFIX')}"
+    newest = max(source.stat().st_mtime for source in SOURCES)
+    if made.exists() and made.stat().st_mtime >= newest:
         return 0
-    compiler = sysconfig.get_config_var("CC").split()
-    c = SOURCE.with_suffix(".c")
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()
+    include = sysconfig.get_path("include")
+    c, fresh = FOLDER / "typed.c", made.with_suffix(".fresh")
+    options = ["-O2", "-shared", "-fPIC", "-fwrapv", "-fno-strict-aliasing", f"-I{include}"]
     steps = [
-        [sys.executable, "-m", "cython", "-3", str(SOURCE), "-o", str(c)],
-        [
-            *compiler,
-            "-O2",
-            "-shared",
-            "-fPIC",
-            "-fwrapv",
-            "-fno-strict-aliasing",
-            "-I",
-            sysconfig.get_path("include"),
-            str(c),
-            "-o",
-            str(made),
-        ],
+        [sys.executable, "-m", "cython", "-3", str(SOURCES[0]), "-o", str(c)],
+        [*compiler, *options, str(c), "-o", str(fresh)],
     ]
-    for step in steps:
-        subprocess.run(step, check=True)
-    c.unlink()
+    try:
+        for step in steps:
+            subprocess.run(step, check=True, capture_output=True, text=True)
+        fresh.replace(made)
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = getattr(error, "stderr", None) or str(error)
+        print(f"core: not compiled, so Python alone is used: {why.strip()}", file=sys.stderr)
+        return 1
+    finally:
+        c.unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
     return 0
 
 

@@ -50,7 +50,7 @@ make_venv() {
     "$python" -m venv "$venv" || fail "$python could not make the virtual environment $venv."
 }
 
-sum=$(cat "$pins" pyproject.toml | sha256sum | cut -d' ' -f1)
+sum=$(cat "$pins" pyproject.toml src/forestall/context/*.p[xy][ix] | sha256sum | cut -d' ' -f1)
 if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ]; then
     exit 0
 fi
@@ -63,4 +63,5 @@ echo "setup: installing the pinned packages into $venv (once; takes about a minu
         "They come from PyPI (or the index your pip is set to use): is it reachable from here?"
 "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e . ||
     fail "Forestall itself could not be installed into $venv."
+"$venv/bin/python" scripts/core.py || true # without a C compiler Python alone is used
 echo "$sum" >"$stamp"

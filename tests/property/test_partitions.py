@@ -116,7 +116,7 @@ def told(work: Work, lines: Sequence[bytes], jobs: int) -> tuple[list[bytes], by
     return written, msgspec.json.encode({**summary, "skipped": found.skipped})
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(histories(), changes(), st.integers(1, 9))
 def test_any_number_of_shares_tells_the_same(
     lines: list[bytes], controls: list[Control], chunk: int

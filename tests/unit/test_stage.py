@@ -56,10 +56,10 @@ def run(signals: MemoryLog, own: MemoryLog, limit: int = 64) -> Stage:
 def known(stage: Stage) -> dict[str, Subject]:
     """What the stage's engine knows of every subject."""
     packed = stage.engine.snapshot().subjects
-    return {
-        name: msgspec.structs.replace(unpack(content), generation=0)
-        for name, content in packed.items()
-    }
+    subjects = {name: unpack(content) for name, content in packed.items()}
+    for subject in subjects.values():
+        subject.generation = 0
+    return subjects
 
 
 def test_a_decision_stands_beside_its_cursor_and_knows_its_place() -> None:
