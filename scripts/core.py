@@ -32,7 +32,7 @@ def main() -> int:
         fresh.replace(made)
     except (OSError, subprocess.CalledProcessError) as error:
         why = getattr(error, "stderr", None) or str(error)
-        print(f"core: not compiled, so Python alone is used: {why.strip()}", file=sys.stderr)
+        sys.stderr.write(f"core: not compiled, so Python alone is used: {why.strip()}\n")
         return 1
     finally:
         c.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from forestall.cli import door
+from forestall.context.core import CORE
 from forestall.contracts.errors import ForestallError
 from scenario import event
 
@@ -171,4 +172,6 @@ def test_every_command_has_help_that_says_what_it_does(path: list[str]) -> None:
 
 
 def test_the_version() -> None:
-    assert run("--version").output.startswith("forestall ")
+    told = run("--version").output
+    assert told.startswith("forestall ")
+    assert told.endswith(f" ({CORE} core)\n")

@@ -70,7 +70,9 @@ COMMANDS: Final = {
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"forestall {version('forestall')}")
+        from forestall.context.core import CORE
+
+        typer.echo(f"forestall {version('forestall')} ({CORE} core)")
         raise typer.Exit
 
 
