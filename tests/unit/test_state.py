@@ -158,3 +158,12 @@ def test_forgotten_ids_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, subject = engine_with(2_001)
     assert len(subject.ids) == 1_981
     assert engine.counters["ids_forgotten"] == 20
+
+
+def test_records_come_in_any_sequence_and_are_records() -> None:
+    engine = Engine()
+    engine.process(tuple(record("a", f"e{n}", START + n) for n in range(40)))
+    assert engine.counters["records"] == 40
+    assert len(engine.population.enter("p").ids) == 40
+    with pytest.raises((AttributeError, TypeError)):
+        engine.process([object()])  # type: ignore[list-item]

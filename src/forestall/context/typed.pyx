@@ -21,6 +21,7 @@ from forestall.context import ids as plain_ids
 from forestall.context.features import KEYS as _KEYS
 from forestall.context.features import KINDS, millionths
 from forestall.context.features import REMEMBERED as _REMEMBERED
+from forestall.contracts.event import Record
 from forestall.contracts.instants import SECOND as _SECOND
 
 cdef int REMEMBERED = _REMEMBERED
@@ -84,6 +85,19 @@ cdef class Subject:
 
 cdef extern from *:
     """
+    #include <structmember.h>
+    static Py_ssize_t place_of(PyObject* member) {
+        PyMemberDef* found = Py_TYPE(member) == &PyMemberDescr_Type
+            ? ((PyMemberDescrObject*) member)->d_member : NULL;
+        if (!found || found->type != T_OBJECT_EX) {
+            PyErr_SetString(PyExc_ImportError, "the fields of records are not where they were");
+            return -1;
+        }
+        return found->offset;
+    }
+    static inline PyObject* field(PyObject* record, Py_ssize_t place) {
+        return Py_NewRef(*(PyObject**) ((char*) record + place));
+    }
     #if defined(__GNUC__) || defined(__clang__)
     #define soon(at) __builtin_prefetch(at)
     #else
@@ -91,12 +105,24 @@ cdef extern from *:
     #endif
     #define keys_of(dict) ((const char*) ((PyDictObject*) (dict))->ma_keys)
     """
+    Py_ssize_t place_of(object member) except -1
+    object field(object record, Py_ssize_t place)
     void soon(const void* at) nogil
     const char* keys_of(PyObject* dict) nogil
 
 
+cdef Py_ssize_t RECEIVED = place_of(Record.received), SUBJECT = place_of(Record.subject)
+cdef Py_ssize_t SOURCE = place_of(Record.source), ID = place_of(Record.id)
+cdef Py_ssize_t TIME = place_of(Record.time), TYPE = place_of(Record.type)
+
 cdef enum:
     AHEAD = 16
+
+
+cdef inline object checked(record):
+    if type(record) is not Record:
+        raise TypeError(f"a Record is expected, not {type(record).__name__}")
+    return record
 
 
 cdef int approach(dict subjects, list records, Py_ssize_t begin) except -1:
@@ -107,7 +133,7 @@ cdef int approach(dict subjects, list records, Py_ssize_t begin) except -1:
     cdef Subject subject
     cdef int count = 0, one
     for place in range(begin, end):
-        found[count] = PyDict_GetItem(subjects, records[place].subject)
+        found[count] = PyDict_GetItem(subjects, field(checked(records[place]), SUBJECT))
         if found[count] != NULL:
             soon(found[count])
             soon(<const char*> found[count] + 64)
@@ -131,7 +157,7 @@ cdef int approach(dict subjects, list records, Py_ssize_t begin) except -1:
     return 0
 
 
-def each(engine, list records, list out):
+def each(engine, given, list out):
     """See ``Engine.each``."""
     cdef Subject subject
     cdef PyObject* found
@@ -139,6 +165,7 @@ def each(engine, list records, list out):
     cdef int64_t received = -1, time, t
     cdef Py_ssize_t order = -2
     population, force = engine.population, engine._force
+    cdef list records = given if type(given) is list else list(given)
     cdef dict subjects = population.of, counters = engine.counters
     cdef int64_t generation = population.generation, alarm = engine._alarm
     cdef int64_t late_after = force.now.settings.lateness
@@ -149,13 +176,13 @@ def each(engine, list records, list out):
         if (order // 2 + 1) % AHEAD == 0:
             approach(subjects, records, order // 2 + 1)
         order += 2
-        received = record.received
+        received = field(record, RECEIVED)
         if received >= alarm:
             out += [(order, made) for made in engine._advance(received)]
             alarm, late_after = engine._alarm, force.now.settings.lateness
             world, apart = force.base, force.apart
             plans = world.plans
-        name = record.subject
+        name = field(record, SUBJECT)
         found = PyDict_GetItem(subjects, name)
         if found == NULL or type(<object> found) is not Subject:
             subject = population.enter(name)
@@ -163,20 +190,20 @@ def each(engine, list records, list out):
             subject = <Subject> found
             if subject.generation != generation:
                 population.note(name, subject)
-        lost = know(subject.ids, record.source, record.id, received)
+        lost = know(subject.ids, field(record, SOURCE), field(record, ID), received)
         if lost:
             if lost < 0:
                 counters["duplicate"] += 1
                 continue
             counters["ids_forgotten"] += lost
-        time = record.time
+        time = field(record, TIME)
         if time > received:
             time = received
         if apart:
             force.catch_up(name, subject)
             world = force.of(name)
             plans = world.plans
-        kind = record.type
+        kind = field(record, TYPE)
         found = PyDict_GetItem(plans, kind)
         plan = force.plan(kind, world) if found == NULL else <object> found
         if received - time > late_after and plan.effect is None:
