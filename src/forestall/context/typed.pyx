@@ -173,10 +173,10 @@ def each(engine, given, list out):
     cdef bint apart = force.apart
     cdef dict plans = world.plans
     for record in records:
-        if (order // 2 + 1) % AHEAD == 0:
+        if (order // 2 + 1) % AHEAD == 0 and len(records) > 1:
             approach(subjects, records, order // 2 + 1)
         order += 2
-        received = field(record, RECEIVED)
+        received = field(checked(record), RECEIVED)
         if received >= alarm:
             out += [(order, made) for made in engine._advance(received)]
             alarm, late_after = engine._alarm, force.now.settings.lateness

@@ -1,0 +1,51 @@
+"""The two cores: chosen at import, and each goes on from what the other wrote."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from forestall.contracts.event import Record
+from forestall.decide.engine import Engine
+from forestall.decide.snapshot import encode_state
+
+START = 1_790_000_000_000_000
+
+GOES_ON = """
+import sys
+from forestall.context.core import CORE
+from forestall.contracts.event import Record
+from forestall.decide.engine import Engine
+from forestall.decide.snapshot import decode_state, encode_state
+
+content = open(sys.argv[1], "rb").read()
+engine = Engine.restore(decode_state(content))
+start = int(sys.argv[2])
+again = [Record(f"e{n}", "/s", "a", f"p{n % 3}", start, start + 200) for n in range(100)]
+assert engine.process(again) == []
+names = list(engine.population.names())
+print(CORE, engine.counters["records"], engine.counters["duplicate"], names)
+"""
+
+
+@pytest.mark.parametrize("pure", ["1", ""])
+def test_a_core_goes_on_from_a_snapshot_of_either(pure: str, tmp_path: Path) -> None:
+    if not pure:
+        pytest.importorskip("forestall.context.typed")
+    engine = Engine()
+    engine.process(
+        [Record(f"e{n}", "/s", "a", f"p{n % 3}", START, START + n) for n in range(0, 100, 2)]
+    )
+    (tmp_path / "state").write_bytes(encode_state(engine.snapshot()))
+    done = subprocess.run(
+        [sys.executable, "-c", GOES_ON, str(tmp_path / "state"), str(START)],
+        env={**os.environ, "FORESTALL_PURE": pure},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    core = "python" if pure else "typed"
+    assert done.stdout.strip() == f"{core} 150 50 ['p0', 'p2', 'p1']"
