@@ -12,7 +12,7 @@ from forestall.decide.state import AtRest, State, Subject
 from forestall.policy.language.cel import CelType, Duration, Timestamp, Uint
 from forestall.policy.language.cel.values import FALSE_KEY, TRUE_KEY, BoolKey
 
-_HELD = (Window, Ids, Keyed, core.Subject)
+_HELD = frozenset((Window, Ids, Keyed, core.Subject))
 _KINDS = (Timestamp, Duration)
 _WIDTH = 16
 _ARRAY = 16
@@ -95,10 +95,12 @@ def _extended(value: Any) -> Any:
 
 
 def _to_extension(value: Any) -> Any:
-    if type(value) in _HELD:
+    kind = type(value)
+    if kind is array:
+        code = _ARRAY if value.typecode == "q" else _ARRAY + 1
+        return msgspec.msgpack.Ext(code, value.tobytes())
+    if kind in _HELD:
         return value.content()
-    if type(value) is array:
-        return msgspec.msgpack.Ext(_ARRAY + _CODES.index(value.typecode), value.tobytes())
     if isinstance(value, Uint):
         return msgspec.msgpack.Ext(_UINT, b"%d" % value)
     if isinstance(value, CelType):
