@@ -22,6 +22,7 @@ from benchmarks import workload
 from benchmarks.bench_decide import Deciding, RecordWithData, decode_alone, slices
 from benchmarks.engines import Decides, engine_of
 from benchmarks.measure import collector_at_rest, in_turns, middle_share, quantile
+from forestall.context.core import CORE
 
 THRESHOLDS = Path(__file__).with_suffix(".toml")
 TRIES = 3
@@ -134,7 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 slack = SLACK_OF_TAILS if name.endswith("tail") else SLACK
                 print(f"{name} = {slack * share:.4f}   # measured: {share:.4f}")
         return 0
-    thresholds = tomllib.loads(THRESHOLDS.read_text())
+    found = tomllib.loads(THRESHOLDS.read_text())
+    thresholds = {**found, **found.get(CORE, {})}
     verdicts = [verdict for measure in measures() for verdict in judge(measure, thresholds)]
     for verdict in verdicts:
         print(verdict)
