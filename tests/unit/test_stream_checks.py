@@ -151,7 +151,11 @@ def test_a_version_that_goes_live_is_no_surprise(tmp_path: Path) -> None:
     """Of our own events the policy and its version are known to be new."""
     name = "forestall.intervention.started"
     records = [
-        event(24 * at + n / 10, {"policy": "p", "version": "old" if at < DAYS - 1 else "new"}, name)
+        event(
+            24 * at + (n + 1) / 10,
+            {"policy": "p", "version": "old" if at < DAYS - 1 else "new"},
+            name,
+        )
         for at in range(DAYS)
         for n in range(100)
     ]
