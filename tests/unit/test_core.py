@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from array import array
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ START = 1_790_000_000_000_000
 
 GOES_ON = """
 import sys
+from array import array
 from forestall.context.core import CORE
 from forestall.contracts.event import Record
 from forestall.decide.engine import Engine
@@ -49,3 +51,17 @@ def test_a_core_goes_on_from_a_snapshot_of_either(pure: str, tmp_path: Path) -> 
     )
     core = "python" if pure else "typed"
     assert done.stdout.strip() == f"{core} 150 50 ['p0', 'p2', 'p1']"
+
+
+def test_content_that_does_not_fit_together_is_refused() -> None:
+    typed = pytest.importorskip("forestall.context.typed")
+    with pytest.raises(ValueError, match="ids that do not fit"):
+        typed.Ids.restored([b"0" * 16, array("q", [1, 2])])
+    times = array("q", [1, 2])
+    for values, serials, head in (
+        (array("q", [1]), None, 0),
+        (None, times[:1], 0),
+        (None, None, 3),
+    ):
+        with pytest.raises(ValueError, match="a window"):
+            typed.restored([0, times, values, serials, head, None, 32])

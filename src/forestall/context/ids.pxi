@@ -137,6 +137,8 @@ cdef class Ids:
             return made
         cdef bytes hashes = content[0]
         cdef array times = content[1]
+        if len(hashes) != 16 * len(times):
+            raise ValueError("ids that do not fit their times")
         at = hashes
         reserve(made, len(times))
         made.size = made.capacity

@@ -442,7 +442,12 @@ cdef class Place:
 cdef Window window_of(list content):
     _, times, values, serials, head, total, room = content
     cdef Window w = Window.__new__(Window)
-    cdef int place, gone = head
+    cdef int gone = head
+    for beside in (serials, values):
+        if beside is not None and len(beside) != len(times):
+            raise ValueError("a window whose values do not fit its times")
+    if not 0 <= gone <= len(times):
+        raise ValueError("a window that begins beyond its times")
     w.size = w.capacity = len(times) - gone
     w.room = room
     if w.size:
