@@ -65,3 +65,16 @@ def test_content_that_does_not_fit_together_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match="a window"):
             typed.restored([0, times, values, serials, head, None, 32])
+
+
+def test_python_alone_agrees_with_the_reference_too() -> None:
+    properties = Path(__file__).parents[1] / "property" / "test_engine_agrees.py"
+    chosen = ["-k", "packed or more or versions", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", str(properties), *chosen],
+        env={**os.environ, "FORESTALL_PURE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stdout
