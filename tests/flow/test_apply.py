@@ -115,7 +115,7 @@ def test_from_a_folder_to_live_and_to_the_next_version(tmp_path: Path) -> None:
         desk = Desk(server, tmp_path)
         desk.write(policy())
         told = desk.apply("--plan", code=1)
-        for words in ("+ policy failed", "when `payment.failed`", "1 tests passed"):
+        for words in ("+ policy failed", "when `payment.failed`", "tests passed: 1"):
             assert words in told
         assert "No backtest: the log holds no event yet." in told
         assert desk.states() == {}

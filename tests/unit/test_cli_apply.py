@@ -223,7 +223,7 @@ def test_every_sort_of_line_is_told() -> None:
         "  + policy a 11111111: new",
         "      when `x`",
         "  ~ policy b 11111111 -> 22222222: changed",
-        "      2 tests passed",
+        "      tests passed: 2",
         "      WRONG f.yaml:1:1: error: wrong",
         "          hint: mend it",
         "      it stays a draft",

@@ -131,6 +131,8 @@ def test_accounts_without_the_trait_are_told(data: Path) -> None:
         (["--horizon", "0s"], "longer than nothing"),
         (["--horizon", "a week"], "is not a duration"),
         (["--since", "yesterday"], "2024-05-01"),
+        (["--since", "2024-05-02", "--until", "2024-05-01"], "has to be before"),
+        (["--outcome", ""], "name an event type"),
         (["--unit", "planet"], "planet"),
         (["--cost-ticket=-1"], "--cost-ticket"),
     ],

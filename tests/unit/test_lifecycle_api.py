@@ -161,6 +161,17 @@ def test_demoting_retiring_and_rolling_back(client: Client) -> None:
     assert client.moved(ANN, "promotions", version=one.version[:9]) == [("retired", "draft")]
 
 
+def test_what_is_under_way_goes_back_before_a_newer_draft(client: Client) -> None:
+    one, newer = policy("a"), policy("b")
+    client.desk.bring(one, *WAY)
+    client.desk.registry.put(newer)
+    assert client.moved(ANN, "promotions", version=newer.version) == [("", "draft")]
+    client.desk.prove(newer, "validated")
+    assert client.moved(ANN, "promotions", version=newer.version) == [("draft", "validated")]
+    assert client.moved(ANN, "demotions") == [("shadow", "backtested")]
+    assert client.moved(BOB, "retirements") == [("backtested", "retired")]
+
+
 def test_what_stands_and_what_happened_is_told(client: Client) -> None:
     one, flag = policy("a"), plain("flag", "dark", True)
     client.desk.registry.adopt([one, flag], 1_000_000)

@@ -62,7 +62,7 @@ def _line(plan: Plan, line: Line) -> Iterator[str]:
     yield from (f"      {plain(words)} (changes no decision)" for words in line.besides)
     if line.checked is not None:
         if line.checked.passed:
-            yield f"      {line.checked.passed} tests passed"
+            yield f"      tests passed: {line.checked.passed}"
         for problem in line.checked.problems:
             first, *more = problem.splitlines()
             yield f"      WRONG {plain(first)}"

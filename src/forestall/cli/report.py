@@ -22,15 +22,17 @@ from forestall.measure.trails import TICKET
 def _moment(text: str) -> int:
     try:
         return parse_time(text if "T" in text else f"{text}T00:00:00Z")
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}, or a day such as 2024-05-01") from None
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither a day such as 2024-05-01 nor a time such as 2024-05-01T12:00:00Z"
+        ) from None
 
 
 def report(
     data: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[DATA]",
+            metavar="DATA",
             help="A server's data folder; the one the settings name.",
             show_default=False,
         ),
@@ -107,6 +109,10 @@ def report(
     from forestall.measure.terms import plan_of
     from forestall.measure.trails import Trails
 
+    if not outcome:
+        raise typer.BadParameter("--outcome: name an event type")
+    if since is not None and until is not None and since >= until:
+        raise typer.BadParameter("--since has to be before --until")
     gc.disable()
     path = data_for(data, config)
     folder = Folder(path)

@@ -179,7 +179,7 @@ def _demote(desk: Desk, call: Call) -> Response:
     asked = call.read(_Move)
     registry, standing = desk.managed, desk.managed.standing()
     set_ = asked.set or standing.active
-    version = _version(registry, standing, asked, set_, ("draft", "retired"))
+    version = _version(registry, standing, asked, set_, ("draft", "retired"), under_way=True)
     place = standing.place(set_, asked.kind, asked.name, version)
     lower = asked.to
     if place is not None and lower is None:
@@ -195,7 +195,7 @@ def _retire(desk: Desk, call: Call) -> Response:
     asked = call.read(_Move)
     registry, standing = desk.managed, desk.managed.standing()
     set_ = asked.set or standing.active
-    version = _version(registry, standing, asked, set_, ("retired",))
+    version = _version(registry, standing, asked, set_, ("retired",), under_way=True)
     ask = Ask(set=set_, kind=asked.kind, name=asked.name, version=version, after="retired")
     return _move(desk, call, ask, asked.reason)
 
@@ -254,10 +254,16 @@ def _answer(desk: Desk, call: Call) -> Response:
 
 
 def _version(
-    registry: Registry, standing: Standing, asked: _Move, set_: Set, not_in: tuple[State, ...]
+    registry: Registry,
+    standing: Standing,
+    asked: _Move,
+    set_: Set,
+    not_in: tuple[State, ...],
+    under_way: bool = False,
 ) -> str:
     """The version that is meant: the one whose hash begins as asked; or else, of those that stand
-    in the set but in none of the states ``not_in``, the one that came furthest, then the newest."""
+    in the set but in none of the states ``not_in``, the one moved last; with ``under_way`` one in shadow or
+    canary before any other."""
     known = [one.version for one in registry.versions(asked.kind, asked.name)]
     if asked.version is not None:
         fitting = [one for one in known if one.startswith(asked.version)]
@@ -271,9 +277,11 @@ def _version(
         raise NotThere(f"there is no {asked.kind} `{asked.name}` in the registry")
     places = standing.places.get((set_, asked.kind, asked.name), {})
     standing_there = [
-        (place.number, version) for version, place in places.items() if place.state not in not_in
+        (under_way and place.state in ("shadow", "canary"), place.number, version)
+        for version, place in places.items()
+        if place.state not in not_in
     ]
-    return max(standing_there)[1] if standing_there else known[-1]
+    return max(standing_there)[-1] if standing_there else known[-1]
 
 
 Handler = Callable[[Desk, Call], Response]
