@@ -139,7 +139,8 @@ class Dying(Vendor):
 
     async def hand_over(self, case: Case, key: str) -> Delivery:
         assert not case.possibly_doubled
-        (self.folder / "asked").write_text(key)
+        (self.folder / "asking").write_text(key)
+        (self.folder / "asking").rename(self.folder / "asked")
         await asyncio.sleep(3600)
         raise AssertionError
 
