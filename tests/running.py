@@ -1,5 +1,6 @@
 """A real server for tests: ``forestall serve`` on free ports of loopback, in a folder of its own."""
 
+import itertools
 import os
 import signal
 import socket
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,20 @@ origin = "browser"
 """
 
 
+_tries = itertools.count(os.getpid())
+
+
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on, and nobody will take before it is used: below those that the system
+    gives to connections, and of a range that other workers of the tests leave alone."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for number in _tries:
+        port = 10_000 + worker % 4 * 5_000 + number % 5_000
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("there is always another number")
 
 
 def until(holds: Callable[[], Any], seconds: float = 30.0) -> Any:

@@ -12,18 +12,11 @@ import pytest
 from examples.shop import demo, history
 from forestall.contracts.instants import MINUTE, format_time, parse_time
 from forestall.kernel.settings import load_settings
+from running import free_port
 
 HEADER = (
     "user_id,session_id,event,timestamp,platform,acquisition_channel,user_cohort,user_lifecycle"
 )
-
-
-def free_ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def rows() -> Iterator[str]:
@@ -48,7 +41,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(Path(demo.__file__).parent, folder, ignore=shutil.ignore_patterns("*.py*"))
     config = folder / "forestall.toml"
     text = config.read_text().replace("../../.cache/demo/data", "data")
-    for old, new in zip((8080, 8081), free_ports(2), strict=True):
+    for old, new in ((8080, free_port()), (8081, free_port())):
         text = text.replace(str(old), str(new))
     config.write_text(text)
     content = "\n".join([HEADER, *rows()]).encode()

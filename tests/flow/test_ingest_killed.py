@@ -10,13 +10,8 @@ from threading import Event
 
 import httpx
 
+from running import free_port
 from serving import SERVER, event, logged, settings
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Gateway:
