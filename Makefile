@@ -53,7 +53,7 @@ docs: setup
 	$(BIN)/python -m scripts.reference
 
 lock: setup
-	$(BIN)/uv pip compile pyproject.toml --group dev --extra mcp --extra models --extra parquet --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra agents --extra embeddings --extra mcp --extra models --extra parquet --extra presidio --universal --python-version 3.11 \
 		--generate-hashes --no-emit-package forestall --no-emit-index-url --no-annotate --no-header \
 		--upgrade --quiet --output-file constraints/dev.txt
 

@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from forestall.contracts.case import Advice, Hypothesis, Moment, Seen, Standing, Tried
+from forestall.contracts.inference import Inference, Plan
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,7 +88,8 @@ class Tell(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``choice`` is what the customer answered, ``fields`` what a step filled, ``by`` the person who
     approved, declined, took or commanded, ``command`` what an operator commanded, and ``undo``
-    whether what was done is to be undone first.
+    whether what was done is to be undone first. ``plan`` is what an agent planned and was allowed,
+    ``inference`` how an agent came to what it planned or filled.
     """
 
     intervention: str
@@ -100,6 +102,8 @@ class Tell(msgspec.Struct, frozen=True, omit_defaults=True):
     by: str | None = None
     command: "Command | None" = None
     undo: bool | None = None
+    plan: Plan | None = None
+    inference: Inference | None = None
 
 
 Command = Literal["stop", "force", "repeat", "take_over"]

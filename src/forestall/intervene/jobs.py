@@ -1,6 +1,6 @@
 """What leaves the process besides messages and cases: jobs, and how one ended.
 
-A job looks something up, has an agent fill fields, carries an action out, or undoes one. The
+A job looks something up, has an agent fill fields or plan, carries an action out, or undoes one. The
 playbook commands it, the store keeps it, ``effects`` starts it, and a ``Workshop`` does it. A
 failing network is a value here, no exception.
 """
@@ -10,8 +10,9 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from forestall.channels.base import Deduplication
+from forestall.contracts.inference import Inference, Plan
 
-JobKind = Literal["enrich", "infer", "action", "undo"]
+JobKind = Literal["enrich", "infer", "plan", "action", "undo"]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +44,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ``bad-arguments``, ``needs-approval``, ``rate-limited``, ``blocked-address``. ``uncertain``: it
     may have happened. ``again`` says that a later attempt may do better, not before ``retry_after``
     (a duration in microseconds). ``evidence`` is what a person may be shown: dry run, request,
-    answer, verification; no secrets.
+    answer, verification; no secrets. ``plan`` is what an agent planned and was allowed, and
+    ``inference`` how it came to that or to ``fields``.
     """
 
     outcome: Literal["done", "failed", "uncertain"]
@@ -54,6 +56,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     again: bool = False
     retry_after: int | None = None
     evidence: dict[str, Any] = {}
+    plan: Plan | None = None
+    inference: Inference | None = None
 
 
 class Workshop(Protocol):

@@ -7,6 +7,7 @@ Paths are relative to the settings file. ``sections`` says what there is, ``read
 from forestall.kernel.settings.reading import InvalidSettings, Settings, load_settings
 from forestall.kernel.settings.sections import (
     SHORTEST_TOKEN,
+    Agents,
     Api,
     Canary,
     Credential,
@@ -16,6 +17,8 @@ from forestall.kernel.settings.sections import (
     Guardrail,
     Helpdesk,
     Ingest,
+    Knowledge,
+    LanguageModel,
     Lifecycle,
     Link,
     Mail,
@@ -23,6 +26,7 @@ from forestall.kernel.settings.sections import (
     Monitor,
     Outbound,
     Person,
+    Privacy,
     Queue,
     RequestTracker,
     Server,
@@ -36,6 +40,7 @@ from forestall.kernel.settings.steps import Step, parse_steps
 
 __all__ = [
     "SHORTEST_TOKEN",
+    "Agents",
     "Api",
     "Canary",
     "Credential",
@@ -46,6 +51,8 @@ __all__ = [
     "Helpdesk",
     "Ingest",
     "InvalidSettings",
+    "Knowledge",
+    "LanguageModel",
     "Lifecycle",
     "Link",
     "Mail",
@@ -53,6 +60,7 @@ __all__ = [
     "Monitor",
     "Outbound",
     "Person",
+    "Privacy",
     "Queue",
     "RequestTracker",
     "Server",

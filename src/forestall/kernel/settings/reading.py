@@ -14,6 +14,7 @@ from forestall.contracts.flags import wrong as wrong_flag
 from forestall.contracts.instants import parse_duration
 from forestall.kernel.settings.sections import (
     SHORTEST_TOKEN,
+    Agents,
     Api,
     Canary,
     Credential,
@@ -22,12 +23,15 @@ from forestall.kernel.settings.sections import (
     Folder,
     Helpdesk,
     Ingest,
+    Knowledge,
+    LanguageModel,
     Lifecycle,
     Link,
     McpServer,
     Monitor,
     Outbound,
     Person,
+    Privacy,
     Queue,
     RequestTracker,
     Server,
@@ -89,6 +93,10 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flags: Flags = Flags()
     fairness: Fairness = Fairness()
     monitor: Monitor = Monitor()
+    language_models: dict[str, LanguageModel] = {}
+    agents: Agents = Agents()
+    knowledge: Knowledge = Knowledge()
+    privacy: Privacy = Privacy()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +133,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     flags: Flags = Flags()
     fairness: Fairness = Fairness()
     monitor: Monitor = Monitor()
+    language_models: dict[str, LanguageModel] = {}
+    agents: Agents = Agents()
+    knowledge: Knowledge = Knowledge()
+    privacy: Privacy = Privacy()
 
 
 def load_settings(path: Path, *, secrets: bool = True) -> Settings:
@@ -188,7 +200,19 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         flags=file.flags,
         fairness=file.fairness,
         monitor=file.monitor,
+        language_models={
+            name: msgspec.structs.replace(one, key=secret(one.key) if one.key else None)
+            for name, one in file.language_models.items()
+        },
+        agents=file.agents,
+        knowledge=_knowledge(file.knowledge, base),
+        privacy=file.privacy,
     )
+
+
+def _knowledge(knowledge: Knowledge, base: Path) -> Knowledge:
+    synonyms = None if knowledge.synonyms is None else str(base / knowledge.synonyms)
+    return msgspec.structs.replace(knowledge, synonyms=synonyms)
 
 
 def _mcp(server: McpServer, base: Path) -> McpServer:

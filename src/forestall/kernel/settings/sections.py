@@ -311,3 +311,55 @@ class Monitor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     every: str = "24h"
+
+
+class LanguageModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``[language_models.NAME]``: a model that agents may ask, by the name ``NAME``.
+
+    ``model`` is its name with its provider's, as pydantic-ai writes it (``openai:gpt-4.1-mini``);
+    ``url`` another address of the same interface. ``input`` and ``output`` are the prices of a
+    million tokens; without them no money is counted.
+    """
+
+    model: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+:\S+$")]
+    key: str | None = None
+    url: str | None = None
+    input: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    output: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+    def __repr__(self) -> str:
+        return f"LanguageModel(model={self.model!r}, url={self.url!r})"
+
+
+class Agents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[agents]``: what holds for all agents together.
+
+    ``links`` are the hosts that messages may link to (``shop.example.com``; ``*.example.com`` for
+    those below it). ``tokens`` and ``money`` bound a day (UTC) of all agents; ``0`` is no bound.
+    """
+
+    links: tuple[str, ...] = ()
+    tokens: Annotated[int, msgspec.Meta(ge=0)] = 0
+    money: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
+class Knowledge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[knowledge]``: how runbooks and articles are searched.
+
+    ``language`` is that of documents that name none. ``synonyms`` is a file of words that mean the
+    same, a line each, with commas. ``embeddings`` searches by meaning as well (extra
+    ``embeddings``). ``searches`` are event types of customers' own searches in the help pages, each
+    with the field of its data that holds the words, such as ``{"help.searched" = "query"}``.
+    """
+
+    language: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}$")] = "en"
+    synonyms: str | None = None
+    embeddings: bool = False
+    searches: dict[str, str] = {}
+
+
+class Privacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[privacy]``: how personal data is found before a model sees a text: by ``patterns`` with
+    checksums, or by these and ``presidio`` (extra ``presidio``)."""
+
+    find: Literal["patterns", "presidio"] = "patterns"

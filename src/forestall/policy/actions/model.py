@@ -65,17 +65,71 @@ class Lookup(msgspec.Struct, frozen=True, kw_only=True):
     review_by: datetime.date | None = None
 
 
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """A lookup or an action that an agent may choose. ``arguments`` (written ``with``) fix arguments
+    by expressions over ``arguments`` (what the playbook gave the agent) and ``fields`` (what the
+    lookups answered it); ``chooses`` names those that it fills in itself, within the schema. It has
+    no other."""
+
+    name: str
+    arguments: dict[str, str] = {}
+    chooses: tuple[str, ...] = ()
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """What one answer of an agent may take: ``steps`` are calls of the model, ``time`` microseconds,
+    ``tokens`` those in and out of all calls, ``money`` what they cost by the prices in the settings
+    (none: no bound)."""
+
+    steps: int = 4
+    time: int = 15_000_000
+    tokens: int = 20_000
+    money: float | None = None
+
+
+class Topics(msgspec.Struct, frozen=True, kw_only=True):
+    """Which knowledge an agent may search: that of these ``products`` (none: of all), and how many
+    ``passages`` it is given."""
+
+    products: tuple[str, ...] = ()
+    passages: int = 4
+
+
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
-    """Fills fields by judgement; changes nothing."""
+    """Fills fields by judgement, or plans; changes nothing by itself.
+
+    Either ``way`` is a Python function, whose answer ``output`` points into; or it is declared by
+    ``instructions`` for the language model ``model`` (``[language_models.NAME]``; none: the
+    composer answers). ``input`` is the schema of all that it may read, ``schema`` (written
+    ``output``) that of the fields it fills, ``output`` then their names. ``lookups`` and ``actions``
+    are granted to it, ``promises`` are kinds of promises that it may make, and ``risk`` is the
+    highest of an action that it may plan. A plan below ``confidence`` is not taken. ``mood`` are
+    expressions over ``arguments`` for what else tells the customer's mood: ``failures``,
+    ``repetitions``, ``waiting`` (in seconds). ``fallback`` says what follows where the model does
+    not answer or its answer is not taken: the composer, a person, or nothing.
+    """
 
     name: str
     title: str
     input: dict[str, Any]
     output: dict[str, str]
-    way: Function
+    way: Function | None = None
     timeout: int = 20_000_000
     owner: str = ""
     review_by: datetime.date | None = None
+    purpose: str = ""
+    instructions: str = ""
+    model: str | None = None
+    schema: dict[str, Any] | None = None
+    knowledge: Topics | None = None
+    lookups: tuple[Grant, ...] = ()
+    actions: tuple[Grant, ...] = ()
+    promises: tuple[str, ...] = ()
+    risk: Risk = "medium"
+    mood: dict[str, str] = {}
+    confidence: float = 0.6
+    budget: Budget = Budget()
+    fallback: Literal["compose", "person", "nothing"] = "compose"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
