@@ -394,6 +394,7 @@ CONTROL = [
     "forestall.consent.granted",
     "forestall.consent.withdrawn",
     "forestall.identify",
+    "forestall.knowledge.voted",
     "forestall.optin",
     "forestall.optout",
     "forestall.ticket.closed",
@@ -405,6 +406,7 @@ CONTROL = [
 
 REPORT = {"intervention": "i1", "policy": "p", "version": "v"}
 STEP = {**REPORT, "step": 2}
+VOTE = {"runbook": "card-declined", "version": 3}
 
 
 def test_every_event_of_ours_has_a_contract() -> None:
@@ -432,6 +434,8 @@ def test_every_event_of_ours_has_a_contract() -> None:
         ("forestall.intervention.undone", STEP, REPORT),
         ("forestall.intervention.commanded", {**REPORT, "command": "stop", "undo": True, "by": "ann"}, {**REPORT, "command": "halt"}),
         ("forestall.intervention.taken", {**REPORT, "by": "ann"}, {"by": "ann"}),
+        ("forestall.knowledge.voted", {**VOTE, "helpful": False, "intervention": "i1"}, VOTE),
+        ("forestall.knowledge.voted", {**VOTE, "helpful": True}, {**VOTE, "helpful": "yes"}),
         ("forestall.optout", {}, None),
         ("forestall.optin", {}, None),
     ],
@@ -455,6 +459,7 @@ def test_who_may_send_what() -> None:
         "forestall.intervention.dismissed",
         "forestall.intervention.helped",
         "forestall.intervention.shown",
+        "forestall.knowledge.voted",
         "forestall.optin",
         "forestall.optout",
     }
