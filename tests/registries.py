@@ -15,6 +15,7 @@ from forestall.policy.lifecycle import (
     Finding,
     Kind,
     Rules,
+    Set,
     State,
     content_version,
 )
@@ -56,6 +57,26 @@ def made(source: str) -> Artifact:
         title=parsed.title,
         risk=parsed.risk,
     )
+
+
+def bring(registry: Registry, one: Artifact, *states: State, set_: Set = "blue") -> None:
+    """Put a version, with evidence, and let it go through ``states``, as applying a folder does."""
+    registry.put(one)
+    for what, evidence in (("validated", {"errors": 0}), ("backtested", {"events": 9})):
+        registry.found(
+            Finding(
+                kind="policy",
+                name=one.name,
+                version=one.version,
+                what=what,
+                by="ann",
+                at=2,
+                evidence=evidence,
+            )
+        )
+    for state in states:
+        ask = Ask(set=set_, name=one.name, version=one.version, after=state)
+        registry.move(ask, ANN, "so", 3)
 
 
 def plain(kind: Kind, name: str, content: Any) -> Artifact:

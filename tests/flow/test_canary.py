@@ -20,9 +20,9 @@ from forestall.log.streams import (
     read_signals,
 )
 from forestall.measure.assign import in_holdout
-from forestall.policy.lifecycle import Actor, Artifact, Ask, Finding, Rules
+from forestall.policy.lifecycle import Artifact, Ask, Rules
 from forestall.policy.store import REGISTRY_FILE, Registry
-from registries import made
+from registries import ANN, bring, made
 from running import Server, cloud_event, running
 from running import until as wait
 
@@ -76,24 +76,9 @@ def managed(folder: Path, more: str = "") -> Iterator[Server]:
     (folder / "data").mkdir()
     registry = Registry(folder / "data" / REGISTRY_FILE, rules=Rules(frozenset(), 0, 1))
     registry.adopt([OLD], 1)
-    registry.put(NEW)
-    for what, evidence in (("validated", {"errors": 0}), ("backtested", {"events": 9})):
-        registry.found(
-            Finding(
-                kind="policy",
-                name=NEW.name,
-                version=NEW.version,
-                what=what,
-                by="ann",
-                at=2,
-                evidence=evidence,
-            )
-        )
-    ann = Actor("ann", ("author", "publisher"))
-    for state in ("draft", "validated", "backtested", "shadow"):
-        registry.move(Ask(name=NEW.name, version=NEW.version, after=state), ann, "so", 3)
+    bring(registry, NEW, "draft", "validated", "backtested", "shadow")
     grow = Ask(name=NEW.name, version=NEW.version, after="canary", share=0.4, upto=0.8)
-    registry.move(grow, ann, "so", 4)
+    registry.move(grow, ANN, "so", 4)
     registry.close()
     with running(folder, {}, MANAGED + more) as server:
         until(lambda: any(one.after == "canary" for one in transitions(server)))

@@ -16,9 +16,9 @@ from forestall.intervene.store import Store
 from forestall.kernel.clock import monotonic
 from forestall.log.sqlite import SqliteLog
 from forestall.log.streams import CONTROL, DECISIONS, read_control, read_decisions
-from forestall.policy.lifecycle import Actor, Artifact, Ask, Finding, Rules, Set, State
+from forestall.policy.lifecycle import Artifact, Rules
 from forestall.policy.store import REGISTRY_FILE, Registry
-from registries import made
+from registries import bring, made
 from running import Server, cloud_event, running
 from running import until as wait
 
@@ -67,26 +67,6 @@ def policy(text: str, running: str = "finish") -> Artifact:
 
 
 OLD, NEW, NEWER = policy("old", "cancel"), policy("new"), policy("newer")
-
-
-def bring(registry: Registry, one: Artifact, *states: State, set_: Set = "blue") -> None:
-    """Put a version, with evidence, and let it go through ``states``, as applying a folder does."""
-    registry.put(one)
-    for what, evidence in (("validated", {"errors": 0}), ("backtested", {"events": 9})):
-        registry.found(
-            Finding(
-                kind="policy",
-                name=one.name,
-                version=one.version,
-                what=what,
-                by="ann",
-                at=2,
-                evidence=evidence,
-            )
-        )
-    for state in states:
-        ask = Ask(set=set_, name=one.name, version=one.version, after=state)
-        registry.move(ask, Actor("ann", ("author", "publisher")), "so", 3)
 
 
 @contextmanager

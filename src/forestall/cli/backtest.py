@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from forestall.cli import summary
 from forestall.cli.deployment import ConfigOption, settings_for
-from forestall.cli.durations import duration
+from forestall.cli.durations import SessionGap, span
 from forestall.console.report import render
 from forestall.contracts.control import Control, SwitchesApplied
 from forestall.contracts.errors import UnreadableInput
@@ -54,20 +54,9 @@ def backtest(
     ] = None,
     horizon: Annotated[
         int,
-        typer.Option(
-            parser=duration,
-            metavar="DURATION",
-            help="How long after an intervention the outcome still counts as foreseen.",
-        ),
+        span("How long after an intervention the outcome still counts as foreseen."),
     ] = "7d",  # type: ignore[assignment]
-    session_gap: Annotated[
-        int,
-        typer.Option(
-            parser=duration,
-            metavar="DURATION",
-            help="Events of a customer less than this apart are one session.",
-        ),
-    ] = "30m",  # type: ignore[assignment]
+    session_gap: SessionGap = "30m",  # type: ignore[assignment]
     seed: Annotated[
         int, typer.Option(min=0, max=2**63 - 1, help="Resampling for the intervals starts here.")
     ] = 0,

@@ -1,5 +1,7 @@
 """Options that are durations, such as ``--horizon 7d``."""
 
+from typing import Annotated, Any
+
 import typer
 
 from forestall.contracts.instants import parse_duration
@@ -14,3 +16,12 @@ def duration(text: str) -> int:
     if not found:
         raise typer.BadParameter("it must be longer than nothing")
     return found
+
+
+def span(meaning: str) -> Any:
+    """An option that is a duration; ``meaning`` is its help."""
+    return typer.Option(parser=duration, metavar="DURATION", help=meaning)
+
+
+SessionGap = Annotated[int, span("Events of a customer less than this apart are one session.")]
+"""What separates two sessions of a customer."""

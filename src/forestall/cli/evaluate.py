@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption, DataArgument, data_for
-from forestall.cli.durations import duration
+from forestall.cli.durations import span
 from forestall.cli.tables import print_table
 from forestall.contracts.instants import format_duration
 from forestall.measure.reading import Folder
@@ -55,9 +55,7 @@ def evaluate(
     ] = "forestall.ticket.opened",
     horizon: Annotated[
         int,
-        typer.Option(
-            parser=duration, metavar="DURATION", help="How long after the decision it counts."
-        ),
+        span("How long after the decision it counts."),
     ] = "7d",  # type: ignore[assignment]
     version: Annotated[
         str, typer.Option(help="Only decisions of the version that begins so.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forestall.cli.deployment import ConfigOption, DataArgument, data_for, settings_for
-from forestall.cli.durations import duration
+from forestall.cli.durations import span
 from forestall.cli.person import AsJson, echo_json, plain
 from forestall.cli.writing import write
 from forestall.contracts.errors import ForestallError
@@ -41,11 +41,7 @@ def fairness(
     policy: Annotated[str | None, typer.Option(help="Only this policy.")] = None,
     horizon: Annotated[
         int,
-        typer.Option(
-            parser=duration,
-            metavar="DURATION",
-            help="How long before a ticket help counts, and tickets after it.",
-        ),
+        span("How long before a ticket help counts, and tickets after it."),
     ] = "7d",  # type: ignore[assignment]
     config: ConfigOption = None,
     html: Annotated[

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from forestall.cli import model_text
 from forestall.cli.deployment import ConfigOption, settings_for
-from forestall.cli.durations import duration
+from forestall.cli.durations import span
 from forestall.cli.model_source import Source, decided, logged
 from forestall.cli.writing import write
 from forestall.contracts.errors import UnreadableInput
@@ -68,9 +68,7 @@ def train(
     ] = "forestall.ticket.opened",
     horizon: Annotated[
         int,
-        typer.Option(
-            parser=duration, metavar="DURATION", help="How long after a decision it still counts."
-        ),
+        span("How long after a decision it still counts."),
     ] = "7d",  # type: ignore[assignment]
     policies: PoliciesOption = None,
     among: AmongOption = None,

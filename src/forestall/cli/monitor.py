@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption, DataArgument, data_for, settings_for
-from forestall.cli.durations import duration
+from forestall.cli.durations import duration, span
 from forestall.cli.tables import print_table
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.errors import UnreadableInput
@@ -28,11 +28,7 @@ def monitor(
     config: ConfigOption = None,
     window: Annotated[
         int,
-        typer.Option(
-            parser=duration,
-            metavar="DURATION",
-            help="How much of the log, up to now, is compared with an earlier part as long.",
-        ),
+        span("How much of the log, up to now, is compared with an earlier part as long."),
     ] = "7d",  # type: ignore[assignment]
     ago: Annotated[
         int | None,
@@ -45,20 +41,14 @@ def monitor(
     ] = None,
     pulse: Annotated[
         int,
-        typer.Option(
-            parser=duration,
-            metavar="DURATION",
-            help="The stretch in which streams are counted; the last is compared with the 28 before.",
-        ),
+        span("The stretch in which streams are counted; the last is compared with the 28 before."),
     ] = "1d",  # type: ignore[assignment]
     outcome: Annotated[
         str, typer.Option(metavar="TYPE", help="The event whose rate is watched.")
     ] = "forestall.ticket.opened",
     horizon: Annotated[
         int,
-        typer.Option(
-            parser=duration, metavar="DURATION", help="How long after a visit or a match it counts."
-        ),
+        span("How long after a visit or a match it counts."),
     ] = "1d",  # type: ignore[assignment]
     trait: Annotated[
         list[str] | None,

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from forestall.cli.deployment import ConfigOption, data_for
-from forestall.cli.durations import duration
+from forestall.cli.durations import SessionGap, span
 from forestall.cli.writing import write
 from forestall.contracts.instants import parse_time
 from forestall.measure.reading import Folder
@@ -46,19 +46,11 @@ def report(
     ] = TICKET,
     horizon: Annotated[
         int,
-        typer.Option(
-            parser=duration,
-            metavar="DURATION",
-            help="How long after a customer's entry outcomes count.",
-        ),
+        span("How long after a customer's entry outcomes count."),
     ] = "7d",  # type: ignore[assignment]
     before: Annotated[
         int,
-        typer.Option(
-            parser=duration,
-            metavar="DURATION",
-            help="How far back the time before the entry goes, by which the difference is adjusted.",
-        ),
+        span("How far back the time before the entry goes, by which the difference is adjusted."),
     ] = "28d",  # type: ignore[assignment]
     unit: Annotated[
         Literal["subject", "account"],
@@ -76,14 +68,7 @@ def report(
         int | None,
         typer.Option(parser=_moment, metavar="TIME", help="Only those who entered before then."),
     ] = None,
-    session_gap: Annotated[
-        int,
-        typer.Option(
-            parser=duration,
-            metavar="DURATION",
-            help="Events of a customer less than this apart are one session.",
-        ),
-    ] = "30m",  # type: ignore[assignment]
+    session_gap: SessionGap = "30m",  # type: ignore[assignment]
     cost_ticket: Annotated[
         float | None, typer.Option(min=0, help="What an outcome costs: adds cost.")
     ] = None,

@@ -67,39 +67,49 @@ class _Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     require_consent: bool = False
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Plain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sections that are taken as they are written: no path, secret or duration to resolve."""
+
     server: Server = Server()
     ingest: Ingest = Ingest()
-    database: Tables = Tables()
-    keys: tuple[WriteKey, ...] = ()
-    tokens: Tokens = Tokens()
-    contracts: Folder = Folder()
-    policies: Folder = Folder()
-    runbooks: Folder = Folder()
-    actions: Folder = Folder()
-    decide: _Decide = _Decide()
     switches: Switches = Switches()
-    webhooks: dict[str, Webhook] = {}
-    helpdesks: dict[str, Helpdesk] = {}
     queues: dict[str, Queue] = {}
     links: dict[str, Link] = {}
     outbound: Outbound = Outbound()
-    credentials: dict[str, Credential] = {}
     apis: dict[str, Api] = {}
-    mcp: dict[str, McpServer] = {}
-    people: dict[str, Person] = {}
     lifecycle: Lifecycle = Lifecycle()
     canary: Canary = Canary()
     flags: Flags = Flags()
     fairness: Fairness = Fairness()
     monitor: Monitor = Monitor()
-    language_models: dict[str, LanguageModel] = {}
     agents: Agents = Agents()
-    knowledge: Knowledge = Knowledge()
     privacy: Privacy = Privacy()
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class _Resolved(_Plain, frozen=True, kw_only=True):
+    """Sections that keep their shape when what they name is resolved."""
+
+    keys: tuple[WriteKey, ...] = ()
+    tokens: Tokens = Tokens()
+    webhooks: dict[str, Webhook] = {}
+    helpdesks: dict[str, Helpdesk] = {}
+    credentials: dict[str, Credential] = {}
+    mcp: dict[str, McpServer] = {}
+    people: dict[str, Person] = {}
+    language_models: dict[str, LanguageModel] = {}
+    knowledge: Knowledge = Knowledge()
+
+
+class _File(_Resolved, frozen=True, kw_only=True):
+    database: Tables = Tables()
+    contracts: Folder = Folder()
+    policies: Folder = Folder()
+    runbooks: Folder = Folder()
+    actions: Folder = Folder()
+    decide: _Decide = _Decide()
+
+
+class Settings(_Resolved, frozen=True, kw_only=True):
     """A deployment's settings with paths absolute, secrets resolved and durations parsed.
 
     ``file`` is where they were read; none for the defaults, where nothing is known of a deployment.
@@ -107,36 +117,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     file: Path | None = None
-    server: Server = Server()
-    ingest: Ingest = Ingest()
     database: str | None = None
-    keys: tuple[WriteKey, ...] = ()
-    tokens: Tokens = Tokens()
     data: Path = Path("data")
     contracts: Path | None = None
     policies: Path | None = None
     runbooks: Path | None = None
     actions: Path | None = None
     decide: DecideSettings = DecideSettings()
-    switches: Switches = Switches()
-    webhooks: dict[str, Webhook] = {}
-    helpdesks: dict[str, Helpdesk] = {}
-    queues: dict[str, Queue] = {}
-    links: dict[str, Link] = {}
-    outbound: Outbound = Outbound()
-    credentials: dict[str, Credential] = {}
-    apis: dict[str, Api] = {}
-    mcp: dict[str, McpServer] = {}
-    people: dict[str, Person] = {}
-    lifecycle: Lifecycle = Lifecycle()
-    canary: Canary = Canary()
-    flags: Flags = Flags()
-    fairness: Fairness = Fairness()
-    monitor: Monitor = Monitor()
-    language_models: dict[str, LanguageModel] = {}
-    agents: Agents = Agents()
-    knowledge: Knowledge = Knowledge()
-    privacy: Privacy = Privacy()
 
 
 def load_settings(path: Path, *, secrets: bool = True) -> Settings:
@@ -164,9 +151,8 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         return _secret(value, base, path) if secrets else value
 
     return Settings(
+        **{name: getattr(file, name) for name in _Plain.__struct_fields__},
         file=path,
-        server=file.server,
-        ingest=file.ingest,
         database=_database(secret(file.database.url), path) if file.database.url else None,
         keys=tuple(msgspec.structs.replace(key, key=secret(key.key)) for key in file.keys),
         tokens=Tokens(
@@ -179,34 +165,22 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         runbooks=folder(file.runbooks.folder),
         actions=folder(file.actions.folder),
         decide=_decide(file.decide, path),
-        switches=file.switches,
         webhooks={
             name: msgspec.structs.replace(hook, secret=secret(hook.secret))
             for name, hook in file.webhooks.items()
         },
         helpdesks={name: _helpdesk(desk, secret) for name, desk in file.helpdesks.items()},
-        queues=file.queues,
-        links=file.links,
         people=_people(file, secret, path) if secrets else file.people,
-        outbound=file.outbound,
         credentials={
             name: msgspec.structs.replace(one, value=secret(one.value))
             for name, one in file.credentials.items()
         },
-        apis=file.apis,
         mcp={name: _mcp(one, base) for name, one in file.mcp.items()},
-        lifecycle=file.lifecycle,
-        canary=file.canary,
-        flags=file.flags,
-        fairness=file.fairness,
-        monitor=file.monitor,
         language_models={
             name: msgspec.structs.replace(one, key=secret(one.key) if one.key else None)
             for name, one in file.language_models.items()
         },
-        agents=file.agents,
         knowledge=_knowledge(file.knowledge, base),
-        privacy=file.privacy,
     )
 
 
