@@ -36,6 +36,7 @@ _TOLD: dict[str, Told] = {
     "escalation": "escalated",
     "enrich": "filled",
     "infer": "filled",
+    "plan": "filled",
     "action": "remediated",
     "undo": "undone",
 }

@@ -11,7 +11,7 @@ from forestall.intervene.jobs import Job
 from forestall.intervene.tables import effects
 from forestall.kernel.database import Database
 
-Kind = Literal["guide", "escalation", "enrich", "infer", "action", "undo"]
+Kind = Literal["guide", "escalation", "enrich", "infer", "plan", "action", "undo"]
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):

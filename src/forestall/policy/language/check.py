@@ -16,7 +16,7 @@ from forestall.policy.language.asked import Reads, badly_asked
 from forestall.policy.language.clauses import EVENT_TYPE
 from forestall.policy.language.document import Mapping, Place
 from forestall.policy.language.meaning import World, mistakes, type_problems
-from forestall.policy.language.model import Approve, Ask, Escalate, Guide, Remediate
+from forestall.policy.language.model import Approve, Ask, Escalate, Guide, Plan, Remediate
 from forestall.policy.language.offers import Offers
 from forestall.policy.language.parse import Located
 from forestall.policy.language.reader import did_you_mean
@@ -71,8 +71,8 @@ def check(located: Located, surroundings: Surroundings = ANYTHING) -> list[Probl
         actions=surroundings.actions,
         runbook_reads=surroundings.runbook_reads,
     )
-    problems += untrusted(examined, surroundings.catalogue)
-    problems += unstaffed(examined, surroundings.roles)
+    problems += untrusted(examined, surroundings.catalogue, surroundings.agents)
+    problems += unstaffed(examined, surroundings.roles, surroundings.agents)
     problems += badly_asked(examined, surroundings.models)
     problems += unmatched(examined, surroundings.catalogue, troubled)
     return sorted(problems)
@@ -121,7 +121,7 @@ def _uses_unseen(one: Examined) -> bool:
         step = node.step
         told = isinstance(step, Guide) and step.runbook is not None
         handed = isinstance(step, Remediate) and step.queue is not None
-        if told or handed or isinstance(step, Escalate | Approve):
+        if told or handed or isinstance(step, Escalate | Approve | Plan):
             return True
     return any(site.path == ("spec", "if") and site.compiled() is None for site in one.sites)
 
@@ -223,11 +223,11 @@ def _traits(one: Examined, around: Surroundings) -> Iterator[Problem]:
 def _playbook(one: Examined, around: Surroundings) -> Iterator[Problem]:
     for at, node in playbook_steps(one.located.policy):
         step = node.step
-        if isinstance(step, Guide | Ask):
+        if isinstance(step, Guide | Ask | Plan):
             yield from one.unknown((*at, "channel"), "channel", step.channel, around.channels)
         if isinstance(step, Guide) and step.runbook is not None:
             yield from one.unknown((*at, "runbook"), "runbook", step.runbook, around.runbooks)
-        if isinstance(step, Escalate | Remediate) and step.queue is not None:
+        if isinstance(step, Escalate | Plan | Remediate) and step.queue is not None:
             yield from one.unknown((*at, "queue"), "queue", step.queue, around.queues)
 
 

@@ -6,7 +6,7 @@ written. There are no backward jumps, so every playbook ends.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -34,7 +34,11 @@ Path = tuple[str | int, ...]
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """One step of the program. ``next`` follows when it went well, ``failed`` when not; each is a
     number, ``END`` or ``STOP``. ``arms`` are the conditions of a branch and where they lead.
-    ``path`` is where the step stands below ``spec.playbook``, empty for one that was added."""
+    ``path`` is where the step stands below ``spec.playbook``, empty for one that was added.
+
+    ``planned`` is the number of the ``plan`` that it comes from, 0 for a step of the file. What
+    such a step does is given and never computed: an action's arguments are ``values``, and the
+    text of guidance is no template."""
 
     number: int
     step: PlaybookStep
@@ -42,6 +46,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     arms: tuple[tuple[str | None, int], ...] = ()
     path: Path = ()
+    planned: int = 0
+    values: dict[str, Any] = {}
 
 
 def flow(policy: Policy) -> tuple[Node, ...]:

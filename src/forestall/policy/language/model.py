@@ -4,7 +4,7 @@
 """
 
 import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -122,6 +122,23 @@ class Infer(msgspec.Struct, frozen=True, kw_only=True, tag="infer", tag_field="s
     undo: Call | None = None
 
 
+class Plan(msgspec.Struct, frozen=True, kw_only=True, tag="plan", tag_field="step"):
+    """Have an agent plan, and carry its plan out: each action, where that is asked for once people
+    of role ``by`` have approved it within ``approval``, then its words to the customer by
+    ``channel``. ``queue`` takes the case over when that fails, or when the agent hands it over.
+    ``timeout`` is that of the planning. Nothing undoes a plan but the undoing of its actions."""
+
+    undo: ClassVar[None] = None
+    agent: str
+    queue: str
+    channel: str = "inapp"
+    arguments: dict[str, str] = {}
+    timeout: int = 20_000_000
+    approval: int = 1_800_000_000
+    by: str = "approver"
+    on_failure: OnFailure = "stop"
+
+
 Receipt = Literal["shown", "dismissed", "helped"]
 """What an earlier step of the same intervention may report."""
 
@@ -195,7 +212,7 @@ class Resolve(msgspec.Struct, frozen=True, kw_only=True, tag="resolve", tag_fiel
 
 
 PlaybookStep = (
-    Guide | Ask | Enrich | Infer | Await | Remediate | Approve | Branch | Escalate | Resolve
+    Guide | Ask | Enrich | Infer | Plan | Await | Remediate | Approve | Branch | Escalate | Resolve
 )
 
 

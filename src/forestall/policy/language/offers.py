@@ -15,7 +15,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     ``arguments`` are the names that it takes and ``required`` those that it cannot do without;
     ``fields`` are the names that its result has. None where that is not known, and not judged.
     ``risk`` and ``people`` (how many have to approve a call, 1 where nobody asked for more) are an
-    action's.
+    action's; an agent's ``people`` are the most that an action it may plan asks for. ``plans`` says
+    whether an agent can plan, and ``acts`` whether any action is granted to it.
     """
 
     arguments: frozenset[str] | None = None
@@ -23,6 +24,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     fields: frozenset[str] | None = None
     risk: Literal["low", "medium", "high"] | None = None
     people: int = 1
+    plans: bool | None = None
+    acts: bool = False
 
     @property
     def needs_approval(self) -> bool:

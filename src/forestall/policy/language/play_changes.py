@@ -18,6 +18,7 @@ from forestall.policy.language.model import (
     Guide,
     Infer,
     OnFailure,
+    Plan,
     PlaybookStep,
     Remediate,
     Resolve,
@@ -54,12 +55,12 @@ def play_words(step: PlaybookStep) -> str:
         return f"branch: {'; '.join(_arm_words(arm) for arm in step.arms)}"
     if isinstance(step, Resolve):
         return f"end as {step.then}"
-    default = "stop" if isinstance(step, Remediate | Approve) else "next"
+    default = "stop" if isinstance(step, Plan | Remediate | Approve) else "next"
     return _plain(step) + _failing(step.on_failure, default) + _undone(step.undo)
 
 
 def _plain(
-    step: Guide | Ask | Enrich | Infer | Await | Remediate | Approve | Escalate,
+    step: Guide | Ask | Enrich | Infer | Plan | Await | Remediate | Approve | Escalate,
 ) -> str:
     match step:
         case Guide():
@@ -76,6 +77,10 @@ def _plain(
         case Infer():
             what = f"have {step.agent} infer {_listed(step.fields)}{_with(step.arguments)}"
             return f"{what}{_within(step.timeout)}"
+        case Plan():
+            what = f"have {step.agent} plan{_with(step.arguments)}{_within(step.timeout)}"
+            asked = f"approved by {step.by} within {format_duration(step.approval)} where needed"
+            return f"{what}, tell it by {step.channel}, {asked}, {step.queue} takes over"
         case Await():
             return _await_words(step)
         case Remediate():

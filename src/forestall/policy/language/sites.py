@@ -21,6 +21,7 @@ from forestall.policy.language.model import (
     Enrich,
     Guide,
     Infer,
+    Plan,
     Policy,
     Remediate,
     Resolve,
@@ -194,7 +195,7 @@ def _step_sites(at: NodePath, node: Node, types: tuple[str, ...]) -> Iterator[Si
         yield Site((*at, "where"), step.match.where, step.match.types, step=number)
     elif isinstance(step, Guide | Ask) and step.text is not None:
         yield Site((*at, "text"), step.text, types, template=True, step=number)
-    elif isinstance(step, Enrich | Infer | Remediate):
+    elif isinstance(step, Enrich | Infer | Plan | Remediate):
         yield from _argument_sites((*at, "with"), step.arguments, types, number)
     for index, (condition, _) in enumerate(node.arms):
         if condition is not None:

@@ -22,6 +22,7 @@ from forestall.policy.language.model import (
     Enrich,
     Guide,
     Infer,
+    Plan,
     Remediate,
     Resolve,
 )
@@ -71,7 +72,7 @@ class _Before(msgspec.Struct, frozen=True):
     def after(self, node: Node) -> "_Before":
         """What is known when the step is over. Fields of a step that failed are filled with null."""
         fields = frozenset(fields_of(node.step))
-        said = self.said or isinstance(node.step, Guide | Ask)
+        said = self.said or isinstance(node.step, Guide | Ask | Plan)
         return _Before(self.filled | fields, self.perhaps | fields, said)
 
     def or_else(self, other: "_Before") -> "_Before":
@@ -214,6 +215,10 @@ def _named(one: Examined, known: Mapping[str, Offers | None]) -> Iterator[Proble
                 offers, path, name = known["agent"], (*at, "agent"), step.agent
                 yield from _called(one, "agent", path, name, offers, step.arguments)
                 yield from _given(one, at, f"the agent `{name}`", step.fields, offers, name)
+            case Plan():
+                offers, path, name = known["agent"], (*at, "agent"), step.agent
+                yield from _called(one, "agent", path, name, offers, step.arguments)
+                yield from _unplanned(one, path, name, offers)
             case Remediate():
                 offers, path, name = known["action"], (*at, "action"), step.action
                 yield from _called(one, "action", path, name, offers, step.arguments)
@@ -221,6 +226,21 @@ def _named(one: Examined, known: Mapping[str, Offers | None]) -> Iterator[Proble
         if not isinstance(step, Branch | Resolve) and isinstance(step.undo, Call):
             call, path = step.undo, (*at, "undo", "action")
             yield from _called(one, "action", path, call.action, known["action"], call.arguments)
+
+
+def _unplanned(
+    one: Examined, path: NodePath, name: str, offers: Offers | None
+) -> Iterator[Problem]:
+    """An agent that cannot plan, and a policy that must not."""
+    offer = (offers or {}).get(name)
+    if offer is not None and offer.plans is False:
+        message = f"the agent `{name}` cannot plan: it is a function, which only fills fields"
+        hint = "declare it by `instructions`, or use `infer`"
+        yield one.problem(one.located.place(*path), "cannot-plan", message, hint)
+    if one.located.policy.edge:
+        message = "a policy that is decided at the edge cannot plan: agents are asked in one place"
+        place = one.located.place(*path[:-1])
+        yield one.problem(place, "edge-plan", message, "leave `edge` out, or use `guide`")
 
 
 def _called(

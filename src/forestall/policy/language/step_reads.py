@@ -14,6 +14,7 @@ from forestall.policy.language.model import (
     Enrich,
     Guide,
     Infer,
+    Plan,
     Policy,
     Remediate,
     Resolve,
@@ -35,7 +36,7 @@ def step_reads(policy: Policy) -> frozenset[Path]:
 def _expressions(node: Node) -> Iterator[str]:
     step = node.step
     yield from (condition for condition, _ in node.arms if condition is not None)
-    if isinstance(step, Enrich | Infer | Remediate):
+    if isinstance(step, Enrich | Infer | Plan | Remediate):
         yield from step.arguments.values()
     if isinstance(step, Await) and step.match is not None and step.match.where is not None:
         yield step.match.where

@@ -21,6 +21,7 @@ from forestall.policy.language.model import (
     Guide,
     Infer,
     OnFailure,
+    Plan,
     PlaybookStep,
     Receipt,
     Remediate,
@@ -48,6 +49,7 @@ _FOLLOWS = ("on_failure", "undo")
 _BRANCHES = ("if", "do", "else")
 _TIMEOUT = ("`for` belongs to steps that wait for somebody", "write `timeout`")
 _FOR = ("a step that waits for somebody takes `for`, not `timeout`", "write `for`")
+_NO_UNDO = ("a plan has no `undo`: each of its actions is undone as it declares", "leave it out")
 _NO_RUNBOOK = ("a question takes no `runbook`", "write its words under `text`")
 
 
@@ -67,6 +69,7 @@ class _Steps:
             "ask": self._ask,
             "enrich": self._enrich,
             "infer": self._infer,
+            "plan": self._plan,
             "await": self._await,
             "remediate": self._remediate,
             "approve": self._approve,
@@ -186,6 +189,21 @@ class _Steps:
             timeout=limit(fields, "timeout", 20_000_000),
             on_failure=self._on_failure(fields, depth, "next"),
             undo=undo(fields),
+        )
+
+    def _plan(self, fields: Fields, depth: int) -> Plan:
+        known = ("agent", "with", "channel", "queue", "timeout", "approval", "by", "on_failure")
+        fields.allow(known, {"for": _TIMEOUT, "undo": _NO_UNDO})
+        fields.require("agent", "queue")
+        return Plan(
+            agent=fields.text("agent", ""),
+            arguments=arguments(fields),
+            channel=fields.text("channel", "inapp"),
+            queue=fields.text("queue", ""),
+            timeout=limit(fields, "timeout", 20_000_000),
+            approval=limit(fields, "approval", 1_800_000_000),
+            by=fields.text("by", "approver"),
+            on_failure=self._on_failure(fields, depth, "stop"),
         )
 
     def _await(self, fields: Fields, depth: int) -> Await:
