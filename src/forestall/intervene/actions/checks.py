@@ -10,7 +10,7 @@ from forestall.contracts.instants import SECOND
 from forestall.intervene.actions.answers import Answer, BadArguments, fields_of
 from forestall.intervene.actions.calls import Calls, Expressions, Scope
 from forestall.policy.actions.folder import Declarations
-from forestall.policy.actions.model import Agent, Check, Lookup
+from forestall.policy.actions.model import Agent, Check, Lookup, Way
 from forestall.policy.actions.schema import Arguments
 
 
@@ -27,6 +27,13 @@ class Deadline:
         """Seconds until then, at most ``most`` microseconds."""
         left = max(0.0, self._end - self._loop.time())
         return left if most is None else min(left, most / SECOND)
+
+
+def called(source: Lookup | Agent) -> Way:
+    """How ``source`` is called. Raises ``BadArguments`` for an agent that is not called at all."""
+    if source.way is None:
+        raise BadArguments(f"the agent {source.name} is answered for by a model, not called")
+    return source.way
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -72,9 +79,10 @@ class Checks:
         wrong = self._schemas[id(source)].wrong(arguments)
         if wrong is not None:
             raise BadArguments(wrong)
-        values = self._expressions.values(source.way.arguments, {"arguments": arguments})
+        way = called(source)
+        values = self._expressions.values(way.arguments, {"arguments": arguments})
         seconds = deadline.left(source.timeout)
-        answer = await self._calls.call(source.way, values, None, seconds)
+        answer = await self._calls.call(way, values, None, seconds)
         if answer.ended != "done":
             return Found(answer)
         return Found(answer, fields_of(answer.body, source.output))

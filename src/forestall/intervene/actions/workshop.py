@@ -13,7 +13,7 @@ from forestall.channels.base import Deduplication
 from forestall.intervene.actions.answers import Answer, BadArguments
 from forestall.intervene.actions.cache import Cache
 from forestall.intervene.actions.calls import Calls, Expressions
-from forestall.intervene.actions.checks import Checks, Deadline
+from forestall.intervene.actions.checks import Checks, Deadline, called
 from forestall.intervene.actions.notes import Notes
 from forestall.intervene.actions.run import Run, Tools
 from forestall.intervene.jobs import Job, Outcome
@@ -97,8 +97,9 @@ class ActionWorkshop:
 
     def request(self, lookup: Lookup | Agent, arguments: dict[str, Any]) -> dict[str, Any]:
         """What would be asked, as a person may see it. Raises ``BadArguments``."""
-        values = self._tools.expressions.values(lookup.way.arguments, {"arguments": arguments})
-        return self._tools.calls.request(lookup.way, values, None)
+        way = called(lookup)
+        values = self._tools.expressions.values(way.arguments, {"arguments": arguments})
+        return self._tools.calls.request(way, values, None)
 
     async def _perform(self, job: Job, key: str, *, dry: bool) -> Outcome:
         deadline = Deadline(job.timeout)

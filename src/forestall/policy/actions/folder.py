@@ -1,6 +1,6 @@
 """A deployment's folder of declarations as one whole: read, held against each other and the settings."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,8 @@ import msgspec
 
 from forestall.contracts.errors import InvalidFile, Problem
 from forestall.kernel.settings import Settings
+from forestall.policy.actions.grants import judge_agent
+from forestall.policy.actions.judging import Path_, inputs, judge_names, judge_reads
 from forestall.policy.actions.model import (
     Action,
     Agent,
@@ -30,15 +32,12 @@ from forestall.policy.actions.openapi import (
     sound_url,
 )
 from forestall.policy.actions.read import Located, read_declarations
-from forestall.policy.language.cel import InvalidExpression, compile_expression
 from forestall.policy.language.document import MAX_CHARACTERS, Source
 from forestall.policy.language.offers import Offer, Offers
 from forestall.policy.language.reader import did_you_mean
 
 DOCUMENT = ".openapi"
 """What stands in an OpenAPI document's file name between the API's name and the suffix."""
-
-Path_ = tuple[str, ...]
 
 
 class Declarations(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +93,7 @@ def offers(declarations: Declarations) -> tuple[Offers, Offers, Offers]:
     """What lookups, agents and actions take and give, for checking policies."""
     return (
         {name: _offer(one) for name, one in declarations.lookups.items()},
-        {name: _offer(one) for name, one in declarations.agents.items()},
+        {name: _planner(one, declarations) for name, one in declarations.agents.items()},
         {
             name: msgspec.structs.replace(_offer(one), risk=one.risk, people=one.people)
             for name, one in declarations.actions.items()
@@ -103,18 +102,16 @@ def offers(declarations: Declarations) -> tuple[Offers, Offers, Offers]:
 
 
 def _offer(one: Declaration) -> Offer:
-    taken, required = _inputs(one)
+    taken, required = inputs(one)
     return Offer(arguments=taken, required=required or frozenset(), fields=frozenset(one.output))
 
 
-def _inputs(one: Declaration) -> tuple[frozenset[str] | None, frozenset[str]]:
-    """The arguments that a declaration takes (none: any), and those that it needs."""
-    required = frozenset(one.input.get("required", ()))
-    known = frozenset(one.input.get("properties", {}))
-    open_ = any(
-        key in one.input for key in ("patternProperties", "allOf", "anyOf", "oneOf", "$ref")
-    )
-    return None if open_ or one.input.get("additionalProperties") else known, required
+def _planner(one: Agent, declarations: Declarations) -> Offer:
+    """What an agent offers: also whether it plans, and how many people its actions may ask for."""
+    granted = [declarations.actions.get(grant.name) for grant in one.actions]
+    people = max((action.people for action in granted if action is not None), default=1)
+    able, acts = one.way is None, bool(one.actions)
+    return msgspec.structs.replace(_offer(one), plans=able, acts=acts, people=people)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -143,6 +140,7 @@ class _Judge:
         self.operations: dict[tuple[str, str], Operation] = {}
         self.addresses: dict[str, str] = {}
         self._lookups = {one.name: one for one in self.of(Lookup)}
+        self._actions = {one.name: one for one in self.of(Action)}
 
     def of(self, kind: type[Any]) -> Iterator[Any]:
         """The declarations of a kind."""
@@ -166,7 +164,9 @@ class _Judge:
                     self._action(one, one.declaration)
                 case Lookup(way=way):
                     self._lookup(one, way)
-                case Agent(way=way):
+                case Agent(way=None):
+                    judge_agent(one, one.declaration, self._lookups, self._actions, self._settings)
+                case Agent(way=Function() as way):
                     self._way(one, (), way)
 
     def _lookup(self, one: Located, way: Way) -> None:
@@ -213,52 +213,17 @@ class _Judge:
                 fields = None
             else:
                 fields = frozenset(lookup.output)
-                taken, required = _inputs(lookup)
-                self._names(
+                taken, required = inputs(lookup)
+                judge_names(
                     one, path, check.arguments, taken, required, f"the lookup `{lookup.name}`"
                 )
         for name, source in check.arguments.items():
-            self._reads(one, (*path, "with", name), source, {"result": frozenset(action.output)})
+            judge_reads(one, (*path, "with", name), source, {"result": frozenset(action.output)})
         known: dict[str, frozenset[str] | None] = {
             "fields": fields,
             "result": frozenset(action.output),
         }
-        self._reads(one, (*path, "if"), check.condition, known)
-
-    def _names(
-        self,
-        one: Located,
-        path: Path_,
-        given: Mapping[str, str],
-        known: frozenset[str] | None,
-        required: frozenset[str],
-        what: str,
-    ) -> None:
-        for name in given:
-            if known is not None and name not in known:
-                hint = did_you_mean(name, known)
-                message = f"{what} takes no `{name}`"
-                one.problem((*path, "with", name), "unknown-argument", message, hint)
-        for name in sorted(required - given.keys()):
-            message = f"{what} needs `{name}`"
-            one.problem((*path, "with"), "missing-argument", message)
-
-    def _reads(
-        self, one: Located, path: Path_, source: str, known: dict[str, frozenset[str] | None]
-    ) -> None:
-        """Note fields that an expression reads and nobody fills."""
-        taken, _ = _inputs(one.declaration)
-        every = {"arguments": taken, **known}
-        try:
-            reads = compile_expression(source, ("arguments", "fields", "result", "key")).reads
-        except InvalidExpression:
-            return
-        for root, *below in sorted(reads):
-            names = every.get(root)
-            if names is not None and below and below[0] not in names:
-                hint = did_you_mean(below[0], names)
-                message = f"nothing fills `{root}.{below[0]}`"
-                one.problem(path, "unknown-field", message, hint)
+        judge_reads(one, (*path, "if"), check.condition, known)
 
     def _way(self, one: Located, path: Path_, way: Way, dry: object = None) -> Operation | None:
         """Judge one way of doing something; the operation that it calls, where it calls one."""
@@ -266,7 +231,7 @@ class _Judge:
         kind = {Http: "http", Tool: "mcp", Function: "python"}[type(way)]
         below = (*path, kind)
         for name, source in (way.arguments or {}).items():
-            self._reads(one, (*below, "with", name), source, {"result": output})
+            judge_reads(one, (*below, "with", name), source, {"result": output})
         match way:
             case Http():
                 return self._http(one, below, way, dry)
@@ -304,7 +269,7 @@ class _Judge:
             one.problem((*path, "operation"), "bad-operation", message)
             return None
         self.operations[way.api, way.operation] = operation
-        taken, _ = _inputs(one.declaration)
+        taken, _ = inputs(one.declaration)
         if way.arguments is None and taken is None:
             taken = operation.required
         given = way.arguments if way.arguments is not None else dict.fromkeys(taken or ())

@@ -13,6 +13,11 @@ import msgspec
 Risk = Literal["low", "medium", "high"]
 Repeats = Literal["dedupes", "lookup", "neither"]
 """What the other side does with a repeated key: ignore it, say whether it knows it, or nothing."""
+Fallback = Literal["compose", "person", "nothing"]
+Promise = Literal[
+    "refund", "credit", "discount", "compensation", "waiver", "guarantee", "deadline", "free"
+]
+"""A kind of promise that a message may make, where it is granted."""
 
 
 class Http(msgspec.Struct, frozen=True, kw_only=True, tag="http", tag_field="way"):
@@ -124,12 +129,12 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     knowledge: Topics | None = None
     lookups: tuple[Grant, ...] = ()
     actions: tuple[Grant, ...] = ()
-    promises: tuple[str, ...] = ()
+    promises: tuple[Promise, ...] = ()
     risk: Risk = "medium"
     mood: dict[str, str] = {}
     confidence: float = 0.6
     budget: Budget = Budget()
-    fallback: Literal["compose", "person", "nothing"] = "compose"
+    fallback: Fallback = "compose"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):

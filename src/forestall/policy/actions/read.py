@@ -7,41 +7,39 @@ import msgspec
 
 from forestall.contracts.errors import Problem
 from forestall.contracts.instants import SECOND, parse_duration
-from forestall.contracts.shape import UnusableSchema, escape
+from forestall.policy.actions.agents import AGENT, read_agent
 from forestall.policy.actions.model import (
     Action,
-    Agent,
     Check,
     Declaration,
     Flag,
     Function,
-    Http,
     Lookup,
     Rate,
     Repeats,
     Risk,
-    Tool,
     Way,
 )
-from forestall.policy.actions.schema import Arguments
+from forestall.policy.actions.parts import (
+    WAYS,
+    expressions,
+    input_schema,
+    pointers,
+    timeout_of,
+    way_of,
+)
 from forestall.policy.language.document import Items, Mapping, Node, Place, Scalar, Source, Unusable
 from forestall.policy.language.parse import API_VERSION
-from forestall.policy.language.reader import Fields, describe, one_of, plain
+from forestall.policy.language.reader import Fields, describe
 
 Kind = Literal["Lookup", "Agent", "Action"]
-LONGEST_TIMEOUT = 300 * SECOND
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_POINTER = re.compile(r"(/([^~]|~[01])*)?")
-_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
-_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(\S+)")
-_WAYS = ("http", "mcp", "python")
-_READ = ("input", "output", "timeout", *_WAYS)
+_READ = ("input", "output", "timeout", *WAYS)
 _SPEC: dict[str, tuple[str, ...]] = {
     "Lookup": _READ,
-    "Agent": ("input", "output", "timeout", "python"),
+    "Agent": AGENT,
     "Action": (
         "risk", "people", "input", "output", "timeout", "rate", "deduplication", "precondition",
         "dry_run", "execute", "verify", "undo", "find",
@@ -49,7 +47,7 @@ _SPEC: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _REQUIRED: dict[str, tuple[str, ...]] = {
     "Lookup": ("input", "output"),
-    "Agent": ("input", "output", "python"),
+    "Agent": ("input",),
     "Action": ("risk", "input", "dry_run", "execute", "verify"),
 }
 
@@ -64,13 +62,16 @@ class Located(NamedTuple):
     def problem(
         self, path: tuple[str, ...], code: str, message: str, hint: str | None = None
     ) -> None:
-        """Note a mistake at the value below ``spec`` that ``path`` leads to, or nearest above."""
+        """Note a mistake at the value below ``spec`` that ``path`` (keys, and places in lists from
+        0) leads to, or nearest above."""
         node: Node = self.spec.node
         for part in path:
-            entry = node.entries.get(part) if isinstance(node, Mapping) else None
-            if entry is None:
+            if isinstance(node, Mapping) and part in node.entries:
+                node = node.entries[part].value
+            elif isinstance(node, Items) and part.isdigit() and int(part) < len(node.items):
+                node = node.items[int(part)]
+            else:
                 break
-            node = entry.value
         self.spec.source.fail(node.place, code, message, hint)
 
     def name_problem(self, code: str, message: str, hint: str | None = None) -> None:
@@ -156,22 +157,10 @@ def _lookup(name: str, title: str, spec: Fields) -> Lookup:
     return Lookup(
         name=name,
         title=title,
-        input=_schema(spec),
-        output=_output(spec),
-        way=_way(spec, ("arguments",), required=True) or _NOTHING,
-        timeout=_timeout(spec, 5 * SECOND),
-    )
-
-
-def _agent(name: str, title: str, spec: Fields) -> Agent:
-    way = _way(spec, ("arguments",))
-    return Agent(
-        name=name,
-        title=title,
-        input=_schema(spec),
-        output=_output(spec),
-        way=way if isinstance(way, Function) else _NOTHING,
-        timeout=_timeout(spec, 20 * SECOND),
+        input=input_schema(spec),
+        output=pointers(spec),
+        way=way_of(spec, ("arguments",), required=True) or _NOTHING,
+        timeout=timeout_of(spec, 5 * SECOND),
     )
 
 
@@ -187,8 +176,8 @@ def _action(name: str, title: str, spec: Fields) -> Action:
         title=title,
         risk=cast("Risk", spec.choice("risk", Risk, "high")),
         people=spec.whole("people", 1, 1, 2),
-        input=_schema(spec),
-        output=_output(spec),
+        input=input_schema(spec),
+        output=pointers(spec),
         execute=_below(spec, "execute", ("arguments", "key")) or _NOTHING,
         dry_run=_dry_run(spec),
         verify=_check(
@@ -200,11 +189,11 @@ def _action(name: str, title: str, spec: Fields) -> Action:
         find=find,
         rate=_rate(spec),
         deduplication=repeats,
-        timeout=_timeout(spec, 10 * SECOND),
+        timeout=timeout_of(spec, 10 * SECOND),
     )  # fmt: skip
 
 
-_READERS: dict[str, Any] = {"Lookup": _lookup, "Agent": _agent, "Action": _action}
+_READERS: dict[str, Any] = {"Lookup": _lookup, "Agent": read_agent, "Action": _action}
 _NOTHING = Function(call="")
 _NEVER = Check(lookup=None, condition="false")
 
@@ -214,8 +203,8 @@ def _below(spec: Fields, key: str, variables: tuple[str, ...]) -> Way | None:
     fields = spec.fields(key)
     if fields is None:
         return None
-    fields.allow(_WAYS, {})
-    return _way(fields, variables, required=True)
+    fields.allow(WAYS, {})
+    return way_of(fields, variables, required=True)
 
 
 def _dry_run(spec: Fields) -> Literal["describe"] | Flag | Way:
@@ -231,83 +220,12 @@ def _dry_run(spec: Fields) -> Literal["describe"] | Flag | Way:
     fields = spec.fields("dry_run")
     if fields is None:
         return "describe"
-    fields.allow(("argument", *_WAYS), {})
+    fields.allow(("argument", *WAYS), {})
     if "argument" in fields:
-        if any(way in fields for way in _WAYS):
+        if any(way in fields for way in WAYS):
             fields.fail("argument", "bad-value", "`argument` goes with `execute`, not with this")
         return Flag(argument=fields.text("argument", ""))
-    return _way(fields, ("arguments", "key"), required=True) or "describe"
-
-
-def _way(fields: Fields, variables: tuple[str, ...], *, required: bool = False) -> Way | None:
-    """The one of ``http``, ``mcp`` and ``python`` that is given."""
-    given = [way for way in _WAYS if way in fields]
-    if len(given) > 1:
-        fields.fail(given[1], "bad-value", f"`{given[0]}` and `{given[1]}` exclude each other")
-    if not given:
-        if required and not fields.misspelt(*_WAYS):
-            message = f"`{fields.path}` needs one of {one_of(_WAYS)}"
-            fields.source.fail(fields.node.place, "missing-key", message)
-        return None
-    inner = fields.fields(given[0])
-    if inner is None:
-        return None
-    return cast("Way", _WAY_READERS[given[0]](inner, variables))
-
-
-def _http(fields: Fields, variables: tuple[str, ...]) -> Http:
-    statuses = ("done", "refused", "retry")
-    fields.allow(("api", "operation", "with", "credential", "key_header", *statuses), {})
-    fields.require("api", "operation")
-    header = fields.text("key_header", "Idempotency-Key")
-    if not _HEADER.fullmatch(header):
-        fields.fail("key_header", "bad-value", "not the name of a header")
-    done, refused, retry = (_statuses(fields, key) for key in statuses)
-    return Http(
-        api=fields.text("api", ""),
-        operation=fields.text("operation", ""),
-        arguments=_expressions(fields, variables),
-        credential=fields.text("credential", None),
-        key_header=header,
-        done=done,
-        refused=refused,
-        retry=retry,
-    )
-
-
-def _tool(fields: Fields, variables: tuple[str, ...]) -> Tool:
-    fields.allow(("server", "tool", "with", "key_argument"), {})
-    fields.require("server", "tool")
-    return Tool(
-        server=fields.text("server", ""),
-        tool=fields.text("tool", ""),
-        arguments=_expressions(fields, variables),
-        key_argument=fields.text("key_argument", None),
-    )
-
-
-def _function(fields: Fields, variables: tuple[str, ...]) -> Function:
-    fields.allow(("call", "with", "credential"), {})
-    fields.require("call")
-    call = fields.text("call", "")
-    if call and not _FUNCTION.fullmatch(call):
-        fields.fail("call", "bad-value", f"`{call[:80]}` is not of the form `package.module:name`")
-    return Function(
-        call=call,
-        arguments=_expressions(fields, variables),
-        credential=fields.text("credential", None),
-    )
-
-
-_WAY_READERS: dict[str, Any] = {"http": _http, "mcp": _tool, "python": _function}
-
-
-def _expressions(fields: Fields, variables: tuple[str, ...]) -> dict[str, str] | None:
-    """The CEL expressions under ``with``, none where that is not given."""
-    given = fields.fields("with")
-    if given is None:
-        return None
-    return {name: given.expression(name, variables) or "" for name in given.node.entries}
+    return way_of(fields, ("arguments", "key"), required=True) or "describe"
 
 
 def _check(
@@ -333,75 +251,11 @@ def _check(
         seen = tuple(name for name in seen if name != "fields")
     return Check(
         lookup=fields.text("lookup", None),
-        arguments=_expressions(fields, given) or {},
+        arguments=expressions(fields, given) or {},
         condition=fields.expression("if", seen) or "false",
         every=max(fields.duration("every", SECOND), 10_000),
         within=fields.duration("within", None),
     )
-
-
-_ANY = {"type": "object", "additionalProperties": True}
-
-
-def _schema(spec: Fields) -> dict[str, Any]:
-    fields = spec.fields("input")
-    if fields is None:
-        return _ANY
-    schema: dict[str, Any] = plain(fields.node)
-    if schema.get("type") != "object":
-        fields.source.fail(
-            fields.node.place, "bad-schema", "`input` describes an object: write `type: object`"
-        )
-        return _ANY
-    try:
-        Arguments(schema)
-    except UnusableSchema as error:
-        fields.source.fail(_at(fields.node, error.pointer), "bad-schema", str(error))
-        return _ANY
-    return schema
-
-
-def _at(node: Node, pointer: str) -> Place:
-    """The place that a JSON Pointer leads to, or the nearest above it."""
-    for part in pointer.split("/")[1:]:
-        if isinstance(node, Mapping):
-            keys = {escape(key): entry.value for key, entry in node.entries.items()}
-            if part not in keys:
-                break
-            node = keys[part]
-        elif isinstance(node, Items) and part.isdigit() and int(part) < len(node.items):
-            node = node.items[int(part)]
-    return node.place
-
-
-def _output(spec: Fields) -> dict[str, str]:
-    fields = spec.fields("output")
-    if fields is None:
-        return {}
-    found = {}
-    for name, entry in fields.node.entries.items():
-        if not _FIELD.fullmatch(name):
-            message = f"`{name[:80]}` is no name of a field: letters, digits and _"
-            fields.source.fail(entry.place, "bad-name", message)
-        value = entry.value.value if isinstance(entry.value, Scalar) else None
-        if not isinstance(value, str) or not _POINTER.fullmatch(value):
-            message = f"`{fields.at(name)}` must be a JSON Pointer such as `/card/brand`"
-            fields.source.fail(entry.value.place, "bad-value", message)
-            continue
-        found[name] = value
-    return found
-
-
-def _statuses(fields: Fields, key: str) -> frozenset[int]:
-    found = set()
-    for node in fields.items(key):
-        value = node.value if isinstance(node, Scalar) else None
-        if isinstance(value, bool) or not isinstance(value, int) or not 200 <= value <= 599:
-            message = f"`{fields.at(key)}` lists HTTP statuses, and {describe(node)} is none"
-            fields.source.fail(node.place, "bad-value", message)
-        else:
-            found.add(value)
-    return frozenset(found)
 
 
 def _rate(spec: Fields) -> Rate | None:
@@ -416,11 +270,3 @@ def _rate(spec: Fields) -> Rate | None:
         pass
     spec.fail("rate", "bad-value", f"`{text[:40]}` is no rate", "write one like `10/1m`")
     return None
-
-
-def _timeout(spec: Fields, default: int) -> int:
-    timeout = spec.duration("timeout", default)
-    if 0 < timeout <= LONGEST_TIMEOUT:
-        return timeout
-    spec.fail("timeout", "bad-duration", "`timeout` must lie between 1ms and 5m")
-    return default
