@@ -51,7 +51,7 @@ WRONG: list[tuple[str, str, list[str]]] = [
     ('a step is text', 'playbook: [resolve]',
      ['6:14 wrong-type: `spec.playbook[0]` must be a mapping, not the text `resolve`']),
     ('an empty step', 'playbook: [{}]',
-     ['6:14 bad-playbook: `spec.playbook[0]` must have exactly one of `guide`, `ask`, `enrich`, `infer`, `await`, `remediate`, `approve`, `branch`, `escalate` or `resolve`']),
+     ['6:14 bad-playbook: `spec.playbook[0]` must have exactly one of `guide`, `ask`, `enrich`, `infer`, `plan`, `await`, `remediate`, `approve`, `branch`, `escalate` or `resolve`']),
     ('a misspelt step', 'playbook: [{remdiate: {action: a}}]',
      ['6:15 unknown-key: unknown key `remdiate` in `spec.playbook[0]` | did you mean `remediate`?']),
     ('a guide with for', 'playbook: [{guide: {text: hi, channel: inapp, for: 5m}}]',
@@ -191,7 +191,7 @@ WRONG: list[tuple[str, str, list[str]]] = [
     ('a wrong step in an arm', "playbook: [{branch: [{if: 'true', do: [{guide: {text: hi}}]}]}]",
      ['6:50 missing-key: `spec.playbook[0].branch[0].do[0].guide` lacks `channel`']),
     ('a branch beside another step', 'playbook: [{branch: [], resolve: {}}]',
-     ['6:14 bad-playbook: `spec.playbook[0]` must have exactly one of `guide`, `ask`, `enrich`, `infer`, `await`, `remediate`, `approve`, `branch`, `escalate` or `resolve`']),
+     ['6:14 bad-playbook: `spec.playbook[0]` must have exactly one of `guide`, `ask`, `enrich`, `infer`, `plan`, `await`, `remediate`, `approve`, `branch`, `escalate` or `resolve`']),
     ('an unknown way of running ones', 'running: stop',
      ['6:12 bad-value: `spec.running` must be `finish` or `cancel`, not `stop`']),
 ]

@@ -17,6 +17,7 @@ from forestall.policy.language.model import (
     Call,
     Enrich,
     Infer,
+    Plan,
     Remediate,
     Resolve,
 )
@@ -27,21 +28,30 @@ def expressions(node: Node) -> bool:
     step = node.step
     if isinstance(step, Branch | Resolve):
         return any(condition is not None for condition, _ in node.arms)
-    arguments = isinstance(step, Enrich | Infer | Remediate) and bool(step.arguments)
+    arguments = isinstance(step, Enrich | Infer | Plan | Remediate) and bool(step.arguments)
     return arguments or (isinstance(step.undo, Call) and bool(step.undo.arguments))
 
 
-def arguments_of(state: Running, written: dict[str, str]) -> dict[str, Any] | None:
-    """The values of arguments as JSON data; none where one cannot be computed."""
+def arguments_of(state: Running, node: Node) -> dict[str, Any] | None:
+    """The values of a step's arguments as JSON data; none where one cannot be computed. Those that
+    were planned are given as they are."""
+    if node.planned:
+        return node.values
+    step = node.step
+    written = step.arguments if isinstance(step, Enrich | Infer | Plan | Remediate) else {}
+    return _values(state, written)
+
+
+def _values(state: Running, written: dict[str, str]) -> dict[str, Any] | None:
     try:
         return {name: to_json(_value(state, source)) for name, source in written.items()}
     except ExpressionError:
         return None
 
 
-def job_of(state: Running, node: Node, step: Enrich | Infer | Remediate) -> Job | None:
+def job_of(state: Running, node: Node, step: Enrich | Infer | Plan | Remediate) -> Job | None:
     """The job of a step; none where its arguments cannot be computed."""
-    arguments = arguments_of(state, step.arguments)
+    arguments = arguments_of(state, node)
     if arguments is None:
         return None
     match step:
@@ -62,6 +72,8 @@ def job_of(state: Running, node: Node, step: Enrich | Infer | Remediate) -> Job 
                 fields=step.fields,
                 timeout=step.timeout,
             )
+        case Plan():
+            return Job(kind="plan", name=step.agent, arguments=arguments, timeout=step.timeout)
         case Remediate():
             return Job(
                 kind="action",
@@ -93,7 +105,7 @@ def undo_of(state: Running, did: Did) -> Job | None:
     declared = None if isinstance(step, Branch | Resolve) else step.undo
     if not isinstance(declared, Call):
         return Job(kind="undo", name=did.action or "", arguments=did.arguments, undoes=did.key)
-    arguments = arguments_of(state, declared.arguments)
+    arguments = _values(state, declared.arguments)
     return (
         None if arguments is None else Job(kind="undo", name=declared.action, arguments=arguments)
     )

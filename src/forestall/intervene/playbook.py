@@ -10,7 +10,8 @@ replay, and any cutting of the log into batches and ticks, gives the same steps.
 Guidance does not hold the playbook up unless it says what follows its failure: ``shown``,
 ``failed`` or the passing of its time settles it later. Everything else is waited for, and what
 leaves the process comes back as an event. A step that fails goes where its ``on_failure`` says;
-``stop`` undoes what was done, last first, hands the case to the step's queue, and ends.
+``stop`` undoes what was done, last first, hands the case to the step's queue, and ends (``closing``).
+What an agent plans becomes steps of the program (``splice``).
 """
 
 from collections.abc import Iterator
@@ -20,16 +21,10 @@ from msgspec.structs import replace
 
 from forestall.contracts.decision import Decision
 from forestall.contracts.instants import parse_time
-from forestall.contracts.intervention import REPORTS, Ending, Told
+from forestall.contracts.intervention import REPORTS, Told
 from forestall.decide.ledger import EFFECTS
-from forestall.intervene.evaluate import (
-    arguments_of,
-    arm,
-    awaited,
-    expressions,
-    job_of,
-    undo_of,
-)
+from forestall.intervene.closing import closed, end, finish, hand_over, queue_of, undo
+from forestall.intervene.evaluate import arguments_of, arm, awaited, expressions, job_of
 from forestall.intervene.hearing import concerns, marked, settled, stopped_by, text
 from forestall.intervene.running import (
     Arrival,
@@ -47,6 +42,7 @@ from forestall.intervene.running import (
     Words,
     effect_key,
 )
+from forestall.intervene.splice import MOST_REASON, read_plan, splice
 from forestall.policy.language.flow import END, STOP, Node, covered, flow, holds
 from forestall.policy.language.model import (
     Approve,
@@ -57,6 +53,7 @@ from forestall.policy.language.model import (
     Escalate,
     Guide,
     Infer,
+    Plan,
     Policy,
     Remediate,
     Resolve,
@@ -104,8 +101,8 @@ def computes(policy: Policy) -> bool:
 
 
 def remediates(policy: Policy) -> bool:
-    """Whether the policy's playbook changes anything outside."""
-    return any(isinstance(node.step, Remediate) for node in flow(policy))
+    """Whether the policy's playbook changes anything outside, or may come to."""
+    return any(isinstance(node.step, Plan | Remediate) for node in flow(policy))
 
 
 def on_event(state: Running, arrival: Arrival) -> Turn:
@@ -126,7 +123,7 @@ def on_event(state: Running, arrival: Arrival) -> Turn:
     if told == "commanded":
         return _obey(state, commands, arrival), commands
     if state.phase != "going":
-        return _closed(state, commands, told, arrival), commands
+        return closed(state, commands, told, arrival), commands
     return _went(state, commands, told, arrival, late=late), commands
 
 
@@ -141,7 +138,7 @@ def stop(state: Running, reason: str, at: int) -> Turn:
     commands: list[Command] = []
     if state.ending is not None:
         return state, commands
-    return _end(state, commands, "cancelled", reason, at), commands
+    return end(state, commands, "cancelled", reason, at), commands
 
 
 def join(state: Running, subject: str) -> Running:
@@ -168,7 +165,7 @@ def _went(
     at = state.clock
     stopped = None if state.stopping else stopped_by(state, arrival)
     if stopped is not None:
-        return _end(state, commands, "cancelled", stopped, at)
+        return end(state, commands, "cancelled", stopped, at)
     if told is not None:
         state = settled(state, told, arrival)
     if state.stopping and told not in ("remediated", "failed"):
@@ -183,17 +180,17 @@ def _went(
     escalating = node is not None and isinstance(node.step, Escalate)
     own = arrival.data.get("intervention") == state.id
     if arrival.record.type == "forestall.ticket.opened" and not (escalating or own):
-        return _end(state, commands, "cancelled", "ticket_opened", at)
+        return end(state, commands, "cancelled", "ticket_opened", at)
     return state
 
 
 def _feedback(state: Running, commands: list[Command], told: Told, arrival: Arrival) -> Running:
     """What a report of this intervention means for how it goes on."""
     if told in ("dismissed", "helped"):
-        return _end(state, commands, told, None, state.clock)
+        return end(state, commands, told, None, state.clock)
     node = current(state)
     if node is None:
-        return _finish(state, commands, state.clock)
+        return finish(state, commands, state.clock)
     step, data = node.step, arrival.data
     if isinstance(step, Guide):
         return _heard(state, commands, node)
@@ -211,6 +208,8 @@ def _feedback(state: Running, commands: list[Command], told: Told, arrival: Arri
         return state
     if isinstance(step, Escalate):
         state = replace(state, handed_over=True)
+    if isinstance(step, Plan):
+        return _planned(state, commands, node, step, data.get("plan"))
     if isinstance(step, Enrich | Infer | Remediate):
         given = data.get("fields")
         known = given if isinstance(given, dict) else {}
@@ -221,10 +220,26 @@ def _feedback(state: Running, commands: list[Command], told: Told, arrival: Arri
 _DONE: dict[type, Told] = {
     Enrich: "filled",
     Infer: "filled",
+    Plan: "filled",
     Remediate: "remediated",
     Approve: "approved",
     Escalate: "escalated",
 }
+
+
+def _planned(state: Running, commands: list[Command], node: Node, step: Plan, told: Any) -> Running:
+    """An agent planned: its steps follow, or people get the case."""
+    plan = read_plan(told)
+    if plan is None:
+        return _unusable(state, commands, node, "bad-plan")
+    if plan.hand_over is not None:
+        reason = plan.hand_over[:MOST_REASON] or "handed-over"
+        return hand_over(state, commands, node, reason)
+    program = splice(state.program, node.number, step, plan)
+    if len(program) == len(state.program):
+        return _unusable(state, commands, node, "empty-plan")
+    state = replace(state, program=program)
+    return _succeed(state, commands, program[node.number - 1], {})
 
 
 def _succeed(
@@ -258,7 +273,7 @@ def _fail(state: Running, commands: list[Command], node: Node, reason: str | Non
         empty = {step.into: None}
     waited = isinstance(step, Await | Ask)
     state = replace(state, fields={**state.fields, **empty}, reason=reason, missed=waited)
-    if node.failed == STOP and isinstance(step, Remediate) and step.queue is not None:
+    if node.failed == STOP and queue_of(state, node) is not None:
         state = replace(state, takeover=node.number)
     return _go(state, commands, node.failed)
 
@@ -276,7 +291,7 @@ def _enter(state: Running, commands: list[Command]) -> Running:
     while True:
         node, at = current(state), state.clock
         if node is None:
-            close = _undo if state.step == STOP else _finish
+            close = undo if state.step == STOP else finish
             return close(state, commands, at)
         if isinstance(node.step, Branch):
             state = replace(state, step=arm(state, node))
@@ -310,14 +325,14 @@ def _begin(state: Running, commands: list[Command], node: Node) -> Running:
             about = covered(state.program, node)
             action = about.step if about is not None else None
             remedy = action if isinstance(action, Remediate) else None
-            arguments = arguments_of(state, {} if remedy is None else remedy.arguments)
+            arguments = arguments_of(state, node if about is None else about)
             if arguments is None:
                 return _unusable(state, commands, node, "bad-arguments")
             covers = None if about is None else about.number
             name = None if remedy is None else remedy.action
             commands.append(Request(node.number, step, covers, name, arguments, at, key))
             return state
-        case Enrich() | Infer() | Remediate():
+        case Enrich() | Infer() | Plan() | Remediate():
             if isinstance(step, Remediate) and not state.trusted:
                 return _unusable(state, commands, node, "untrusted")
             job = job_of(state, node, step)
@@ -356,7 +371,7 @@ def _came(state: Running, commands: list[Command], node: Node, step: Await) -> R
     if step.then == "next":
         return _succeed(state, commands, node, {})
     commands.append(Report(step.then, state.clock, node.number))
-    return _end(state, commands, step.then, None, state.clock)
+    return end(state, commands, step.then, None, state.clock)
 
 
 def _heard(state: Running, commands: list[Command], node: Node) -> Running:
@@ -371,79 +386,6 @@ def _heard(state: Running, commands: list[Command], node: Node) -> Running:
     return state
 
 
-def _finish(state: Running, commands: list[Command], at: int) -> Running:
-    """All steps are done: end, unless the fate of guidance is still open."""
-    if state.handed_over and state.resolved is None:
-        return _end(state, commands, "escalated", None, at)
-    if any(words.status == "waiting" for words in state.words):
-        return state
-    if state.resolved is not None:
-        commands.append(Report(state.resolved, at, state.last))
-        return _end(state, commands, state.resolved, None, at)
-    last = state.program[state.last - 1].step if state.last else None
-    if state.missed:
-        commands.append(Report("expired", at, None, "unanswered"))
-        return _end(state, commands, "expired", "unanswered", at)
-    if isinstance(last, Escalate):
-        return _end(state, commands, "failed", state.reason, at)
-    if state.remediated:
-        return _end(state, commands, "remediated", None, at)
-    if not state.words:
-        return _end(state, commands, "ended", None, at)
-    status = state.words[-1].status
-    if status == "shown":
-        return _end(state, commands, "shown", None, at)
-    if status == "failed":
-        return _end(state, commands, "failed", state.reason, at)
-    return _end(state, commands, "expired", "undelivered", at)
-
-
-def _undo(state: Running, commands: list[Command], at: int) -> Running:
-    """Undo what was done, last first, one after the other; then hand over, then end."""
-    if state.phase == "going":
-        commands.append(Withdraw(at, state.reason or "stopped"))
-    state = replace(state, phase="undoing", step=STOP, deadline=None)
-    while state.did:
-        did = state.did[-1]
-        job = undo_of(state, did)
-        if job is not None:
-            key = effect_key(state.id, did.step, "undo", state.repeat)
-            commands.append(Do(did.step, job, at, None, key))
-            return state
-        commands.append(Report("failed", at, did.step, "undo"))
-        state = replace(state, did=state.did[:-1])
-    if state.takeover is not None:
-        step = state.program[state.takeover - 1].step
-        queue = step.queue if isinstance(step, Remediate) else None
-        key = effect_key(state.id, state.takeover, "handover", state.repeat)
-        commands.append(HandOver(state.takeover, queue or "", at, key, state.reason))
-        return replace(state, phase="handing")
-    if state.closing == "failed":
-        commands.append(Report("failed", at, None, state.reason))
-    return _end(state, commands, state.closing, state.reason, at)
-
-
-_TURNED_AWAY = ("opted_out", "no_consent", "not_needed")
-"""Why a case may not be handed over; a remedy's own late failure is another matter."""
-
-
-def _closed(
-    state: Running, commands: list[Command], told: Told | None, arrival: Arrival
-) -> Running:
-    """A record while it is undone or handed over: only the result of that counts."""
-    if told is None or arrival.record.origin != "server":
-        return state
-    step, reason = arrival.data.get("step"), arrival.data.get("reason")
-    if state.phase == "undoing":
-        over = told == "undone" or (told == "failed" and reason == "undo")
-        if over and state.did and step == state.did[-1].step:
-            return _undo(replace(state, did=state.did[:-1], repeat=0), commands, state.clock)
-    elif step == state.takeover and (told == "escalated" or reason in _TURNED_AWAY):
-        ending: Ending = "escalated" if told == "escalated" else "failed"
-        return _end(state, commands, ending, state.reason, state.clock)
-    return state
-
-
 def _obey(state: Running, commands: list[Command], arrival: Arrival) -> Running:
     """What an operator commands; only our own processes may tell."""
     at, data, node = state.clock, arrival.data, current(state)
@@ -454,38 +396,25 @@ def _obey(state: Running, commands: list[Command], arrival: Arrival) -> Running:
             return replace(state, closing="cancelled", stopping=True)
         case "stop" if data.get("undo") is True and state.did and state.phase == "going":
             state = replace(state, closing="cancelled", reason="stopped")
-            return _undo(state, commands, at)
+            return undo(state, commands, at)
         case "stop":
-            return _end(state, commands, "cancelled", "stopped", at)
+            return end(state, commands, "cancelled", "stopped", at)
         case "take_over":
             commands.append(Withdraw(at, "taken_over"))
-            return _end(state, commands, "escalated", "taken_over", at)
+            return end(state, commands, "escalated", "taken_over", at)
         case "force" if node is not None:
             commands.append(Withdraw(at, "forced"))
             if isinstance(node.step, Approve):
                 return _fail(state, commands, node, "forced")
             return _go(state, commands, node.next)
         case "force" if state.phase == "undoing" and state.did:
-            return _undo(replace(state, did=state.did[:-1]), commands, at)
+            return undo(replace(state, did=state.did[:-1]), commands, at)
         case "repeat" if node is not None and not state.stopping:
             commands.append(Withdraw(at, "repeated", node.number))
             return _enter(replace(state, repeat=state.repeat + 1, deadline=None), commands)
         case "repeat" if state.phase != "going":
-            return _undo(replace(state, repeat=state.repeat + 1), commands, at)
+            return undo(replace(state, repeat=state.repeat + 1), commands, at)
     return state
-
-
-def _end(
-    state: Running, commands: list[Command], ending: Ending, reason: str | None, at: int
-) -> Running:
-    if ending == "cancelled":
-        commands.append(Report("expired", at, None, reason))
-    said = ending in ("shown", "escalated", "remediated", "ended") or state.resolved == ending
-    if not said:
-        commands.append(Withdraw(at, reason or ending))
-    return replace(
-        state, ending=ending, reason=reason, ended=at, deadline=None, clock=max(at, state.clock)
-    )
 
 
 def _timers(state: Running) -> Iterator[tuple[int, int]]:
@@ -538,7 +467,7 @@ def _let_go(state: Running, commands: list[Command], when: int, step: int) -> Ru
     state = marked(state, step, "expired")
     node = current(state)
     if node is None:
-        return _finish(state, commands, when)
+        return finish(state, commands, when)
     if isinstance(node.step, Guide) and node.number == step:
         return _heard(state, commands, node)
     return state
