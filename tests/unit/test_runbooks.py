@@ -84,7 +84,7 @@ def test_reading_an_undeclared_field_does_not_load() -> None:
         ("owner: payments-support\n", "", ["1:1 runbook-missing"]),
         ("owner:", "ownr:", ["1:1 runbook-missing", "5:1 runbook-key"]),
         ("title: Card", "id: x\ntitle: Card", ["3:1 runbook-key"]),
-        ("subject.plan]", "subject]", ["7:9 runbook-field"]),
+        ("subject.plan]", "subject]", ["7:31 runbook-field"]),
         ("{{ event.data.order_id }} is", "{{ event.data.order_id is", ["16:7 runbook-template"]),
         ("## Customer", "## Client", ["1:1 runbook-customer"]),
         ("## Agent", "## Customer", ["18:1 runbook-part", "24:25 runbook-template"]),

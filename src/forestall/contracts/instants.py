@@ -4,7 +4,7 @@ Everything inside Forestall counts time this way; RFC 3339 text is read and writ
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 SECOND = 1_000_000
@@ -54,6 +54,11 @@ def _parsed(match: re.Match[str]) -> int:
     minute, second, fraction, zone = match.groups()
     micros = int(fraction[:6].ljust(6, "0")) if fraction else 0
     return _minute(minute, zone) + int(second) * SECOND + micros
+
+
+def day_of(micros: int) -> date:
+    """The day (UTC) in which a time lies."""
+    return (_EPOCH + timedelta(microseconds=micros)).date()
 
 
 def format_time(micros: int) -> str:

@@ -6,10 +6,17 @@ from typing import Any, Protocol
 
 import msgspec
 
-from forestall.context.knowledge.runbooks import Runbook, Runbooks
+from forestall.context.knowledge.runbooks import (
+    Runbook,
+    RunbookExpired,
+    Runbooks,
+    expired,
+    words_of,
+)
 from forestall.context.knowledge.template import MissingValue, TemplateError, parse_template
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record, decode_data
+from forestall.contracts.instants import day_of
 from forestall.contracts.intervention import Message, Told
 from forestall.intervene.case import build_case
 from forestall.intervene.effect_store import Effect, Kind
@@ -159,8 +166,8 @@ class Carrier:
     def _say(self, state: Running, say: Say) -> None:
         decision, _ = self._store.decision(state.id)
         try:
-            title, body = self._words(state, say.words, decision)
-        except (MissingValue, TemplateError, LookupError) as error:
+            title, body = self._words(state, say, decision)
+        except (MissingValue, TemplateError, RunbookExpired, LookupError) as error:
             reason = getattr(error, "code", "no-runbook")
             self._report(state, "failed", say.at, say.step, reason)
             return
@@ -218,13 +225,14 @@ class Carrier:
             )
         )
 
-    def _words(self, state: Running, words: Guide | Ask, decision: Decision) -> tuple[str, str]:
-        """Title and body. Raises ``LookupError`` for a runbook that is not there."""
+    def _words(self, state: Running, say: Say, decision: Decision) -> tuple[str, str]:
+        """Title and body. Raises ``LookupError`` for a runbook that is not there, and
+        ``RunbookExpired``."""
+        words = say.words
         if isinstance(words, Ask) or words.runbook is None:
             title, template = "", parse_template(words.text or "")
         else:
-            runbook = self.runbooks[words.runbook]
-            title, template = runbook.title, runbook.customer
+            title, template = words_of(self.runbooks, words.runbook, day_of(say.at))
         return title, template.render(self._context(state, decision))
 
     def _context(self, state: Running, decision: Decision) -> dict[str, Any]:
@@ -261,9 +269,8 @@ class Carrier:
 
     def _hand_over(self, state: Running, command: HandOver) -> None:
         names = [node.step.runbook for node in state.program if isinstance(node.step, Guide)]
-        books = [
-            book for name in dict.fromkeys(names) if name and (book := self.runbooks.get(name))
-        ]
+        found = [self.runbooks.get(name) for name in dict.fromkeys(names) if name]
+        books = [book for book in found if book and not expired(book, day_of(command.at))]
         decision, _ = self._store.decision(state.id)
         material = self.known.material(state, books, self._reply(state, books, decision))
         body = msgspec.json.encode(build_case(material, command.key, command.queue, command.step))
@@ -275,5 +282,5 @@ class Carrier:
         said = []
         for book in books:
             with contextlib.suppress(MissingValue, TemplateError):
-                said.append(book.customer.render(context))
-        return "\n\n".join(said) or None
+                said.append(book.customer.render(context) if book.customer else "")
+        return "\n\n".join(filter(None, said)) or None

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from forestall.context.knowledge.runbooks import Runbook, load_runbooks
+from forestall.context.knowledge.runbooks import Runbooks, load_runbooks
+from forestall.context.knowledge.template import Template
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.control import (
     Control,
@@ -40,7 +41,7 @@ def surroundings(settings: Settings) -> Surroundings:
     if settings.file is None:
         return ANYTHING
     serves = bool(settings.keys or settings.webhooks)
-    runbooks = load_runbooks(settings.runbooks) if settings.runbooks else None
+    runbooks = _shown(load_runbooks(settings.runbooks)) if settings.runbooks else None
     lookups, agents, actions = _offered(settings)
     return Surroundings(
         catalogue=load_catalogue(settings.contracts) if settings.contracts else None,
@@ -62,9 +63,14 @@ def _models(folder: Path | None) -> dict[str, Reads] | None:
     return models_in(file.read_bytes() for file in files) or None
 
 
-def _needed(runbook: Runbook) -> frozenset[str]:
+def _shown(runbooks: Runbooks) -> dict[str, Template]:
+    """The words of those that policies may show; articles are none."""
+    return {name: one.customer for name, one in runbooks.items() if one.customer is not None}
+
+
+def _needed(words: Template) -> frozenset[str]:
     """The fields without which a runbook's text has a gap."""
-    return frozenset(part.path for part in runbook.customer.reads() if part.default is None)
+    return frozenset(part.path for part in words.reads() if part.default is None)
 
 
 def _offered(settings: Settings) -> tuple[Offers | None, Offers | None, Offers | None]:

@@ -1,57 +1,153 @@
-"""Runbooks: one Markdown file each, with front matter, a ``## Customer`` and a ``## Agent`` part.
+"""Runbooks and articles: one Markdown file each, with front matter and sections.
 
-The front matter names ``id``, ``title``, ``version``, ``owner``, ``review_by`` and the ``fields``
-that the customer's text may read. A short text may stand there as ``message`` in place of the
-``## Customer`` part.
+A runbook has a ``## Customer`` part, which policies may show, and may have an ``## Agent`` part for
+our people; all else in it is for whoever keeps it. A short text may stand in the front matter as
+``message`` in place of the ``## Customer`` part. An article (``kind: article``) is a page of help,
+meant for customers but for its ``## Agent`` part; no policy shows it, it is searched and cited.
 """
 
 import datetime
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import msgspec
-import yaml
 
+from forestall.context.knowledge.front import Front, Imported
+from forestall.context.knowledge.passages import Passage
+from forestall.context.knowledge.plain import plain
+from forestall.context.knowledge.sections import Section, sections
 from forestall.context.knowledge.template import Template, TemplateError, parse_template
-from forestall.contracts.errors import InvalidFile, Problem
+from forestall.contracts.errors import ForestallError, InvalidFile, Problem
 
-_KEYS = ("id", "title", "version", "owner", "review_by", "fields", "message")
-_REQUIRED = ("id", "title", "version", "owner", "review_by")
-_ID = re.compile(r"[a-z0-9-]{1,63}")
-_FENCE = re.compile(r"---[ \t]*\n(.*?\n)?---[ \t]*(?:\n|\Z)", re.DOTALL)
-_HEADING = re.compile(r"^##[ \t]+(.+?)[ \t]*$", re.MULTILINE)
+MAX_BYTES = 1_000_000
+"""A file that is larger is not read."""
+
+STEPS, CUSTOMER = "steps", "customer"
+"""The sections that the front matter's ``steps`` and ``message`` are cited as."""
+
+_GAP = "…"
+
+
+class RunbookExpired(ForestallError):
+    """A runbook's day of review has passed: nothing in it is used until somebody has looked at it
+    and set a later ``review_by``."""
+
+    code = "runbook-expired"
 
 
 class Runbook(msgspec.Struct, frozen=True, kw_only=True):
-    """``customer`` is what the customer reads, ``agent`` what people read (none: nothing)."""
+    """``customer`` is what the customer reads (none for an article), ``agent`` what people read
+    (none: nothing). ``language`` is that of the deployment where it names none. ``signals`` are
+    event types and policies that it is about, ``steps`` what the customer does, in order, and
+    ``actions`` those that help. ``sections`` are all of it; see ``passages_of``."""
 
     id: str
     title: str
     version: int
     owner: str
     review_by: datetime.date
-    customer: Template
+    customer: Template | None
     agent: str | None
     path: str
+    kind: Literal["runbook", "article"] = "runbook"
+    language: str | None = None
+    products: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    message: str | None = None
+    imported: Imported | None = None
 
 
 Runbooks = Mapping[str, Runbook]
 
 
+def expired(runbook: Runbook, day: datetime.date) -> bool:
+    """Whether it may not be used on ``day``: its day of review lies before."""
+    return runbook.review_by < day
+
+
+def current(runbooks: Runbooks, day: datetime.date) -> Runbooks:
+    """Those that may be used on ``day``."""
+    return {name: one for name, one in runbooks.items() if not expired(one, day)}
+
+
+def words_of(runbooks: Runbooks, name: str, day: datetime.date) -> tuple[str, Template]:
+    """Title and words of the runbook ``name`` for a customer on ``day``. Raises ``LookupError``
+    where there is no such runbook, or it is an article, and ``RunbookExpired``."""
+    runbook = runbooks[name]
+    if runbook.customer is None:
+        raise LookupError(f"{name} is an article, which has no words for a policy")
+    if expired(runbook, day):
+        raise RunbookExpired(f"{name} was to be reviewed by {runbook.review_by}")
+    return runbook.title, runbook.customer
+
+
+def passages_of(runbook: Runbook, language: str = "en") -> list[Passage]:
+    """What customers may be told of it, in plain words, a passage for each section that has any.
+
+    What is internal is in none. A placeholder gives its default, or an ellipsis. ``language`` is
+    that of a document that names none.
+    """
+    own = [
+        (one.slug, one.heading, _open(runbook, one.text))
+        for one in runbook.sections
+        if not one.internal
+    ]
+    if runbook.message is not None:
+        own.append((CUSTOMER, "", _open(runbook, runbook.message)))
+    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(runbook.steps, start=1))
+    own.append((_steps_slug(runbook), "", steps))
+    title = plain(runbook.title)
+    return [
+        Passage(
+            cite=f"{runbook.id}@{runbook.version}#{slug}",
+            runbook=runbook.id,
+            version=runbook.version,
+            section=slug,
+            title=f"{title}: {heading}" if heading and slug != CUSTOMER else title,
+            text=words,
+            products=runbook.products,
+            language=runbook.language or language,
+            signals=runbook.signals,
+            actions=runbook.actions,
+        )
+        for slug, heading, text in own
+        if (words := plain(text))
+    ]
+
+
+def _steps_slug(runbook: Runbook) -> str:
+    return "front-steps" if any(one.slug == STEPS for one in runbook.sections) else STEPS
+
+
+def _open(runbook: Runbook, text: str) -> str:
+    """``text`` without its placeholders; an article has none."""
+    if runbook.kind == "article":
+        return text
+    parts = parse_template(text).parts
+    return "".join(one if isinstance(one, str) else one.default or _GAP for one in parts)
+
+
 def load_runbooks(folder: Path) -> Runbooks:
     """Every ``*.md`` below ``folder`` by id. Raises ``InvalidFile`` with the problems of all."""
-    problems: list[Problem] = []
-    found: dict[str, Runbook] = {}
+    found, problems = read_folder(folder)
+    if problems:
+        raise InvalidFile(problems)
+    return found
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Runbook], list[Problem]]:
+    """Every ``*.md`` below ``folder`` that can be read, by id, and the problems with the others."""
     if not folder.is_dir():
-        raise InvalidFile([Problem(str(folder), 1, 1, "runbook-folder", "there is no such folder")])
+        return {}, [Problem(str(folder), 1, 1, "runbook-folder", "there is no such folder")]
+    found: dict[str, Runbook] = {}
+    problems: list[Problem] = []
     for path in sorted(folder.rglob("*.md")):
         try:
-            runbook = read_runbook(path.read_text(encoding="utf-8"), str(path))
-        except UnicodeDecodeError:
-            problems.append(Problem(str(path), 1, 1, "runbook-encoding", "this is not UTF-8 text"))
-            continue
+            runbook = read_file(path)
         except InvalidFile as error:
             problems.extend(error.problems)
             continue
@@ -60,162 +156,163 @@ def load_runbooks(folder: Path) -> Runbooks:
             message = f"the id {runbook.id!r} is already that of {first}"
             problems.append(Problem(str(path), 1, 1, "runbook-duplicate", message))
         found.setdefault(runbook.id, runbook)
-    if problems:
-        raise InvalidFile(problems)
-    return found
+    return found, problems
+
+
+def read_file(path: Path) -> Runbook:
+    """The runbook in a file. Raises ``InvalidFile``, also where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        message = f"this cannot be read: {error.strerror}"
+        raise InvalidFile([Problem(str(path), 1, 1, "runbook-file", message)]) from None
+    if len(raw) > MAX_BYTES:
+        message = f"this is larger than {MAX_BYTES:,} bytes; split it"
+        raise InvalidFile([Problem(str(path), 1, 1, "runbook-file", message)])
+    try:
+        return read_runbook(raw.decode("utf-8"), str(path))
+    except UnicodeDecodeError:
+        problem = Problem(str(path), 1, 1, "runbook-encoding", "this is not UTF-8 text")
+        raise InvalidFile([problem]) from None
 
 
 def read_runbook(text: str, path: str) -> Runbook:
     """The runbook in ``text``. Raises ``InvalidFile`` with all its problems."""
-    return _Reader(text.replace("\r\n", "\n"), path).read()
+    return read_document(text, path)[0]
+
+
+def read_document(text: str, path: str) -> tuple[Runbook, Front]:
+    """The runbook in ``text``, and its front matter with places. Raises ``InvalidFile``."""
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    front = Front(text, path)
+    return _Reader(text, front).read(), front
 
 
 class _Reader:
-    """Reads one file and collects what is wrong with it, each with its place."""
+    """Reads what stands below the front matter, and notes there what is wrong."""
 
-    def __init__(self, text: str, path: str) -> None:
-        self.text, self.path = text, path
-        self.problems: list[Problem] = []
-        self.places: dict[str, tuple[int, int]] = {}
+    def __init__(self, text: str, front: Front) -> None:
+        self.text, self.front = text, front
+        self.article = front.values.get("kind") == "article"
+        body = text[front.end :]
+        self.sections = [
+            msgspec.structs.replace(one, head=one.head + front.end, start=one.start + front.end)
+            for one in sections(body)
+        ]
 
     def read(self) -> Runbook:
-        front = self.front_matter()
-        declared = self.fields(front)
+        front, values = self.front, self.front.values
+        declared = self.fields()
         parts = self.parts()
-        customer = self.customer(front, parts, declared)
-        self.known_values(front)
-        if self.problems or customer is None:
-            raise InvalidFile(self.problems)
+        customer = None if self.article else self.customer(parts, declared)
+        self.only_a_runbooks()
+        if front.problems or (customer is None and not self.article):
+            raise InvalidFile(front.problems)
         agent = parts.get("agent")
+        imported = values.get("imported")
         return Runbook(
-            id=front["id"],
-            title=front["title"],
-            version=front["version"],
-            owner=front["owner"],
-            review_by=front["review_by"],
+            id=values["id"],
+            title=values["title"],
+            version=values["version"],
+            owner=values["owner"],
+            review_by=values["review_by"],
             customer=customer,
             agent=None if agent is None else agent[0].strip() or None,
-            path=self.path,
+            path=front.path,
+            kind="article" if self.article else "runbook",
+            language=values.get("language"),
+            products=front.texts("products"),
+            signals=front.texts("signals"),
+            steps=front.texts("steps"),
+            actions=front.texts("actions"),
+            sections=tuple(self.marked()),
+            message=values.get("message"),
+            imported=None if imported is None else msgspec.convert(imported, Imported),
         )
 
-    def trouble(
-        self, place: tuple[int, int], code: str, message: str, hint: str | None = None
-    ) -> None:
-        self.problems.append(Problem(self.path, *place, f"runbook-{code}", message, hint))
+    def marked(self) -> Iterator[Section]:
+        """The sections, each internal or not."""
+        part = ""
+        for one in self.sections:
+            if one.level == 2:
+                part = one.heading.lower()
+            elif one.level < 2:
+                part = ""
+            internal = part == "agent" if self.article else part != CUSTOMER
+            yield msgspec.structs.replace(one, internal=internal)
 
-    def at(self, key: str) -> tuple[int, int]:
-        return self.places.get(key, (1, 1))
+    def parts(self) -> dict[str, tuple[str, int]]:
+        """Text and offset of the parts under ``## Customer`` and ``## Agent``, with all that stands
+        below them, by the heading in lower case."""
+        tops = [one for one in self.sections if one.level <= 2]
+        ends = [one.head for one in tops[1:]] + [len(self.text)]
+        parts: dict[str, tuple[str, int]] = {}
+        for one, end in zip(tops, ends, strict=True):
+            name = one.heading.lower()
+            if one.level == 2 and name in (CUSTOMER, "agent"):
+                text, start = self.text[one.start : end], one.start
+                if name in parts and self.article:
+                    text, start = f"{parts[name][0].rstrip()}\n\n{text.lstrip()}", parts[name][1]
+                elif name in parts:
+                    place = self.place(one.head)
+                    self.front.trouble(place, "part", f"a second ## {one.heading}")
+                parts[name] = (text, start)
+        return parts
 
     def place(self, offset: int) -> tuple[int, int]:
         before = self.text[:offset]
         return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
 
-    def front_matter(self) -> dict[str, Any]:
-        fence = _FENCE.match(self.text)
-        if fence is None:
-            self.trouble(
-                (1, 1),
-                "front-matter",
-                "a runbook starts with front matter between two lines of ---",
-                "---\\nid: card-declined\\ntitle: ...\\n---",
-            )
-            raise InvalidFile(self.problems)
-        try:
-            node = yaml.compose(fence[1] or "", Loader=yaml.SafeLoader)
-            values = yaml.safe_load(fence[1] or "")
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            place = (mark.line + 2, mark.column + 1) if mark else (1, 1)
-            self.trouble(place, "yaml", str(getattr(error, "problem", None) or error))
-            raise InvalidFile(self.problems) from None
-        if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
-            self.trouble((2, 1), "front-matter", "the front matter is not a mapping of keys")
-            raise InvalidFile(self.problems)
-        for key, value in node.value:
-            place = (key.start_mark.line + 2, key.start_mark.column + 1)
-            if key.value not in _KEYS:
-                self.trouble(place, "key", f"unknown key {key.value!r}; known: {', '.join(_KEYS)}")
-            elif key.value in self.places:
-                self.trouble(place, "key", f"{key.value!r} stands here twice")
-            self.places[key.value] = (value.start_mark.line + 2, value.start_mark.column + 1)
-        return values
+    def only_a_runbooks(self) -> None:
+        for key in ("fields", "message"):
+            if self.article and self.front.values.get(key) is not None:
+                message = f"an article has no {key!r}: it is not filled in, and no policy shows it"
+                self.front.trouble(self.front.at(key), "article", message)
 
-    def known_values(self, front: dict[str, Any]) -> None:
-        for key in _REQUIRED:
-            if front.get(key) is None:
-                self.trouble(self.at(key), "missing", f"{key!r} is missing")
-        if front.get("id") is not None and not (
-            isinstance(front["id"], str) and _ID.fullmatch(front["id"])
-        ):
-            self.trouble(
-                self.at("id"), "id", f"{front['id']!r} is not of the form [a-z0-9-]{{1,63}}"
-            )
-        for key in ("title", "owner"):
-            if front.get(key) is not None and not isinstance(front[key], str):
-                self.trouble(self.at(key), "type", f"{key!r} is not text")
-        version = front.get("version")
-        if version is not None and (type(version) is not int or version < 1):
-            self.trouble(self.at("version"), "type", "'version' is not a number from 1 on")
-        review = front.get("review_by")
-        if review is not None and type(review) is not datetime.date:
-            self.trouble(self.at("review_by"), "type", "'review_by' is not a day like 2027-01-31")
-
-    def fields(self, front: dict[str, Any]) -> frozenset[str]:
-        fields = front.get("fields") or []
-        if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
-            self.trouble(self.at("fields"), "type", "'fields' is not a list of field names")
-            return frozenset()
-        for field in fields:
+    def fields(self) -> frozenset[str]:
+        fields = self.front.texts("fields")
+        for number, field in enumerate(fields):
             try:
                 parse_template(f"{{{{ {field} }}}}")
             except TemplateError as error:
-                self.trouble(self.at("fields"), "field", str(error))
+                self.front.trouble(self.front.at(f"fields.{number}"), "field", str(error))
         return frozenset(fields)
 
-    def parts(self) -> dict[str, tuple[str, int]]:
-        """Text and offset of each part under a ``##`` heading, by the heading in lower case."""
-        headings = list(_HEADING.finditer(self.text))
-        ends = [heading.start() for heading in headings[1:]] + [len(self.text)]
-        parts: dict[str, tuple[str, int]] = {}
-        for heading, end in zip(headings, ends, strict=False):
-            name = heading[1].lower()
-            if name in ("customer", "agent"):
-                if name in parts:
-                    self.trouble(self.place(heading.start()), "part", f"a second ## {heading[1]}")
-                parts[name] = (self.text[heading.end() : end], heading.end())
-        return parts
-
     def customer(
-        self, front: dict[str, Any], parts: dict[str, tuple[str, int]], declared: frozenset[str]
+        self, parts: dict[str, tuple[str, int]], declared: frozenset[str]
     ) -> Template | None:
-        message = front.get("message")
-        if (message is None) == ("customer" not in parts):
-            self.trouble(
-                (1, 1) if message is None else self.at("message"),
+        front, message = self.front, self.front.values.get("message")
+        if (message is None) == (CUSTOMER not in parts):
+            front.trouble(
+                (1, 1) if message is None else front.at("message"),
                 "customer",
                 "the customer's words stand either under ## Customer or as 'message', once",
+                "an article, which no policy shows, says kind: article"
+                if message is None
+                else None,
             )
             return None
         if message is not None and not isinstance(message, str):
-            self.trouble(self.at("message"), "type", "'message' is not text")
+            front.trouble(front.at("message"), "type", "'message' is not text")
             return None
-        text, start = parts["customer"] if message is None else (message, None)
+        text, start = parts[CUSTOMER] if message is None else (message, None)
         lead = len(text) - len(text.lstrip())
 
         def place(offset: int) -> tuple[int, int]:
-            return self.at("message") if start is None else self.place(start + lead + offset)
+            return front.at("message") if start is None else self.place(start + lead + offset)
 
         if not text.strip():
-            self.trouble(place(0), "customer", "there are no words for the customer")
+            front.trouble(place(0), "customer", "there are no words for the customer")
             return None
         try:
             template = parse_template(text.strip())
         except TemplateError as error:
-            self.trouble(place(error.offset), "template", str(error))
+            front.trouble(place(error.offset), "template", str(error))
             return None
         for placeholder in template.reads():
             if placeholder.path not in declared:
-                self.trouble(
+                front.trouble(
                     place(placeholder.offset),
                     "undeclared",
                     f"the text reads {placeholder.path}, which 'fields' does not declare",

@@ -1,0 +1,167 @@
+"""Front matter: the YAML between two lines of ``---`` at the top of a runbook, with its places."""
+
+import datetime
+import re
+from typing import Any
+
+import msgspec
+import yaml
+
+from forestall.contracts.errors import InvalidFile, Problem
+
+ID = re.compile(r"[a-z0-9-]{1,63}")
+NO_ID = (1, 1)
+
+_FENCE = re.compile(r"---[ \t]*\n(.*?\n)?---[ \t]*(?:\n|\Z)", re.DOTALL)
+_LANGUAGE = re.compile(r"[a-z]{2}")
+_REQUIRED = ("id", "title", "version", "owner", "review_by")
+_LISTS = ("fields", "products", "signals", "steps", "actions")
+KEYS = (
+    "id",
+    "kind",
+    "title",
+    "version",
+    "owner",
+    "review_by",
+    "language",
+    "message",
+    *_LISTS,
+    "imported",
+)
+"""Every key of a front matter."""
+
+
+class Imported(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an imported article comes from, and a hash of its title and text as they were written."""
+
+    source: str
+    hash: str
+
+
+class Front:
+    """The front matter of ``text``: ``values`` by key, and where each stands. Problems with it are
+    collected in ``problems``; raises ``InvalidFile`` where there is none that can be read."""
+
+    def __init__(self, text: str, path: str) -> None:
+        self.path = path
+        self.problems: list[Problem] = []
+        self.places: dict[str, tuple[int, int]] = {}
+        self.end = 0
+        """The offset in ``text`` where the front matter has ended."""
+        self.values = self._read(text)
+        self._check()
+
+    def trouble(
+        self, place: tuple[int, int], code: str, message: str, hint: str | None = None
+    ) -> None:
+        """Note a mistake."""
+        self.problems.append(Problem(self.path, *place, f"runbook-{code}", message, hint))
+
+    def at(self, key: str) -> tuple[int, int]:
+        """Line and column of the value of ``key`` (``signals.1``: the second of a list)."""
+        return self.places.get(key, self.places.get(key.split(".")[0], (1, 1)))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """The list of texts at ``key``; empty where there is none, or one with a mistake."""
+        value = self.values.get(key) or ()
+        return tuple(value) if _is_texts(value) else ()
+
+    def _read(self, text: str) -> dict[str, Any]:
+        fence = _FENCE.match(text)
+        if fence is None:
+            self.trouble(
+                (1, 1),
+                "front-matter",
+                "a runbook starts with front matter between two lines of ---",
+                "---\\nid: card-declined\\ntitle: ...\\n---",
+            )
+            raise InvalidFile(self.problems)
+        self.end = fence.end()
+        node, values = self._parsed(fence[1] or "")
+        if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
+            self.trouble((2, 1), "front-matter", "the front matter is not a mapping of keys")
+            raise InvalidFile(self.problems)
+        for key, value in node.value:
+            self._place(key, value)
+        return values
+
+    def _parsed(self, text: str) -> tuple[Any, Any]:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            return node, None if node is None else loader.construct_document(node)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            place = (mark.line + 2, mark.column + 1) if mark else (1, 1)
+            self.trouble(place, "yaml", str(getattr(error, "problem", None) or error))
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            self.trouble((2, 1), "yaml", f"a value cannot be read: {error}")
+        except RecursionError:
+            self.trouble((2, 1), "yaml", "the front matter is nested too deeply")
+        finally:
+            loader.dispose()
+        raise InvalidFile(self.problems)
+
+    def _place(self, key: yaml.Node, value: yaml.Node) -> None:
+        name, place = str(key.value), _mark(key)
+        if name not in KEYS:
+            self.trouble(place, "key", f"unknown key {name!r}; known: {', '.join(KEYS)}")
+        elif name in self.places:
+            self.trouble(place, "key", f"{name!r} stands here twice")
+        self.places[name] = _mark(value)
+        if isinstance(value, yaml.SequenceNode):
+            for number, item in enumerate(value.value):
+                self.places[f"{name}.{number}"] = _mark(item)
+
+    def _check(self) -> None:
+        values = self.values
+        for key in _REQUIRED:
+            if values.get(key) is None:
+                self.trouble(self.at(key), "missing", f"{key!r} is missing")
+        name = values.get("id")
+        if name is not None and not (isinstance(name, str) and ID.fullmatch(name)):
+            self.trouble(self.at("id"), "id", f"{name!r} is not of the form [a-z0-9-]{{1,63}}")
+        for key in ("title", "owner"):
+            if values.get(key) is not None and not isinstance(values[key], str):
+                self.trouble(self.at(key), "type", f"{key!r} is not text")
+        version = values.get("version")
+        if version is not None and (type(version) is not int or version < 1):
+            self.trouble(self.at("version"), "type", "'version' is not a number from 1 on")
+        review = values.get("review_by")
+        if review is not None and type(review) is not datetime.date:
+            self.trouble(self.at("review_by"), "type", "'review_by' is not a day like 2027-01-31")
+        kind = values.get("kind")
+        if kind is not None and kind not in ("runbook", "article"):
+            self.trouble(self.at("kind"), "type", "'kind' is runbook or article")
+        self._check_more()
+
+    def _check_more(self) -> None:
+        language = self.values.get("language")
+        if language is not None and not (
+            isinstance(language, str) and _LANGUAGE.fullmatch(language)
+        ):
+            hint = 'language: "no"' if language is False else None
+            message = "'language' is not two letters like en"
+            self.trouble(self.at("language"), "type", message, hint)
+        for key in _LISTS:
+            value = self.values.get(key)
+            if value is not None and not _is_texts(value):
+                what = "field names" if key == "fields" else "texts"
+                self.trouble(self.at(key), "type", f"{key!r} is not a list of {what}")
+        imported = self.values.get("imported")
+        if imported is not None:
+            try:
+                msgspec.convert(imported, Imported)
+            except msgspec.ValidationError:
+                message = "'imported' is not {source: ..., hash: ...}, as an import writes it"
+                self.trouble(self.at("imported"), "type", message)
+
+
+def _mark(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.line + 2, node.start_mark.column + 1
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(one, str) and bool(one.strip()) for one in value
+    )
