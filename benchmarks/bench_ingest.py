@@ -32,14 +32,13 @@ from benchmarks.measure import fsyncs_of, in_turns, middle_share, quantile
 from benchmarks.sending import BATCH, MARK, Load, Tally, requests
 from benchmarks.served import KEY, Served, served
 from forestall.contracts.event import CloudEvent
-from forestall.decide.stage import CURSOR
 from forestall.ingest.exchange import Message
 from forestall.ingest.serve import build_gateway
 from forestall.kernel.clock import wall_clock
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.kernel.settings import Settings, WriteKey
 from forestall.log.sqlite import SqliteLog
-from forestall.log.streams import SIGNALS, read_signals
+from forestall.log.streams import DECIDED, SIGNALS, read_signals
 
 AIM = 60_000
 STEADY = 20_000
@@ -232,7 +231,7 @@ def _watching(server: Served) -> Iterator[Watch]:
                 sizes += [count for (count,) in ours.execute(sql, (len(sizes) - 1,))]
             except sqlite3.OperationalError:
                 continue
-            cursor = own.cursor(CURSOR)
+            cursor = own.cursor(DECIDED)
             counted += sum(sizes[seen + 1 : cursor + 1])
             seen = cursor
             watch.decided, watch.waiting = counted, sum(sizes[cursor + 1 :])

@@ -17,10 +17,9 @@ from benchmarks.figures import Figure
 from benchmarks.sending import BATCH, Load, requests
 from benchmarks.served import Served, served
 from benchmarks.timed_worker import FILE, Timed
-from forestall.decide.stage import CURSOR
 from forestall.kernel.clock import wall_clock
 from forestall.log.sqlite import SqliteLog
-from forestall.log.streams import SIGNALS
+from forestall.log.streams import DECIDED, SIGNALS
 
 RATE = 4_000
 QUICK = {"seconds": 5.0, "made": 1_000}
@@ -65,7 +64,7 @@ def _decided(server: Served) -> None:
     signals = SqliteLog(server.data / "gateway.db", read_only=True)
     decisions = SqliteLog(server.data / "worker.db", read_only=True)
     deadline = time.monotonic() + 60
-    while decisions.cursor(CURSOR) < signals.last(SIGNALS):
+    while decisions.cursor(DECIDED) < signals.last(SIGNALS):
         assert time.monotonic() < deadline, "the worker is far behind"
         time.sleep(0.05)
     signals.close()

@@ -15,7 +15,7 @@ from forestall.intervene.reports import report_event
 from forestall.intervene.running import Running
 from forestall.intervene.store import Store, StoreMissing, StoreOutdated
 from forestall.intervene.tables import meta
-from forestall.kernel.database import TROUBLE
+from forestall.kernel.database.tables import TROUBLE
 from forestall.policy.language.model import Await, Match, Policy, Step, When
 
 AT = "2024-05-01T12:00:00.000000Z"

@@ -22,9 +22,8 @@ from examples.shop.player import DemoFailed, play
 from forestall.contracts.control import PoliciesApplied
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND, format_time
-from forestall.decide.stage import CURSOR
 from forestall.kernel.settings import load_settings
-from forestall.log.streams import DECISIONS, SIGNALS, read_decisions
+from forestall.log.streams import DECIDED, DECISIONS, SIGNALS, read_decisions
 from forestall.measure.reading import Folder
 
 FIRST_DAY = int(datetime(2025, 3, 3, tzinfo=UTC).timestamp()) * SECOND
@@ -109,7 +108,7 @@ def _failures(day: int, each: int, chance: Random) -> Iterator[Failure]:
 def _told(folder: Folder, failures: Sequence[Failure]) -> dict[str, str]:
     """The policy that answered each failure, once all is decided; those that none did are left out."""
     until = time.monotonic() + PATIENCE
-    while folder.decisions.cursor(CURSOR) < folder.signals.last(SIGNALS):
+    while folder.decisions.cursor(DECIDED) < folder.signals.last(SIGNALS):
         if time.monotonic() > until:
             raise DemoFailed(f"after {PATIENCE:.0f} s there was still something undecided")
         time.sleep(0.1)

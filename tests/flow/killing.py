@@ -37,7 +37,7 @@ from forestall.intervene.jobs import Job, Outcome
 from forestall.intervene.run import Interventions, open_interventions
 from forestall.intervene.store import Store
 from forestall.kernel.clock import monotonic
-from forestall.kernel.database import Database
+from forestall.kernel.database.tables import Database
 from forestall.log import streams
 from forestall.log.sqlite import SqliteLog
 

@@ -11,7 +11,7 @@ from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import format_time, parse_time
 from forestall.ingest.serve import gateway_file
 from forestall.kernel.clock import random_id
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.log import streams
 from forestall.log.sqlite import SqliteLog
 from forestall.privacy.door import Door

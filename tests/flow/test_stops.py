@@ -25,7 +25,7 @@ from forestall.intervene.deliver import Deliveries
 from forestall.intervene.governing import Governing
 from forestall.intervene.store import Store
 from forestall.kernel.clock import monotonic, wall_clock
-from forestall.kernel.database import Database
+from forestall.kernel.database.tables import Database
 from running import SECRET, Server, cloud_event, running, until
 
 HELPING = """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.log import checkpoints
 from forestall.log.port import LogFull
 from forestall.log.sqlite import SqliteLog

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.log.memory import MemoryLog
 from forestall.log.port import LogBusy, LogFull, LogMissing, LogUnreadable, OutOfOrder, Piece
 from forestall.log.sqlite import SqliteLog

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from databases import postgres
 from forestall.intervene.store import Store, StoreMissing, StoreOutdated
-from forestall.kernel.database import TROUBLE, DatabaseInUse, DatabaseUnavailable
+from forestall.kernel.database.tables import TROUBLE, DatabaseInUse, DatabaseUnavailable
 from storesuite import StoreSuite, add
 
 

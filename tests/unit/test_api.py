@@ -14,7 +14,7 @@ from flow.staffed import ANN, BOB, CAT, DAN, EVE, Staffed
 from forestall.console.api import LARGEST, ROUTES, STATUS, Api
 from forestall.intervene.approvals import digest
 from forestall.intervene.receipts import read_public, verify
-from forestall.kernel.database import TROUBLE
+from forestall.kernel.database.tables import TROUBLE
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "http-api.md"
 WHY = {"reason": "I looked"}

@@ -12,7 +12,7 @@ from forestall.contracts.event import Record
 from forestall.contracts.instants import SECOND
 from forestall.decide.backtest import opening
 from forestall.kernel.clock import random_id
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.log import streams
 from forestall.log.sqlite import SqliteLog
 from forestall.policy.bundle import Bundle

@@ -11,7 +11,7 @@ from forestall.cli import door
 from forestall.cli.junit import Case, junit
 from forestall.contracts.errors import ForestallError
 from forestall.kernel.clock import random_id
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.log import streams
 from forestall.log.sqlite import SqliteLog
 from forestall.policy.bundle import applied, load_folder

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.privacy import door
 from forestall.privacy.door import Consent, Door, DoorState, OptOut
 

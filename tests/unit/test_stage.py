@@ -13,11 +13,12 @@ from forestall.contracts.control import Control, SettingsApplied, SwitchesApplie
 from forestall.contracts.decision import Decided
 from forestall.contracts.instants import SECOND
 from forestall.decide.snapshot import unpack
-from forestall.decide.stage import COUNTERS, CURSOR, SNAPSHOT, Stage
+from forestall.decide.stage import SNAPSHOT, Stage
 from forestall.decide.state import Subject
 from forestall.log import streams
 from forestall.log.memory import Crash, MemoryLog, Trouble
 from forestall.log.port import LogFull
+from forestall.log.streams import COUNTED, DECIDED
 from forestall.policy.bundle import Bundle, applied
 from forestall.policy.language.model import Policy
 from scenario import OPEN, START, event, on, records
@@ -70,7 +71,7 @@ def test_a_decision_stands_beside_its_cursor_and_knows_its_place() -> None:
     assert (first.position, first.order, first.decision.policy) == (2, 1, "p")
     assert (second.position, second.order, second.decision.policy) == (2, 3, "q")
     assert first.noticed == START + 2 * SECOND
-    assert own.cursor(CURSOR) == 2
+    assert own.cursor(DECIDED) == 2
 
 
 def test_a_tick_notices_a_deadline_once_also_across_a_restart() -> None:
@@ -96,7 +97,7 @@ def test_counters_account_for_every_record() -> None:
     signals = signals_of([[event(0, "a"), event(0, "a")], [late]])
     own = MemoryLog()
     run(signals, own)
-    counters = json.loads(own.snapshot(COUNTERS) or b"")
+    counters = json.loads(own.snapshot(COUNTED) or b"")
     assert (counters["records"], counters["duplicate"], counters["late"]) == (3, 1, 1)
 
 

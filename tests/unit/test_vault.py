@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from forestall.kernel.clock import random_id
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.privacy.keys import Box, Keys, VaultLocked, load_keys, load_secret
 from forestall.privacy.vault import Identity, Recent, Vault
 

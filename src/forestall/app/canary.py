@@ -17,11 +17,11 @@ from forestall.contracts.errors import ForestallError
 from forestall.contracts.flags import CANARY_AUTOMATIC
 from forestall.contracts.instants import SECOND, parse_duration
 from forestall.contracts.refusals import LONGEST_REASON
-from forestall.decide.stage import CURSOR
 from forestall.kernel.clock import Clock, monotonic
-from forestall.kernel.database import TROUBLE
+from forestall.kernel.database.tables import TROUBLE
 from forestall.kernel.settings import Canary, Guardrail, Settings, parse_steps
 from forestall.log.sqlite import SqliteLog
+from forestall.log.streams import DECIDED
 from forestall.measure.canary import DEFAULTS, Watched
 from forestall.measure.canary_log import CanaryLog, CanaryLook
 from forestall.measure.rollout import Ladder
@@ -74,7 +74,7 @@ async def keep_canaries(
     signals = SqliteLog(settings.data / "gateway.db", read_only=True)
     decisions = SqliteLog(settings.data / "worker.db", read_only=True)
     every = parse_duration(settings.canary.every) / SECOND
-    log = CanaryLog(signals, decisions, ladder(settings.canary), CURSOR)
+    log = CanaryLog(signals, decisions, ladder(settings.canary), DECIDED)
     try:
         while not stop.is_set():
             try:

@@ -15,7 +15,7 @@ from forestall.intervene.gather import personal_fields
 from forestall.intervene.queues import HelpdeskDesk
 from forestall.intervene.tickets import Casework, Identify
 from forestall.kernel.clock import random_id, wall_clock
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.kernel.settings import RequestTracker, Settings
 from forestall.privacy.keys import load_keys
 from forestall.privacy.vault import Vault

@@ -24,7 +24,7 @@ from forestall.app.monitoring import keep_looking
 from forestall.app.staff import Staff
 from forestall.app.wake import APP_BELL, Bell
 from forestall.channels.base import Channels
-from forestall.channels.inapp import PATH as STREAM
+from forestall.channels.feed import PATH as STREAM
 from forestall.channels.inapp import Hub
 from forestall.channels.outbound import outbound
 from forestall.channels.parking import HEALTH_FILE, SqliteHealth
@@ -38,19 +38,18 @@ from forestall.console.watch import Watch
 from forestall.context.knowledge.runbooks import Runbooks, load_runbooks
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.flags import CONSOLE
-from forestall.decide.stage import CURSOR
 from forestall.ingest.exchange import App, Receive, Refuse, Response, Scope, Send, problem, respond
 from forestall.ingest.serve import Server, listen
 from forestall.ingest.writers import internal_key
 from forestall.intervene.actions.load import load_workshop
 from forestall.intervene.run import Interventions, open_interventions
 from forestall.kernel.clock import Clock, chance, monotonic, random_id, wall_clock
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.kernel.settings import Settings
 from forestall.kernel.telemetry import exposition
 from forestall.log.port import LogMissing
 from forestall.log.sqlite import SqliteLog
-from forestall.log.streams import CONTROL
+from forestall.log.streams import CONTROL, DECIDED
 from forestall.privacy.door import Door
 from forestall.privacy.keys import load_keys
 from forestall.privacy.tokens import SubjectToken, TokenInvalid
@@ -252,7 +251,7 @@ def _watch(settings: Settings) -> Watch:
     return Watch(
         lambda: opened("gateway.db"),
         lambda: opened("worker.db"),
-        cursor=CURSOR,
+        cursor=DECIDED,
         monotonic=monotonic,
     )
 

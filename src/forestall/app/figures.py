@@ -6,11 +6,10 @@ import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from forestall.decide.stage import COUNTERS, CURSOR
 from forestall.kernel.settings import Settings
 from forestall.log.port import LogMissing
 from forestall.log.sqlite import SqliteLog
-from forestall.log.streams import SIGNALS
+from forestall.log.streams import COUNTED, DECIDED, SIGNALS
 
 _COUNTED = {
     "keys_dropped": (
@@ -49,8 +48,8 @@ class WorkerFigures(Collector):
         except LogMissing:
             return
         try:
-            counters = msgspec.json.decode(own.snapshot(COUNTERS) or b"{}", type=dict[str, int])
-            cursor = own.cursor(CURSOR)
+            counters = msgspec.json.decode(own.snapshot(COUNTED) or b"{}", type=dict[str, int])
+            cursor = own.cursor(DECIDED)
             problem = own.snapshot("problem")
         finally:
             own.close()

@@ -12,7 +12,7 @@ from forestall.app.judging import Busy, Judging
 from forestall.app.standing import today
 from forestall.app.weighing import Task, Weighed
 from forestall.kernel.clock import Clock
-from forestall.kernel.database import TROUBLE
+from forestall.kernel.database.tables import TROUBLE
 from forestall.kernel.settings import Settings
 from forestall.kernel.telemetry import METRICS
 from forestall.policy.deployment import fingerprint

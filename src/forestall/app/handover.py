@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import Server
 
 from forestall.app.wake import LARGEST, Bell, Tap
-from forestall.channels.inapp import PATH
+from forestall.channels.feed import PATH
 from forestall.ingest.lane import Lane
 
 AGAIN = 0.02

@@ -13,7 +13,7 @@ import structlog
 from forestall.app.weighing import MEMORY, SECONDS, Answer, Task, Weighed, Wrong
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.refusals import NotThere
-from forestall.kernel.database import TROUBLE, first_line
+from forestall.kernel.database.tables import TROUBLE, first_line
 
 WAITING: Final = 8
 """Jobs that wait or run at most; more are refused."""

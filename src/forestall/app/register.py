@@ -11,7 +11,7 @@ import structlog
 
 from forestall.contracts.control import Control, PoliciesApplied, Transition
 from forestall.contracts.errors import ForestallError
-from forestall.kernel.database import TROUBLE, first_line
+from forestall.kernel.database.tables import TROUBLE, first_line
 from forestall.policy.bundle import policy_of
 from forestall.policy.language.canonical import from_canonical
 from forestall.policy.language.compile import compile_policy

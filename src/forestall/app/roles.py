@@ -15,16 +15,11 @@ from typing import Any, Literal
 import structlog
 import uvloop
 
-from forestall.app.effects import run_app
-from forestall.app.gateway import run_gateway
 from forestall.app.supervisor import orphaned, supervise
-from forestall.app.worker import run_worker
 from forestall.contracts.errors import ForestallError
-from forestall.ingest.serve import listen
 from forestall.kernel.clock import monotonic
 from forestall.kernel.settings import load_settings
 from forestall.kernel.telemetry import set_up_logging, set_up_tracing
-from forestall.policy.deployment import read_deployment
 
 Role = Literal["gateway", "worker", "app"]
 ORPHAN_EVERY = 0.5
@@ -57,6 +52,9 @@ def serve(config: Path, role: Role | None) -> int:
     settings = load_settings(config)
     stop = threading.Event()
     if role is None:
+        from forestall.ingest.serve import listen
+        from forestall.policy.deployment import read_deployment
+
         read_deployment(config)
         _on_signals(stop.set)
         with _alone(settings.data / "serve.lock"):
@@ -73,12 +71,18 @@ def serve(config: Path, role: Role | None) -> int:
     with _alone(settings.data / f"serve-{role}.lock"):
         match role:
             case "worker":
+                from forestall.app.worker import run_worker
+
                 _on_signals(stop.set)
                 gone = orphaned()
                 run_worker(config, settings, lambda: stop.is_set() or gone())
             case "gateway":
+                from forestall.app.gateway import run_gateway
+
                 uvloop.run(_until_told(lambda event: run_gateway(settings, event)))
             case "app":
+                from forestall.app.effects import run_app
+
                 uvloop.run(_until_told(lambda event: run_app(settings, event)))
     return 0
 

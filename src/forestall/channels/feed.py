@@ -15,6 +15,9 @@ from forestall.contracts.instants import format_time
 from forestall.contracts.intervention import Message
 
 OPENING = b"retry: 2000\n\n"
+PATH = "/v1/stream"
+"""Where a page connects to its stream."""
+
 HEARTBEAT = b":\n\n"
 
 

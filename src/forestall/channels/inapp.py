@@ -29,6 +29,7 @@ from forestall.channels.base import Deduplication, Delivery
 from forestall.channels.feed import (
     HEARTBEAT,
     OPENING,
+    PATH,
     Feed,
     Rounds,
     Withdrawal,
@@ -39,7 +40,7 @@ from forestall.channels.feed import (
 from forestall.contracts.instants import SECOND
 from forestall.contracts.intervention import Message
 from forestall.kernel.clock import Clock
-from forestall.kernel.database import TROUBLE, first_line
+from forestall.kernel.database.tables import TROUBLE, first_line
 from forestall.kernel.telemetry import METRICS
 from forestall.privacy.tokens import (
     LEEWAY,
@@ -52,7 +53,6 @@ from forestall.privacy.tokens import (
 
 _log = structlog.get_logger(__name__)
 
-PATH = "/v1/stream"
 PROBLEMS = "https://forestall.dev/problems/"
 UNKNOWN_YET = 1.0
 """Seconds between looks for a visitor whose first event has not arrived yet."""

@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from forestall.contracts.instants import HOUR
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 
 HEALTH_FILE = "endpoints.db"
 """Where in the data folder a server keeps the health of its endpoints."""

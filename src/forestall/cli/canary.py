@@ -10,8 +10,8 @@ from forestall.app.canary import ladder
 from forestall.cli.deployment import ConfigOption, DataOption, data_for, settings_for
 from forestall.cli.person import AsJson, echo_json, plain
 from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND, format_duration, format_time
-from forestall.decide.stage import CURSOR
 from forestall.kernel.clock import monotonic
+from forestall.log.streams import DECIDED
 from forestall.measure.canary_log import CanaryLog, CanaryLook
 from forestall.measure.reading import Folder
 from forestall.measure.verdict import GuardrailLook, figure
@@ -47,7 +47,7 @@ def _looks(config: Path | None, data: Path) -> list[CanaryLook]:
     folder = Folder(data)
     try:
         rules = ladder(settings_for(config).canary)
-        log = CanaryLog(folder.signals, folder.decisions, rules, CURSOR)
+        log = CanaryLog(folder.signals, folder.decisions, rules, DECIDED)
         while log.read(_WHOLE, monotonic):
             pass
         return log.looks()

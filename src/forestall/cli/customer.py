@@ -7,7 +7,7 @@ from forestall.contracts.event import Record
 from forestall.contracts.instants import parse_time
 from forestall.ingest.past import signals_of
 from forestall.kernel.clock import random_id
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.log.sqlite import SqliteLog
 from forestall.privacy.keys import load_keys
 from forestall.privacy.vault import Vault, joined_into

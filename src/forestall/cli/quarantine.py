@@ -16,7 +16,7 @@ from forestall.ingest.quarantine import Entry
 from forestall.ingest.serve import gateway_file
 from forestall.ingest.writers import internal_key
 from forestall.kernel.clock import random_id
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.kernel.settings import Settings
 from forestall.privacy.keys import load_keys
 

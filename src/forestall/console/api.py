@@ -35,7 +35,7 @@ from forestall.intervene.commanding import Commanding
 from forestall.intervene.pauses import Scope as PauseScope
 from forestall.intervene.records import Records
 from forestall.intervene.reviews import Reviewing
-from forestall.kernel.database import TROUBLE
+from forestall.kernel.database.tables import TROUBLE
 
 T = TypeVar("T")
 

@@ -22,15 +22,11 @@ from forestall.log import streams
 from forestall.log.port import BUCKETS, Batch, Log, Piece, bucket
 from forestall.policy.language.model import Feature
 
-CURSOR = "worker"
-"""The cursor's name: the newest signals batch that has been decided."""
-
 TICKED = "worker-tick"
 """The name of the cursor that holds the newest tick that made decisions."""
 
 SNAPSHOT = "engine"
-COUNTERS = "counters"
-"""The names of what is kept beside the streams: a round's header, and the counters."""
+"""The name under which a round's header is kept beside the streams."""
 
 AT_ONCE = 500
 """Subjects packed after a batch of signals: as many as it has, but at most so many."""
@@ -162,12 +158,12 @@ class Stage:
         return [Piece(name, self._round, content) for name, content in packed]
 
     def _commit(self, decided: Sequence[Decided]) -> None:
-        snapshots = {COUNTERS: msgspec.json.encode(self._engine.counters)}
+        snapshots = {streams.COUNTED: msgspec.json.encode(self._engine.counters)}
         if self._header is not None and not self._engine.population.closing:
             snapshots[SNAPSHOT], self._header = self._header, None
         self._own.commit(
             [streams.decisions(decided)] if decided else [],
-            cursors={CURSOR: self._position, TICKED: self._ticked},
+            cursors={streams.DECIDED: self._position, TICKED: self._ticked},
             snapshots=snapshots,
             pieces=self._pieces(),
             durable=bool(decided) or SNAPSHOT in snapshots,
@@ -197,7 +193,7 @@ class Stage:
         ]
         self._history = [c for c in controls if c.received <= self._engine.received]
         self._govern([c for c in controls if c.received > self._engine.received])
-        until = self._own.cursor(CURSOR)
+        until = self._own.cursor(streams.DECIDED)
         for batch in self._signals.follow(streams.SIGNALS, after=self._position):
             if batch.position > until:
                 break

@@ -8,7 +8,7 @@ from sqlalchemy import Select, func, select, update
 from forestall.intervene.approvals import Approval, Grant, Status
 from forestall.intervene.receipts import Receipt
 from forestall.intervene.tables import approvals, grants, interventions
-from forestall.kernel.database import Database
+from forestall.kernel.database.tables import Database
 
 _requests = msgspec.json.Decoder(Approval)
 _standing = msgspec.json.Decoder(Grant)

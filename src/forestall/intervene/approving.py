@@ -27,7 +27,7 @@ from forestall.intervene.reports import event_of, rest
 from forestall.intervene.running import Request, Running, effect_key
 from forestall.intervene.store import Store
 from forestall.kernel.clock import Clock, Tokens
-from forestall.kernel.database import TROUBLE
+from forestall.kernel.database.tables import TROUBLE
 
 SYSTEM = "forestall"
 """Who is named in records of what no person did."""

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select, update
 from forestall.contracts.intervention import Case, Message
 from forestall.intervene.jobs import Job
 from forestall.intervene.tables import effects
-from forestall.kernel.database import Database
+from forestall.kernel.database.tables import Database
 
 Kind = Literal["guide", "escalation", "enrich", "infer", "plan", "action", "undo"]
 

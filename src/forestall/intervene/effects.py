@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from forestall.intervene.deliver import Deliveries
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 
 AT_ONCE = 16
 """Attempts under way at the same time."""

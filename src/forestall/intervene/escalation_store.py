@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, select, update
 
 from forestall.contracts.intervention import Case
 from forestall.intervene.tables import escalations, ticket_changes, ticket_cursors
-from forestall.kernel.database import Database
+from forestall.kernel.database.tables import Database
 
 
 class Escalation(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import insert, select, update
 
 from forestall.intervene.tables import pauses
-from forestall.kernel.database import Database
+from forestall.kernel.database.tables import Database
 
 Scope = Literal["customer", "account", "policy", "everything"]
 

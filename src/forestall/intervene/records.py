@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import insert, select
 
 from forestall.intervene.tables import records
-from forestall.kernel.database import Database
+from forestall.kernel.database.tables import Database
 
 REQUESTING = ("intervention.force", "intervention.repeat")
 """Commands that make somebody the one who asked for what follows."""

@@ -15,12 +15,13 @@ import structlog
 
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import CloudEvent
+from forestall.contracts.inference import Inference, Plan
 from forestall.contracts.instants import format_time
 from forestall.contracts.intervention import Tell, Told
 from forestall.intervene.store import Store
 from forestall.intervene.telemetry import REPORTS_SENT
-from forestall.intervene.telling import tellable
-from forestall.kernel.database import TROUBLE, first_line
+from forestall.intervene.telling import tellable, tellable_inference
+from forestall.kernel.database.tables import TROUBLE, first_line
 
 SOURCE = "/forestall/intervene"
 """``source`` of every report."""
@@ -44,13 +45,24 @@ def report_event(
     *,
     about: str = "",
     fields: dict[str, Any] | None = None,
+    plan: Plan | None = None,
+    inference: Inference | None = None,
 ) -> CloudEvent:
     """The event that tells ``told`` of the intervention of ``decision`` at log time ``at``.
 
     ``subject`` is the customer's pseudonym by now; it may have been joined to another since.
-    ``about`` is the key of the effect that this is the end of, so that each has its own event."""
-    known = None if fields is None else tellable(fields)
-    tell = Tell(decision.id, decision.policy, decision.version, step, reason, fields=known)
+    ``about`` is the key of the effect that this is the end of, so that each has its own event; a
+    ``plan`` is one that ``tellable_plan`` gave."""
+    tell = Tell(
+        decision.id,
+        decision.policy,
+        decision.version,
+        step,
+        reason,
+        fields=None if fields is None else tellable(fields),
+        plan=plan,
+        inference=None if inference is None else tellable_inference(inference),
+    )
     return event_of(decision, subject, told, at, tell, about)
 
 

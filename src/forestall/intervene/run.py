@@ -27,7 +27,7 @@ from forestall.intervene.store import Store
 from forestall.intervene.surroundings import Door, Surroundings
 from forestall.intervene.tickets import Casework, Tickets
 from forestall.kernel.clock import Clock, Tokens
-from forestall.kernel.database import TROUBLE, first_line
+from forestall.kernel.database.tables import TROUBLE, first_line
 from forestall.log.port import Log
 
 _BUSY, _IDLE, _TROUBLED = 0.002, 0.05, 1.0

@@ -13,7 +13,6 @@ from typing import Any
 from forestall.contracts.decision import Decided, Decision
 from forestall.contracts.event import Record
 from forestall.contracts.intervention import REPORTS
-from forestall.decide.stage import CURSOR
 from forestall.intervene import playbook
 from forestall.intervene.carry import Carrier
 from forestall.intervene.evaluate import matched_of
@@ -23,7 +22,7 @@ from forestall.intervene.running import Arrival, Command, Matched, Running
 from forestall.intervene.store import Store
 from forestall.intervene.telemetry import INTERVENTIONS
 from forestall.log.port import Log
-from forestall.log.streams import DECISIONS, SIGNALS, read_decisions, read_signals
+from forestall.log.streams import DECIDED, DECISIONS, SIGNALS, read_decisions, read_signals
 
 BATCHES = 16
 """Signals batches taken into one commit."""
@@ -93,12 +92,12 @@ class Stage:
     def step(self) -> bool:
         """Take in what there is, in one commit; false if there was nothing to do.
 
-        Raises ``TROUBLE`` (``kernel.database``) when the commit fails; nothing of it is kept then, and the next
+        Raises ``TROUBLE`` (``kernel.database.tables``) when the commit fails; nothing of it is kept then, and the next
         call does it again. What only moves the cursors does not wait for the disk.
         """
         tick = self._signals.tick()
         last = self._signals.last(SIGNALS)
-        worker = self._decisions.cursor(CURSOR)
+        worker = self._decisions.cursor(DECIDED)
         start, read = self._taken, self._read
         upto = max(start, min(worker, start + BATCHES))
         decided, consumed = self._decided(read, upto)

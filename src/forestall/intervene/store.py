@@ -33,7 +33,7 @@ from forestall.intervene.tables import (
     outbox,
     traits,
 )
-from forestall.kernel.database import Database
+from forestall.kernel.database.tables import Database
 
 
 class StoreMissing(ForestallError):

@@ -27,7 +27,7 @@ from forestall.intervene.store import Store
 from forestall.intervene.surroundings import Surroundings, door_says
 from forestall.intervene.taking import take
 from forestall.intervene.telemetry import TICKETS
-from forestall.kernel.database import TROUBLE
+from forestall.kernel.database.tables import TROUBLE
 from forestall.kernel.settings import Queue
 
 _TYPES: dict[ChangeKind, str] = {

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 
 EVERY = 0.1
 """Seconds between two copies."""

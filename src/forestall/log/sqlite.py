@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.log import checkpoints, index
 from forestall.log import pieces as parts
 from forestall.log.port import (

@@ -18,6 +18,12 @@ DECISIONS = "decisions"
 CONTROL = "control"
 """Control records of the deployment, written by the worker: lists of ``Control``."""
 
+DECIDED = "worker"
+"""The worker's cursor: the newest signals batch that has been decided."""
+
+COUNTED = "counters"
+"""The name under which the worker keeps its counters beside the streams."""
+
 
 _records = msgspec.json.Decoder(list[Record])
 _decided = msgspec.json.Decoder(list[Decided])

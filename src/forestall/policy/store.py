@@ -17,7 +17,7 @@ from sqlalchemy import func, insert, select, update
 from forestall.contracts.control import Transition
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.refusals import NotThere, OwnRequest, TooLate, because
-from forestall.kernel.database import Database, first_line
+from forestall.kernel.database.tables import Database, first_line
 from forestall.policy.changing import Known, before_live, binding, check_rights, needs_second, plan
 from forestall.policy.consequences import (
     Leaving,
@@ -136,7 +136,7 @@ def _none_known(_policy: str, _version: str) -> int:
 class Registry:
     """Opens the registry at ``path``, and makes it unless ``read_only``, which raises
     ``RegistryMissing`` where there is none; ``RegistryUnusable`` where it is damaged. All reading may
-    raise ``kernel.database.TROUBLE``.
+    raise ``kernel.database.tables.TROUBLE``.
 
     ``rules`` are those of the settings. ``running`` counts a version's running interventions, for
     the evidence of transitions that take it out of force.

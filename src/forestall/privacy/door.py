@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS optouts (

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from forestall.contracts.instants import DAY
-from forestall.kernel.database import open_database
+from forestall.kernel.database.files import open_database
 from forestall.policy.actions.model import Rate
 
 NOTES_FILE = "actions.db"

@@ -1,7 +1,7 @@
-"""Opening databases the one right way: SQLite files, and tables on SQLite or PostgreSQL.
+"""Tables on SQLite or PostgreSQL, through SQLAlchemy Core.
 
-SQLite: WAL, ``synchronous=FULL``, foreign keys, patient locks. PostgreSQL: one session that holds a
-lock as long as it writes, so that there is one writer; and time limits on everything.
+On PostgreSQL one session holds a lock as long as it writes, so that there is one writer; and there
+are time limits on everything.
 """
 
 import sqlite3
@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import NullPool
 
 from forestall.contracts.errors import ForestallError
+from forestall.kernel.database.files import open_database
 
 TROUBLE = (sqlite3.OperationalError, sa.exc.OperationalError, sa.exc.InterfaceError)
 """What a disk or a database that does not work at the moment raises; a later try may do better."""
@@ -40,21 +41,6 @@ class DatabaseInUse(ForestallError):
 
     code = "database-in-use"
     exit_code = 2
-
-
-def open_database(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection in autocommit mode; the caller writes ``BEGIN IMMEDIATE`` where it needs one.
-
-    ``read_only`` never creates the file and raises ``sqlite3.OperationalError`` if it is missing.
-    """
-    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA busy_timeout = 10000")
-    if not read_only:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-    return connection
 
 
 class Database:
