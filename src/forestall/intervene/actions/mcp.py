@@ -8,7 +8,7 @@ in an argument. Needs the extra ``mcp``.
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from forestall.channels.addresses import BlockedAddress
-from forestall.channels.outbound import TOTAL
+from forestall.channels.bridge import bridge
 from forestall.contracts.errors import ForestallError
 from forestall.intervene.actions.answers import Answer, Ended
 from forestall.intervene.actions.credentials import MASK, Credentials
@@ -120,11 +120,11 @@ class McpCalls:
         server = self._servers[name]
         secret = self._credentials.secret(server.credential)
         headers = {} if secret is None else {"authorization": f"Bearer {secret.reveal()}"}
-        bridge = _bridge(self._client, seconds, asked)
-        http = httpx2.AsyncClient(transport=bridge, headers=headers, trust_env=False)
+        transport = bridge(self._client, asked.failed, seconds)
+        http = httpx2.AsyncClient(transport=transport, headers=headers, trust_env=False)
         await stack.enter_async_context(http)
-        transport = streamable_http_client(server.url or "", http_client=http)
-        return await stack.enter_async_context(Client(transport, cache=None))
+        streams = streamable_http_client(server.url or "", http_client=http)
+        return await stack.enter_async_context(Client(streams, cache=None))
 
 
 class _Started:
@@ -252,56 +252,3 @@ def _installed() -> None:
         raise McpMissing("a declaration uses an MCP server; install forestall[mcp]") from None
     for name in (mcp.__name__, "httpx2", "httpcore2", "client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def _bridge(client: httpx.AsyncClient, seconds: float, asked: _Asked) -> Any:
-    """A transport for the official client, which speaks ``httpx2``, over our one way out."""
-    import httpx2
-
-    class Stream(httpx2.AsyncByteStream):
-        def __init__(self, response: httpx.Response) -> None:
-            self._response = response
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            try:
-                async for part in self._response.aiter_raw():
-                    yield part
-            except httpx.HTTPError as error:
-                raise translated(error) from None
-
-        async def aclose(self) -> None:
-            await self._response.aclose()
-
-    def translated(error: httpx.HTTPError) -> Exception:
-        asked.failed(error)
-        known = (getattr(httpx2, kind.__name__, None) for kind in type(error).__mro__)
-        kind = next(kind for kind in known if kind is not None)
-        made: Exception = kind(str(error))
-        return made
-
-    class Bridge(httpx2.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            body = await request.aread()
-            outgoing = client.build_request(
-                request.method,
-                str(request.url),
-                headers=_without(request.headers.multi_items()),
-                content=body or None,
-                extensions={TOTAL: seconds},
-            )
-            try:
-                response = await client.send(outgoing, stream=True, follow_redirects=False)
-            except httpx.HTTPError as error:
-                raise translated(error) from None
-            return httpx2.Response(
-                response.status_code,
-                headers=response.headers.multi_items(),
-                stream=Stream(response),
-            )
-
-    return Bridge()
-
-
-def _without(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    ours = ("accept-encoding", "connection", "content-length", "host", "user-agent")
-    return [(name, value) for name, value in headers if name.lower() not in ours]
