@@ -10,7 +10,6 @@ again, marked as possibly doubled. Escalations are never given up.
 
 import asyncio
 from collections.abc import Collection
-from typing import Any
 
 import msgspec
 import structlog
@@ -25,6 +24,7 @@ from forestall.intervene.reports import report_event
 from forestall.intervene.store import Store
 from forestall.intervene.surroundings import STOPS, Surroundings, door_says, refusal
 from forestall.intervene.telemetry import EFFECTS
+from forestall.intervene.telling import tellable_plan
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 2 * SECOND, 10 * MINUTE
 _JOB_PAUSE, _JOB_LONGEST = SECOND // 4, 30 * SECOND
@@ -261,11 +261,13 @@ class Deliveries:
     def _settle_job(self, effect: Effect, outcome: Outcome) -> str:
         """Write down how a job went, and report it."""
         EFFECTS.labels(effect.channel, outcome.outcome).inc()
+        if effect.kind == "plan":
+            outcome = _plannable(outcome)
         effect = replace(effect, result=msgspec.json.encode(outcome))
         reason, detail = outcome.reason or outcome.outcome, outcome.detail
         if outcome.outcome == "done":
             self._store.effects.keep(replace(effect, status="done", uncertain=False, detail=None))
-            self._report(effect, _TOLD[effect.kind], None, outcome.fields)
+            self._report(effect, _TOLD[effect.kind], None, outcome)
             return "done"
         if outcome.outcome == "uncertain":
             return self._uncertain(effect, detail or reason, outcome.retry_after)
@@ -274,12 +276,14 @@ class Deliveries:
             return self._again(effect, detail or reason, outcome.retry_after)
         if outcome.undone:
             self._report(effect, "undone", reason)
-        return self._fail(effect, reason, detail or reason)
+        return self._fail(effect, reason, detail or reason, outcome)
 
-    def _fail(self, effect: Effect, reason: str, detail: str) -> str:
+    def _fail(
+        self, effect: Effect, reason: str, detail: str, outcome: Outcome | None = None
+    ) -> str:
         """It did not happen, and will not be tried again."""
         self._store.effects.keep(replace(effect, status="failed", detail=detail))
-        self._report(effect, "failed", "undo" if effect.kind == "undo" else reason)
+        self._report(effect, "failed", "undo" if effect.kind == "undo" else reason, outcome)
         return "failed"
 
     def _uncertain(self, effect: Effect, detail: str, retry_after: int | None = None) -> str:
@@ -320,7 +324,7 @@ class Deliveries:
         effect: Effect,
         told: Told,
         reason: str | None,
-        fields: dict[str, Any] | None = None,
+        outcome: Outcome | None = None,
     ) -> None:
         decision, _ = self._store.decision(effect.intervention)
         at = self._now.log_time()
@@ -334,6 +338,19 @@ class Deliveries:
                 effect.step,
                 reason,
                 about=effect.key,
-                fields=fields,
+                fields=None if outcome is None or told == "failed" else outcome.fields,
+                plan=None if outcome is None else outcome.plan,
+                inference=None if outcome is None else outcome.inference,
             )
         )
+
+
+def _plannable(outcome: Outcome) -> Outcome:
+    """How planning ended: it failed where there is no plan that the log can hold."""
+    plan = None if outcome.plan is None else tellable_plan(outcome.plan)
+    if outcome.outcome != "done":
+        return replace(outcome, plan=None)
+    if plan is None:
+        detail = "no plan came of it" if outcome.plan is None else "the plan is too large"
+        return replace(outcome, outcome="failed", reason="bad-plan", detail=detail, plan=None)
+    return replace(outcome, plan=plan)

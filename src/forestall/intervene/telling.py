@@ -1,19 +1,30 @@
 """What a step filled, cut down to what an event may hold, so that its report always arrives.
 
 A report that the gateway refuses is never heard, and its playbook would wait for good. So a value
-that no event can carry is told as null, as one is that the answer lacked.
+that no event can carry is told as null, as one is that the answer lacked. A plan is told as it is or
+not at all, but for the words to our own people: a part of it would be another plan.
 """
 
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from forestall.contracts.inference import Inference, Plan, Turned
 from forestall.ingest.letter import DEEPEST
+from forestall.policy.language.step_parts import MAX_TEXT
 
 LARGEST_FIELDS = 16_000
 """Bytes of JSON that the fields of one step have together; the longest are left out first."""
 
+LARGEST_PLAN, LARGEST_INFERENCE = 16_000, 6_000
+"""Bytes of JSON that a plan and an inference have at most."""
+
+MOST_CITED, LONGEST_CITED, LONGEST_RATIONALE = 32, 400, 1_000
+"""Passages and refusals of one inference, characters of each, and those of a rationale."""
+
 _MOST_BITS = 2**63
+_LONGEST_NAME = 200
 
 
 def tellable(fields: dict[str, Any]) -> dict[str, Any]:
@@ -26,6 +37,42 @@ def tellable(fields: dict[str, Any]) -> dict[str, Any]:
             break
         told[name], sizes[name] = None, 4
     return told
+
+
+def tellable_plan(plan: Plan) -> Plan | None:
+    """``plan`` with its reasons cut to size; none where no event can carry the rest."""
+    told = replace(
+        plan,
+        rationale=_cut(plan.rationale, LONGEST_RATIONALE),
+        hand_over=None if plan.hand_over is None else _cut(plan.hand_over, _LONGEST_NAME),
+        evidence=tuple(_cut(one, LONGEST_CITED) for one in plan.evidence[:MOST_CITED]),
+        confidence=min(1.0, max(0.0, plan.confidence)),
+    )
+    names = [one.action for one in plan.actions] + [plan.runbook or ""]
+    fits = len(plan.message) <= MAX_TEXT and all(len(name) <= _LONGEST_NAME for name in names)
+    plain = _plain(plan.message, 1) and all(
+        _plain(one.action, 1) and _plain(one.arguments, DEEPEST - 5) for one in plan.actions
+    )
+    return told if fits and plain and len(msgspec.json.encode(told)) <= LARGEST_PLAN else None
+
+
+def tellable_inference(inference: Inference) -> Inference:
+    """``inference`` with no more passages and refusals than an event can carry."""
+    told = replace(
+        inference,
+        evidence=tuple(_cut(one, LONGEST_CITED) for one in inference.evidence[:MOST_CITED]),
+        refused=tuple(
+            Turned(_cut(one.what, LONGEST_CITED), _cut(one.why, LONGEST_CITED))
+            for one in inference.refused[:MOST_CITED]
+        ),
+    )
+    while len(msgspec.json.encode(told)) > LARGEST_INFERENCE and (told.refused or told.evidence):
+        told = replace(told, refused=told.refused[:-1], evidence=told.evidence[:-1])
+    return told
+
+
+def _cut(text: str, most: int) -> str:
+    return text.replace("\x00", "")[:most]
 
 
 def _plain(value: Any, levels: int) -> bool:
