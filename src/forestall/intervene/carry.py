@@ -19,8 +19,9 @@ from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import day_of
 from forestall.contracts.intervention import Message, Told
 from forestall.intervene.case import build_case
-from forestall.intervene.effect_store import Effect, Kind
+from forestall.intervene.effect_store import Effect, Kind, decode_job
 from forestall.intervene.gather import Gatherer, newest
+from forestall.intervene.masked import UnknownPlaceholder, unmasked
 from forestall.intervene.reports import report_event
 from forestall.intervene.running import (
     Command,
@@ -35,10 +36,16 @@ from forestall.intervene.running import (
 from forestall.intervene.store import Store
 from forestall.log.port import Log
 from forestall.log.streams import SIGNALS, read_signals
+from forestall.policy.language.flow import Node
 from forestall.policy.language.model import Ask, Guide
+from forestall.privacy.masking import Finder, find
 
 IN_APP = "inapp"
 """The channel whose messages the event-stream hub reads from the store."""
+
+
+_WORDLESS = (MissingValue, TemplateError, LookupError, RunbookExpired, UnknownPlaceholder)
+"""Why there are no words to say."""
 
 
 def _text(traceparent: str | msgspec.UnsetType) -> str | None:
@@ -73,7 +80,8 @@ class Approvals(Protocol):
 class Carrier:
     """Turns commands into rows of ``store``. ``signals`` is searched for the events that messages
     speak of, ``runbooks`` has the words, ``approvals`` takes what people are asked; without it
-    every request is declined. ``known`` gathers what cases are made of. Never commits: it works
+    every request is declined. ``known`` gathers what cases are made of; ``finder`` finds what was
+    masked in what an agent was given, and has to be the agents' own. Never commits: it works
     inside the stage's transaction, and ``pages`` hear of it once that is durable, of a message only
     if it ``may_show``, by the door."""
 
@@ -84,9 +92,10 @@ class Carrier:
         runbooks: Runbooks,
         approvals: Approvals | None = None,
         known: Gatherer | None = None,
+        finder: Finder = find,
     ) -> None:
         self._store, self._signals, self.runbooks = store, signals, runbooks
-        self._approvals = approvals
+        self._approvals, self._finder = approvals, finder
         self._said: list[tuple[str, Message]] = []
         self._taken_back: list[tuple[str, list[str] | None]] = []
         self._joined: list[str] = []
@@ -167,7 +176,7 @@ class Carrier:
         decision, _ = self._store.decision(state.id)
         try:
             title, body = self._words(state, say, decision)
-        except (MissingValue, TemplateError, RunbookExpired, LookupError) as error:
+        except _WORDLESS as error:
             reason = getattr(error, "code", "no-runbook")
             self._report(state, "failed", say.at, say.step, reason)
             return
@@ -226,14 +235,26 @@ class Carrier:
         )
 
     def _words(self, state: Running, say: Say, decision: Decision) -> tuple[str, str]:
-        """Title and body. Raises ``LookupError`` for a runbook that is not there, and
-        ``RunbookExpired``."""
-        words = say.words
-        if isinstance(words, Ask) or words.runbook is None:
-            title, template = "", parse_template(words.text or "")
-        else:
+        """Title and body. Raises what ``_WORDLESS`` names."""
+        words, node = say.words, state.program[say.step - 1]
+        title, parts = "", []
+        if words.text is not None and node.planned:
+            parts.append(self._planned(state, node, words.text))
+        elif words.text is not None:
+            parts.append(parse_template(words.text).render(self._context(state, decision)))
+        if isinstance(words, Guide) and words.runbook is not None:
             title, template = words_of(self.runbooks, words.runbook, day_of(say.at))
-        return title, template.render(self._context(state, decision))
+            parts.append(template.render(self._context(state, decision)))
+        return title, "\n\n".join(parts)
+
+    def _planned(self, state: Running, node: Node, text: str) -> str:
+        """An agent's words with the customer's own data in them: that which the agent was given."""
+        asked = [
+            decode_job(one)
+            for one in self._store.effects.of(state.id)
+            if (one.step, one.kind, one.status) == (node.planned, "plan", "done")
+        ]
+        return unmasked(text, asked[-1].arguments if asked else {}, self._finder)
 
     def _context(self, state: Running, decision: Decision) -> dict[str, Any]:
         """What words to the customer may speak of."""
