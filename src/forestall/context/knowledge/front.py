@@ -2,15 +2,18 @@
 
 import datetime
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import yaml
 
 from forestall.contracts.errors import InvalidFile, Problem
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ID = re.compile(r"[a-z0-9-]{1,63}")
-NO_ID = (1, 1)
+
+LONGEST, DEEPEST = 100_000, 10
+"""Characters of a front matter at most, and how deeply its values may be nested."""
 
 _FENCE = re.compile(r"---[ \t]*\n(.*?\n)?---[ \t]*(?:\n|\Z)", re.DOTALL)
 _LANGUAGE = re.compile(r"[a-z]{2}")
@@ -86,20 +89,34 @@ class Front:
         return values
 
     def _parsed(self, text: str) -> tuple[Any, Any]:
-        loader = yaml.SafeLoader(text)
+        if len(text) > LONGEST:
+            self._unreadable((2, 1), f"the front matter is longer than {LONGEST:,} characters")
         try:
+            self._bounded(text)
+            loader = _LOADER(text)
             node = loader.get_single_node()
             return node, None if node is None else loader.construct_document(node)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
-            place = (mark.line + 2, mark.column + 1) if mark else (1, 1)
-            self.trouble(place, "yaml", str(getattr(error, "problem", None) or error))
+            place = (mark.line + 2, mark.column + 1) if mark else (2, 1)
+            self._unreadable(place, str(getattr(error, "problem", None) or error).split("\n")[0])
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
-            self.trouble((2, 1), "yaml", f"a value cannot be read: {error}")
-        except RecursionError:
-            self.trouble((2, 1), "yaml", "the front matter is nested too deeply")
-        finally:
-            loader.dispose()
+            self._unreadable((2, 1), f"a value cannot be read: {error}")
+
+    def _bounded(self, text: str) -> None:
+        """Refuse what is nested so deeply, or repeats itself, that reading it does harm."""
+        depth = 0
+        for event in yaml.parse(text, Loader=_LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            place = _mark(event)
+            if isinstance(event, yaml.AliasEvent):
+                self._unreadable(place, "write the value again; *names are not read here")
+            if depth > DEEPEST:
+                self._unreadable(place, "the front matter is nested too deeply")
+
+    def _unreadable(self, place: tuple[int, int], message: str) -> NoReturn:
+        self.trouble(place, "yaml", message)
         raise InvalidFile(self.problems)
 
     def _place(self, key: yaml.Node, value: yaml.Node) -> None:
@@ -157,7 +174,8 @@ class Front:
                 self.trouble(self.at("imported"), "type", message)
 
 
-def _mark(node: yaml.Node) -> tuple[int, int]:
+def _mark(node: Any) -> tuple[int, int]:
+    """Line and column in the file of a node or event of YAML."""
     return node.start_mark.line + 2, node.start_mark.column + 1
 
 

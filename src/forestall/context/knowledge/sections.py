@@ -13,6 +13,7 @@ INTRO = "intro"
 """What stands before the first heading, or below the page's own title."""
 
 _HEADING = re.compile(r" {0,3}(#{1,3})(?![^ \t])")
+_NO_MARKS = re.compile(r"\w[\w ,.?!'’:;()/-]*")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "o", "æ": "ae"})
 _LONGEST = 63
@@ -90,12 +91,17 @@ def _heads(text: str) -> Iterator[tuple[int, int, int, str]]:
             level, words = len(heading[1]), _unclosed(line[heading.end() :].strip())
             if not fence or (level == 2 and words.lower() == "agent"):
                 fence = ""
-                yield offset, min(end, len(text)), level, plain(words)
+                yield offset, min(end, len(text)), level, _bare(words)
         elif mark is not None and not fence and not ("`" in mark[1] and "`" in mark[2]):
             fence = mark[1]
         elif mark is not None and fence and mark[1].startswith(fence) and not mark[2].strip():
             fence = ""
         offset = end
+
+
+def _bare(words: str) -> str:
+    """The words of a heading without marks."""
+    return words if _NO_MARKS.fullmatch(words) else " ".join(plain(words).split())
 
 
 def _unclosed(words: str) -> str:
