@@ -52,6 +52,7 @@ from forestall.log.sqlite import SqliteLog
 from forestall.log.streams import CONTROL, DECIDED
 from forestall.privacy.door import Door
 from forestall.privacy.keys import load_keys
+from forestall.privacy.masking import finder
 from forestall.privacy.tokens import SubjectToken, TokenInvalid
 from forestall.privacy.vault import Vault
 
@@ -140,6 +141,7 @@ async def _interventions(settings: Settings, stack: AsyncExitStack) -> tuple[Int
             approvals=staff.approvals,
             paused=staff.paused,
             casework=casework(settings, stack),
+            finder=finder(settings.privacy.find),
         )
     )
     return interventions, staff

@@ -29,6 +29,7 @@ from forestall.intervene.tickets import Casework, Tickets
 from forestall.kernel.clock import Clock, Tokens
 from forestall.kernel.database.tables import TROUBLE, first_line
 from forestall.log.port import Log
+from forestall.privacy.masking import Finder, find
 
 _BUSY, _IDLE, _TROUBLED = 0.002, 0.05, 1.0
 _TIMEOUT = httpx.Timeout(10.0)
@@ -180,6 +181,7 @@ async def open_interventions(
     approvals: Callable[[Store], Approvals] | None = None,
     paused: Callable[[Store], Callable[[str, str], str | None]] | None = None,
     casework: Casework | None = None,
+    finder: Finder = find,
 ) -> AsyncIterator[Interventions]:
     """Interventions of the data folder ``data``, which this process alone may work in.
 
@@ -188,7 +190,7 @@ async def open_interventions(
     processes' ``key``. ``event_clock``: messages expire in log time, as history is being replayed.
     ``tables`` is the PostgreSQL URL if the tables are not to be in the data folder. ``workshop``
     does jobs; ``approvals`` and ``paused`` are made for the store; ``casework`` says what becomes
-    of cases.
+    of cases; ``finder`` finds personal data, as it does for agents.
     Raises ``AlreadyRunning``, ``StoreOutdated``, ``DatabaseUnavailable`` and ``DatabaseInUse``.
     """
     with _alone(data / "app.lock"):
@@ -204,7 +206,7 @@ async def open_interventions(
                 personal=work.personal,
                 links=work.links,
             )
-            carrier = Carrier(store, signals, runbooks, asked, known)
+            carrier = Carrier(store, signals, runbooks, asked, known, finder)
             stage = Stage(signals, decisions, store, carrier)
             now = (lambda: stage.log_time) if event_clock else clock
             desks = queue_desks(queues, work.queues, store, clock)
