@@ -7,7 +7,9 @@ meant for customers but for its ``## Agent`` part; no policy shows it, it is sea
 """
 
 import datetime
+import os
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +24,9 @@ from forestall.contracts.errors import ForestallError, InvalidFile, Problem
 
 MAX_BYTES = 1_000_000
 """A file that is larger is not read."""
+
+REMEMBERED = 20_000
+"""Files whose content is read once only, while it stays."""
 
 STEPS, CUSTOMER = "steps", "customer"
 """The sections that the front matter's ``steps`` and ``message`` are cited as."""
@@ -145,7 +150,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Runbook], list[Problem]]:
         return {}, [Problem(str(folder), 1, 1, "runbook-folder", "there is no such folder")]
     found: dict[str, Runbook] = {}
     problems: list[Problem] = []
-    for path in sorted(folder.rglob("*.md")):
+    for path in markdown_files(folder):
         try:
             runbook = read_file(path)
         except InvalidFile as error:
@@ -159,6 +164,12 @@ def read_folder(folder: Path) -> tuple[dict[str, Runbook], list[Problem]]:
     return found, problems
 
 
+def markdown_files(folder: Path) -> list[Path]:
+    """Every ``*.md`` below ``folder``, sorted; what vanishes meanwhile is not among them."""
+    found = (Path(top) / name for top, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in found if path.suffix == ".md")
+
+
 def read_file(path: Path) -> Runbook:
     """The runbook in a file. Raises ``InvalidFile``, also where there is no such file."""
     try:
@@ -170,10 +181,16 @@ def read_file(path: Path) -> Runbook:
     if len(raw) > MAX_BYTES:
         message = f"this is larger than {MAX_BYTES:,} bytes; split it"
         raise InvalidFile([Problem(str(path), 1, 1, "runbook-file", message)])
+    return _read_bytes(raw, str(path))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _read_bytes(raw: bytes, path: str) -> Runbook:
+    """Remembered, as folders are read again whenever one file of them changes."""
     try:
-        return read_runbook(raw.decode("utf-8"), str(path))
+        return read_runbook(raw.decode("utf-8"), path)
     except UnicodeDecodeError:
-        problem = Problem(str(path), 1, 1, "runbook-encoding", "this is not UTF-8 text")
+        problem = Problem(path, 1, 1, "runbook-encoding", "this is not UTF-8 text")
         raise InvalidFile([problem]) from None
 
 
@@ -246,7 +263,7 @@ class _Reader:
         """Text and offset of the parts under ``## Customer`` and ``## Agent``, with all that stands
         below them, by the heading in lower case."""
         tops = [one for one in self.sections if one.level <= 2]
-        ends = [one.head for one in tops[1:]] + [len(self.text)]
+        ends = [*(one.head for one in tops), len(self.text)][1:]
         parts: dict[str, tuple[str, int]] = {}
         for one, end in zip(tops, ends, strict=True):
             name = one.heading.lower()
