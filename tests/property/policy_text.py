@@ -92,7 +92,7 @@ def key_of(step: PlaybookStep, name: str, value: Any) -> dict[str, Any]:
         return {name: [play_fields(one) for one in value]}
     if name == "undo" and isinstance(value, Call):
         return {name: {"action": value.action, "with": value.arguments}}
-    if name in ("timeout", "cache"):
+    if name in ("timeout", "cache", "approval"):
         waits = isinstance(step, Ask | Await | Approve)
         return {"for" if waits else name: format_duration(value)}
     if name == "then":

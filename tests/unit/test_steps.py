@@ -15,6 +15,7 @@ from forestall.policy.language.model import (
     Guide,
     Infer,
     Match,
+    Plan,
     PlaybookStep,
     Remediate,
     Resolve,
@@ -129,6 +130,17 @@ WRONG: list[tuple[str, str, list[str]]] = [
      ["6:59 bad-expression: `spec.playbook[0].enrich.with.id`: there is no variable 'service' | there are: event, subject, now, features, fields"]),
     ('arguments that are a list', 'playbook: [{enrich: {from: crm, fields: [a], with: [id]}}]',
      ['6:54 wrong-type: `spec.playbook[0].enrich.with` must be a mapping, not a list']),
+    ('a plan without agent and queue', 'playbook: [{plan: {channel: inapp}}]',
+     ['6:21 missing-key: `spec.playbook[0].plan` lacks `agent`',
+      '6:21 missing-key: `spec.playbook[0].plan` lacks `queue`']),
+    ('a plan with an undo', 'playbook: [{plan: {agent: a, queue: q, undo: {action: b}}}]',
+     ['6:42 unknown-key: a plan has no `undo`: each of its actions is undone as it declares | leave it out']),
+    ('a plan with fields and for', 'playbook: [{plan: {agent: a, queue: q, fields: [x], for: 5m}}]',
+     ['6:42 unknown-key: unknown key `fields` in `spec.playbook[0].plan`',
+      '6:55 unknown-key: `for` belongs to steps that wait for somebody | write `timeout`']),
+    ('a plan in no time', 'playbook: [{plan: {agent: a, queue: q, timeout: 0s, approval: 0s}}]',
+     ['6:51 bad-duration: `spec.playbook[0].plan.timeout` is no time at all',
+      '6:65 bad-duration: `spec.playbook[0].plan.approval` is no time at all']),
     ('an infer without agent', 'playbook: [{infer: {agnt: a, fields: [x]}}]',
      ['6:23 unknown-key: unknown key `agnt` in `spec.playbook[0].infer` | did you mean `agent`?']),
     ('an await of event and receipt', 'playbook: [{await: {event: a.b, receipt: helped, for: 5m}}]',
@@ -214,6 +226,18 @@ def test_the_least_that_each_step_says() -> None:
     assert read("[{infer: {agent: triage, fields: [cause]}}]") == (
         Infer(agent="triage", fields=("cause",), timeout=20 * SECOND),
     )
+    assert read("[{plan: {agent: helper, queue: q}}]") == (
+        Plan(
+            agent="helper",
+            queue="q",
+            channel="inapp",
+            arguments={},
+            timeout=20 * SECOND,
+            approval=30 * MINUTE,
+            by="approver",
+            on_failure="stop",
+        ),
+    )
     assert read("[{await: {event: a.b, for: 1h}}]") == (
         Await(match=Match(types=("a.b",)), timeout=HOUR, then="resolved"),
     )
@@ -251,6 +275,15 @@ FULL = """
         on_failure: [{resolve: {as: helped}}]
         undo: {action: forget, with: {brand: fields.card_brand}}
     - infer: {agent: triage, with: {n: features.n + 1}, fields: [cause], timeout: 9s, on_failure: stop}
+    - plan:
+        agent: helper
+        with: {text: fields.cause, n: features.n}
+        channel: crm
+        queue: payments
+        timeout: 15s
+        approval: 10m
+        by: lead
+        on_failure: [{escalate: {queue: q}}]
     - await: {event: [c.d, e.f], where: event.data.x > 1, for: 1h, then: helped, on_failure: stop}
     - await: {receipt: helped, for: 5m, then: next, undo: {action: forget}}
     - branch:
@@ -307,6 +340,16 @@ def test_everything_that_steps_can_say() -> None:
             fields=("cause",),
             timeout=9 * SECOND,
             on_failure="stop",
+        ),
+        Plan(
+            agent="helper",
+            arguments={"n": "features.n", "text": "fields.cause"},
+            channel="crm",
+            queue="payments",
+            timeout=15 * SECOND,
+            approval=10 * MINUTE,
+            by="lead",
+            on_failure=(Escalate(queue="q"),),
         ),
         Await(
             match=Match(types=("c.d", "e.f"), where="event.data.x > 1"),
@@ -441,8 +484,8 @@ def test_failures_are_nested_as_branches_are() -> None:
 def test_a_mistake_deep_inside_has_its_own_line() -> None:
     lines = FULL.replace("for: 30m", "for: 30").replace("untell", "").splitlines()
     assert told("playbook:", *(line[2:] for line in lines[1:])) == [
-        "30:40 wrong-type: `spec.playbook[6].branch[0].do[0].approve.for` must be a duration such"
+        "39:40 wrong-type: `spec.playbook[7].branch[0].do[0].approve.for` must be a duration such"
         " as 30s, not the number 30 | write the unit, such as `30s`",
-        "38:74 wrong-type: `spec.playbook[6].branch[0].do[2].remediate.undo.action` must be text,"
+        "47:74 wrong-type: `spec.playbook[7].branch[0].do[2].remediate.undo.action` must be text,"
         " not nothing",
     ]
