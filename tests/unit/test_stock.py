@@ -1,11 +1,11 @@
-"""The shelf: what is read again, what stays although its file has mistakes, what has expired."""
+"""The stock: what is read again, what stays although its file has mistakes, what has expired."""
 
 import datetime
 from pathlib import Path
 
 import pytest
 
-from forestall.context.knowledge.shelf import Shelf
+from forestall.context.knowledge.stock import Stock
 from forestall.contracts.errors import InvalidFile
 
 DAY = datetime.date(2026, 6, 1)
@@ -21,99 +21,99 @@ def write(path: Path, *, name: str, version: int = 1, review_by: str = "2027-01-
     return path
 
 
-def versions(shelf: Shelf) -> dict[str, int]:
-    return {name: one.version for name, one in shelf.runbooks.items()}
+def versions(stock: Stock) -> dict[str, int]:
+    return {name: one.version for name, one in stock.runbooks.items()}
 
 
-def test_a_shelf_without_a_folder_is_empty() -> None:
-    shelf = Shelf(None)
-    assert shelf.look(DAY)
-    assert not shelf.look(DAY)
-    assert shelf.runbooks == {}
-    shelf.demand()
+def test_a_stock_without_a_folder_is_empty() -> None:
+    stock = Stock(None)
+    assert stock.look(DAY)
+    assert not stock.look(DAY)
+    assert stock.runbooks == {}
+    stock.demand()
 
 
 def test_changed_new_and_removed_files_are_seen(tmp_path: Path) -> None:
     one = write(tmp_path / "a.md", name="a")
-    shelf = Shelf(tmp_path)
-    assert shelf.look(DAY)
-    assert versions(shelf) == {"a": 1}
-    assert not shelf.look(DAY)
+    stock = Stock(tmp_path)
+    assert stock.look(DAY)
+    assert versions(stock) == {"a": 1}
+    assert not stock.look(DAY)
     write(one, name="a", version=2)
     write(tmp_path / "deep" / "b.md", name="b")
-    assert shelf.look(DAY)
-    assert versions(shelf) == {"a": 2, "b": 1}
+    assert stock.look(DAY)
+    assert versions(stock) == {"a": 2, "b": 1}
     one.unlink()
-    assert shelf.look(DAY)
-    assert versions(shelf) == {"b": 1}
+    assert stock.look(DAY)
+    assert versions(stock) == {"b": 1}
 
 
 def test_a_file_with_mistakes_stays_as_it_was_while_others_change(tmp_path: Path) -> None:
     one, two = write(tmp_path / "a.md", name="a"), write(tmp_path / "b.md", name="b")
-    shelf = Shelf(tmp_path)
-    shelf.look(DAY)
+    stock = Stock(tmp_path)
+    stock.look(DAY)
     one.write_text("---\nid: a\n---\n")
     write(two, name="b", version=2)
-    assert shelf.look(DAY)
-    assert versions(shelf) == {"a": 1, "b": 2}
-    assert {problem.file for problem in shelf.problems} == {str(one)}
+    assert stock.look(DAY)
+    assert versions(stock) == {"a": 1, "b": 2}
+    assert {problem.file for problem in stock.problems} == {str(one)}
     write(one, name="a", version=3)
-    assert shelf.look(DAY)
-    assert versions(shelf) == {"a": 3, "b": 2}
-    assert shelf.problems == ()
+    assert stock.look(DAY)
+    assert versions(stock) == {"a": 3, "b": 2}
+    assert stock.problems == ()
 
 
 def test_a_new_file_with_mistakes_is_told_and_left_out(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_bytes(b"\xff")
-    shelf = Shelf(tmp_path)
-    shelf.look(DAY)
-    assert versions(shelf) == {}
+    stock = Stock(tmp_path)
+    stock.look(DAY)
+    assert versions(stock) == {}
     with pytest.raises(InvalidFile, match="runbook-encoding"):
-        shelf.demand()
+        stock.demand()
 
 
 def test_a_file_that_takes_the_id_of_another_keeps_its_own(tmp_path: Path) -> None:
     write(tmp_path / "a.md", name="a")
     two = write(tmp_path / "b.md", name="b")
-    shelf = Shelf(tmp_path)
-    shelf.look(DAY)
+    stock = Stock(tmp_path)
+    stock.look(DAY)
     write(two, name="a", version=7)
-    shelf.look(DAY)
-    assert versions(shelf) == {"a": 1, "b": 1}
-    assert [problem.code for problem in shelf.problems] == ["runbook-duplicate"]
+    stock.look(DAY)
+    assert versions(stock) == {"a": 1, "b": 1}
+    assert [problem.code for problem in stock.problems] == ["runbook-duplicate"]
 
 
 def test_a_folder_that_vanishes_takes_nothing_along(tmp_path: Path) -> None:
     folder = tmp_path / "runbooks"
     one = write(folder / "a.md", name="a")
-    shelf = Shelf(folder)
-    shelf.look(DAY)
+    stock = Stock(folder)
+    stock.look(DAY)
     one.unlink()
     folder.rmdir()
-    assert shelf.look(DAY)
-    assert versions(shelf) == {"a": 1}
-    assert [problem.code for problem in shelf.problems] == ["runbook-folder"]
+    assert stock.look(DAY)
+    assert versions(stock) == {"a": 1}
+    assert [problem.code for problem in stock.problems] == ["runbook-folder"]
 
 
 def test_what_expires_overnight_is_a_change(tmp_path: Path) -> None:
     write(tmp_path / "a.md", name="a", review_by="2026-06-01")
     write(tmp_path / "b.md", name="b")
-    shelf = Shelf(tmp_path)
-    shelf.look(DAY)
-    assert sorted(shelf.current) == ["a", "b"]
-    assert shelf.look(DAY + datetime.timedelta(days=1))
-    assert shelf.expired == ("a",)
-    assert sorted(shelf.current) == ["b"]
-    assert not shelf.look(DAY + datetime.timedelta(days=2))
+    stock = Stock(tmp_path)
+    stock.look(DAY)
+    assert sorted(stock.current) == ["a", "b"]
+    assert stock.look(DAY + datetime.timedelta(days=1))
+    assert stock.expired == ("a",)
+    assert sorted(stock.current) == ["b"]
+    assert not stock.look(DAY + datetime.timedelta(days=2))
 
 
 def test_other_files_that_matter_are_watched(tmp_path: Path) -> None:
     synonyms = tmp_path / "synonyms.txt"
     folder = tmp_path / "runbooks"
     write(folder / "a.md", name="a")
-    shelf = Shelf(folder, [synonyms])
-    assert shelf.look(DAY)
-    assert not shelf.look(DAY)
+    stock = Stock(folder, [synonyms])
+    assert stock.look(DAY)
+    assert not stock.look(DAY)
     synonyms.write_text("card, payment card\n")
-    assert shelf.look(DAY)
-    assert not shelf.look(DAY)
+    assert stock.look(DAY)
+    assert not stock.look(DAY)
