@@ -73,7 +73,13 @@ def job_of(state: Running, node: Node, step: Enrich | Infer | Plan | Remediate) 
                 timeout=step.timeout,
             )
         case Plan():
-            return Job(kind="plan", name=step.agent, arguments=arguments, timeout=step.timeout)
+            return Job(
+                kind="plan",
+                name=step.agent,
+                arguments=arguments,
+                timeout=step.timeout,
+                signals=(state.policy, *(() if state.event is None else (state.event.type,))),
+            )
         case Remediate():
             return Job(
                 kind="action",

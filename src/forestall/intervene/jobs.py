@@ -22,7 +22,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     ``timeout`` and ``cache`` are microseconds; ``approval`` is the id of the approval of exactly
     these arguments, where there was one. An undo names in ``undoes`` the key of the effect that it
     takes back, and in ``name`` and ``arguments`` those of that effect, or of the action that the
-    policy declares for it, in which case ``undoes`` is none.
+    policy declares for it, in which case ``undoes`` is none. ``signals`` are, for an agent, the
+    policy and the event type that started the playbook.
     """
 
     kind: JobKind
@@ -33,6 +34,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cache: int = 0
     approval: str | None = None
     undoes: str | None = None
+    signals: tuple[str, ...] = ()
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
