@@ -7,7 +7,9 @@ import msgspec
 
 from forestall.privacy.accounts import cards, ibans
 from forestall.privacy.contact import emails, hosts, phones
+from forestall.privacy.credentials import credentials
 from forestall.privacy.folding import fold
+from forestall.privacy.streets import addresses
 
 Kind = Literal[
     "token", "email", "iban", "card", "phone", "address", "ip", "id", "person", "place", "text"
@@ -24,10 +26,12 @@ class Found(msgspec.Struct, frozen=True):
 
 
 FINDERS: Final[tuple[tuple[Kind, Callable[[bytes], Iterator[tuple[int, int]]]], ...]] = (
+    ("token", credentials),
     ("email", emails),
     ("iban", ibans),
     ("card", cards),
     ("phone", phones),
+    ("address", addresses),
     ("ip", hosts),
 )
 """What is looked for, in the plain spelling of a text. Where two overlap, both are one, of the kind
@@ -35,9 +39,7 @@ that stands first."""
 
 _RANK: Final[dict[Kind, int]] = {
     kind: rank
-    for rank, kind in enumerate(
-        [*(kind for kind, _ in FINDERS), "token", "address", "id", "person", "place", "text"]
-    )
+    for rank, kind in enumerate([*(kind for kind, _ in FINDERS), "id", "person", "place", "text"])
 }
 
 

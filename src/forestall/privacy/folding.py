@@ -5,34 +5,44 @@ or letters of another alphabet that look the same. The plain spelling has one by
 character that matters, and knows where in the text each byte came from.
 """
 
+import re
 import unicodedata
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 import re2  # type: ignore[import-untyped]
+from msgspec.structs import replace
 
 _LOOK_ALIKES = str.maketrans(
     "аеорсухіѕјһԁԛԝАВЕКМНОРСТХІЅЈοαερυιΑΒΕΖΗΙΚΜΝΟΡΤΥΧ\u3002",
     "aeopcyxisjhdqwABEKMHOPCTXISJoaepuiABEZHIKMNOPTYX.",
 )
 _UNSEEN = {"Mn", "Me", "Cf"}
+_FEW = 20
 _MONEY, _LETTER, _OTHER = "$", "\xfe", "\xb7"
 
 
 class Folded(msgspec.Struct, frozen=True):
-    """``plain`` is the text in its plain spelling; ``places`` the index in the text of each of its
-    bytes, or nothing where these are the same."""
+    """``plain`` is the text in its plain spelling.
+
+    Where it has not one byte for each character, ``places`` and ``indices`` say which index of the
+    text the byte at a place has; bytes behind it count on from there.
+    """
 
     plain: bytes
-    places: Sequence[int] | None = None
+    places: Sequence[int] = (0,)
+    indices: Sequence[int] = (0,)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where ``plain[start:end]``, which is not empty, stands in the text."""
-        if self.places is None:
-            return start, end
-        return self.places[start], self.places[end - 1] + 1
+        return self._index(start), self._index(end - 1) + 1
+
+    def _index(self, place: int) -> int:
+        known = bisect_right(self.places, place) - 1
+        return self.indices[known] + place - self.places[known]
 
 
 def fold(text: str) -> Folded:
@@ -40,13 +50,32 @@ def fold(text: str) -> Folded:
     if text.isascii():
         return Folded(text.encode())
     table = {char: _folded(char) for char in set(text) if char > "\x7f"}
-    if all(len(plain) == 1 for plain in table.values()):
-        return Folded(
-            text.translate({ord(char): plain for char, plain in table.items()}).encode("latin-1")
-        )
-    pieces = [table.get(char, char) for char in text]
-    places = [place for place, piece in enumerate(pieces) for _ in piece]
-    return Folded("".join(pieces).encode("latin-1"), places)
+    uneven = "".join(sorted(char for char, plain in table.items() if len(plain) != 1))
+    marks = _uneven(text, uneven, table) if uneven else Folded(b"")
+    return replace(marks, plain=_replaced(text, table).encode("latin-1"))
+
+
+def _replaced(text: str, table: Mapping[str, str]) -> str:
+    changed = {char: plain for char, plain in table.items() if char != plain}
+    if len(changed) > _FEW:
+        return text.translate({ord(char): plain for char, plain in changed.items()})
+    for char, plain in changed.items():  # much faster, and no plain spelling is changed again
+        text = text.replace(char, plain)
+    return text
+
+
+def _uneven(text: str, uneven: str, table: Mapping[str, str]) -> Folded:
+    """Where the places of ``text`` and of its plain spelling part."""
+    places, indices, grown = [0], [0], 0
+    for match in re.finditer(f"[{re.escape(uneven)}]", text):
+        index, size = match.start(), len(table[match[0]])
+        for nth in range(size):
+            places.append(index + grown + nth)
+            indices.append(index)
+        grown += size - 1
+        places.append(index + 1 + grown)
+        indices.append(index + 1)
+    return Folded(b"", places, indices)
 
 
 @lru_cache(maxsize=4096)
