@@ -19,6 +19,7 @@ from forestall.app.flags import provide, switched_on
 from forestall.app.gauges import Standing
 from forestall.app.handover import Adopting
 from forestall.app.judging import Judging
+from forestall.app.knowing import keep_reading, open_stock
 from forestall.app.lifecycle import open_desk
 from forestall.app.monitoring import keep_looking
 from forestall.app.staff import Staff
@@ -35,8 +36,7 @@ from forestall.console.lifecycle_api import Desk
 from forestall.console.overview import Overview
 from forestall.console.page import build as build_console
 from forestall.console.watch import Watch
-from forestall.context.knowledge.runbooks import Runbooks, load_runbooks
-from forestall.contracts.errors import ForestallError
+from forestall.context.knowledge.stock import Stock
 from forestall.contracts.flags import CONSOLE
 from forestall.ingest.exchange import App, Receive, Refuse, Response, Scope, Send, problem, respond
 from forestall.ingest.serve import Server, listen
@@ -61,7 +61,7 @@ GRACE_SECONDS = 3
 
 METRICS_PATH = "/metrics/app"
 WATCH_EVERY = 0.5
-"""Seconds between two looks at the runbooks and at the declarations of actions."""
+"""Seconds between two looks at the declarations of actions."""
 
 MOST_STREAMS, ENOUGH_STREAMS, OWN_FILES = 50_000, 10_000, 500
 """Event streams that are open at most, those below which a warning is due, and files besides."""
@@ -76,17 +76,23 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         control = _reading(settings.data / "worker.db", stack)
         flags = provide(control, settings.flags.provider)
-        interventions, staff = await _interventions(settings, stack)
+        stock = open_stock(settings)
+        interventions, staff = await _interventions(settings, stock, stack)
         desk = open_desk(settings, control, interventions.store, wall_clock)
         if desk.registry is not None:
             stack.callback(desk.registry.close)
         hub = _hub(settings, interventions, stack)
         if hub is not None:
             interventions.tell(hub)
+
+        def use(stock: Stock) -> None:
+            interventions.use(stock.runbooks)
+
         poll = _polling(settings, stack, stop)
         _beside(staff.office.approving.run(stop), stack, stop)
         _beside(flags.run(stop), stack, stop)
         _beside(keep_looking(settings, stop), stack, stop)
+        _beside(keep_reading(stock, use, interventions.now, stop), stack, stop)
         judging = Judging(random_id)
         stack.push_async_callback(judging.close)
         standing = Standing(
@@ -106,7 +112,9 @@ def _reading(path: Path, stack: AsyncExitStack) -> SqliteLog:
     return log
 
 
-async def _interventions(settings: Settings, stack: AsyncExitStack) -> tuple[Interventions, Staff]:
+async def _interventions(
+    settings: Settings, stock: Stock, stack: AsyncExitStack
+) -> tuple[Interventions, Staff]:
     """What carries out, and the people who have a say in it. Each asks the other for something."""
     data = settings.data
     signals, decisions = (_reading(data / name, stack) for name in ("gateway.db", "worker.db"))
@@ -127,7 +135,7 @@ async def _interventions(settings: Settings, stack: AsyncExitStack) -> tuple[Int
             data,
             signals=signals,
             decisions=decisions,
-            runbooks=_runbooks(settings),
+            runbooks=stock.runbooks,
             channels=Channels(webhooks.values()),
             queues=desks(settings, webhooks, client),
             door=door,
@@ -290,7 +298,6 @@ async def _serve(
     server = Server(app, GRACE_SECONDS)
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     working = asyncio.create_task(interventions.run())
-    reloading = asyncio.create_task(_reload(settings, interventions, stop))
     bell = Bell(settings.data / APP_BELL)
     adopting = Adopting(bell, server, interventions.tapped)
     stopping = asyncio.create_task(stop.wait())
@@ -307,33 +314,8 @@ async def _serve(
         interventions.stop()
         server.should_exit = True
         stop.set()
-        await asyncio.gather(serving, working, reloading)
+        await asyncio.gather(serving, working)
         await stopping
-
-
-async def _reload(settings: Settings, interventions: Interventions, stop: asyncio.Event) -> None:
-    """Use changed runbooks; broken ones leave the last good ones in use."""
-    seen = _stamp(settings)
-    while not await _within(stop, WATCH_EVERY):
-        now = _stamp(settings)
-        if now == seen:
-            continue
-        seen = now
-        try:
-            interventions.use(_runbooks(settings))
-            _log.info("runbooks reloaded")
-        except ForestallError as error:
-            _log.error("runbooks have mistakes; the last good ones stay", problems=str(error))
-
-
-def _stamp(settings: Settings) -> list[tuple[str, int]]:
-    folder = settings.runbooks
-    files = sorted(folder.rglob("*.md")) if folder is not None else []
-    return [(str(file), file.stat().st_mtime_ns) for file in files]
-
-
-def _runbooks(settings: Settings) -> Runbooks:
-    return load_runbooks(settings.runbooks) if settings.runbooks else {}
 
 
 async def _laid(settings: Settings, stop: asyncio.Event) -> bool:
