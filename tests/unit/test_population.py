@@ -6,8 +6,10 @@ import pytest
 
 from forestall.context.core import Ids, Place, Window
 from forestall.contracts.control import DecideSettings
+from forestall.contracts.event import Record
 from forestall.contracts.instants import DAY, HOUR, MINUTE
 from forestall.decide import population as module
+from forestall.decide.engine import Engine
 from forestall.decide.gates import Ledger, Standing
 from forestall.decide.patterns import Run, Steps, Together
 from forestall.decide.population import Population
@@ -217,3 +219,34 @@ def test_looking_changes_nothing() -> None:
     assert seen.clock == NOW
     assert isinstance(one.of["a"], bytes)
     assert one.look("nobody") is None
+
+
+def test_a_packed_subject_is_not_met_again_though_somebody_holds_it() -> None:
+    engine = Engine()
+    records = [Record(f"e{n}", "/s", "a", "p", NOW + n, NOW + n) for n in range(6)]
+    engine.process(records[:2])
+    held = engine.population.look("p")
+    assert held is not None
+    for _ in range(2):
+        engine.end_generation()
+        while engine.population.closing:
+            engine.population.pack_some(100)
+    assert isinstance(engine.population.of["p"], bytes)
+    engine.process(records[1:4])
+    assert engine.clock("p") == NOW + 3
+    assert held.clock == NOW + 1
+    assert engine.counters["duplicate"] == 1
+
+
+def test_every_subject_of_many_is_met_again() -> None:
+    engine = Engine()
+    names = [f"p{n}" for n in range(3_000)]
+    for turn in range(3):
+        at = NOW + turn
+        records = [Record(f"{turn}", "/s", "a", name, at, at) for name in names]
+        for start in range(0, len(records), 100):
+            engine.process(records[start : start + 100])
+            engine.process(records[start : start + 100])
+    assert engine.counters["duplicate"] == 9_000
+    assert {engine.clock(name) for name in names} == {NOW + 2}
+    assert len(list(engine.population.names())) == 3_000

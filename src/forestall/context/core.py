@@ -13,7 +13,7 @@ if TYPE_CHECKING or os.environ.get("FORESTALL_PURE") or sys.byteorder != "little
     TYPED = False
 else:
     try:
-        from forestall.context.typed import Ids, Keyed, Place, Subject, Window, each, restored
+        from forestall.context.typed import Ids, Keyed, Near, Place, Subject, Window, each, restored
 
         TYPED = True
     except ImportError:
@@ -22,10 +22,11 @@ if not TYPED:
     from forestall.context.features import Keyed, Place, Window, restored
     from forestall.context.ids import Ids
 
+    Near = None  # a dict alone finds them
     Subject = None  # decide.state has its own
     each = None  # decide.engine has its own
 
 CORE: Final = "typed" if TYPED else "python"
 """Which of the two is used."""
 
-__all__ = ["CORE", "Ids", "Keyed", "Place", "Subject", "Window", "each", "restored"]
+__all__ = ["CORE", "Ids", "Keyed", "Near", "Place", "Subject", "Window", "each", "restored"]

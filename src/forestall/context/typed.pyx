@@ -10,8 +10,8 @@ takes this one where it has been compiled.
 cimport cython
 from cpython.array cimport array, clone
 from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
-from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from cpython.object cimport PyObject
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.object cimport PyObject, PyObject_Hash
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.math cimport rint
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -53,11 +53,13 @@ include "ids.pxi"
 @cython.no_gc
 @cython.freelist(256)
 cdef class Subject:
-    """See ``decide.state.Subject``."""
+    """See ``decide.state.Subject``. ``near`` knows it by its ``name``, if that is set."""
 
     cdef public int64_t deadline, clock, serial, generation, epoch
     cdef readonly Ids ids
     cdef public dict features, patterns
+    cdef str name
+    cdef Near near
     cdef public object ledger, shadow
 
     def __init__(
@@ -71,6 +73,10 @@ cdef class Subject:
         self.patterns = {} if patterns is None else patterns
         self.ledger, self.shadow = ledger, shadow
         self.generation, self.epoch = generation, epoch
+
+    def __dealloc__(self):
+        if self.near is not None:
+            left(self)
 
     def content(self):
         """Its fields in order."""
@@ -117,6 +123,8 @@ cdef Py_ssize_t TIME = place_of(Record.time), TYPE = place_of(Record.type)
 
 cdef enum:
     AHEAD = 16
+    MOST_NEAR = 1 << 18
+    GONE = -1
 
 
 cdef inline object checked(record):
@@ -125,35 +133,100 @@ cdef inline object checked(record):
     return record
 
 
-cdef int approach(dict subjects, list records, Py_ssize_t begin) except -1:
+cdef struct Slot:
+    Py_hash_t hash
+    PyObject* subject
+
+
+@cython.final
+@cython.no_gc
+cdef class Near:
+    """Where subjects lie that had events lately, by the hash of their names: a place has the one that
+    came last. It holds none of them; who is no more takes himself out."""
+
+    cdef Slot* slots
+    cdef Py_ssize_t size
+
+    def __cinit__(self):
+        widen(self, 64)
+
+    def __dealloc__(self):
+        PyMem_Free(self.slots)
+
+
+cdef int widen(Near near, Py_ssize_t size) except -1:
+    """Begin anew with ``size`` places."""
+    block = <Slot*> PyMem_Calloc(size, sizeof(Slot))
+    if block == NULL:
+        raise MemoryError
+    PyMem_Free(near.slots)
+    near.slots, near.size = block, size
+    return 0
+
+
+cdef inline Slot* slot_of(Near near, Py_hash_t hash) noexcept:
+    return &near.slots[(hash ^ (hash >> 20)) & (near.size - 1)]
+
+
+cdef inline void left(Subject subject) noexcept:
+    cdef Slot* slot = slot_of(subject.near, PyObject_Hash(subject.name))
+    if slot.subject == <PyObject*> subject:
+        slot.subject = NULL
+
+
+cdef inline Subject met(Near near, str name):
+    """The subject of that name, if it lies where it is looked for."""
+    cdef Py_hash_t hash = PyObject_Hash(name)
+    cdef Slot* slot = slot_of(near, hash)
+    cdef Subject subject
+    if slot.hash == hash and slot.subject != NULL:
+        subject = <Subject> slot.subject
+        if subject.generation != GONE and subject.name == name:
+            return subject
+    return None
+
+
+cdef inline int meet(Near near, str name, Subject subject) except -1:
+    """Let a subject be found next time."""
+    cdef Py_hash_t hash = PyObject_Hash(name)
+    cdef Slot* slot = slot_of(near, hash)
+    slot.hash, slot.subject = hash, <PyObject*> subject
+    subject.name, subject.near = name, near
+    return 0
+
+
+cdef int approach(Near near, list records, Py_ssize_t begin) except -1:
     """Ask the memory for what the next records need, all at once: their subjects, then what these
     point to. So that one event waits for many, instead of each for its own."""
     cdef Py_ssize_t place, end = min(begin + AHEAD, len(records))
+    cdef Py_hash_t[AHEAD] hashes
     cdef PyObject *found[AHEAD]
+    cdef Slot* slot
     cdef Subject subject
     cdef int count = 0, one
     for place in range(begin, end):
-        found[count] = PyDict_GetItem(subjects, field(checked(records[place]), SUBJECT))
-        if found[count] != NULL:
+        hashes[place - begin] = PyObject_Hash(field(checked(records[place]), SUBJECT))
+        soon(slot_of(near, hashes[place - begin]))
+    for place in range(end - begin):
+        slot = slot_of(near, hashes[place])
+        if slot.hash == hashes[place] and slot.subject != NULL:
+            found[count] = slot.subject
             soon(found[count])
             soon(<const char*> found[count] + 64)
             count += 1
     for one in range(count):
-        if type(<object> found[one]) is Subject:
-            subject = <Subject> found[one]
-            soon(<PyObject*> subject.ids)
-            soon(<PyObject*> subject.features)
-            soon(<PyObject*> subject.patterns)
-        else:
-            found[one] = NULL
+        subject = <Subject> found[one]
+        soon(<PyObject*> subject.name)
+        soon(<PyObject*> subject.ids)
+        soon(<PyObject*> subject.features)
+        soon(<PyObject*> subject.patterns)
     for one in range(count):
-        if found[one] != NULL:
-            subject = <Subject> found[one]
-            soon(subject.ids.known + max(subject.ids.size - 1, 0))
-            soon(keys_of(<PyObject*> subject.features))
-            soon(keys_of(<PyObject*> subject.features) + 64)
-            soon(keys_of(<PyObject*> subject.patterns))
-            soon(keys_of(<PyObject*> subject.patterns) + 64)
+        subject = <Subject> found[one]
+        soon(subject.ids.known + max(subject.ids.size - 1, 0))
+        soon(keys_of(<PyObject*> subject.features))
+        soon(keys_of(<PyObject*> subject.features) + 64)
+        soon(keys_of(<PyObject*> subject.patterns))
+        soon(keys_of(<PyObject*> subject.patterns) + 64)
     return 0
 
 
@@ -167,14 +240,18 @@ def each(engine, given, list out):
     population, force = engine.population, engine._force
     cdef list records = given if type(given) is list else list(given)
     cdef dict subjects = population.of, counters = engine.counters
+    cdef Near near = population.near
     cdef int64_t generation = population.generation, alarm = engine._alarm
     cdef int64_t late_after = force.now.settings.lateness
     world = force.base
     cdef bint apart = force.apart
     cdef dict plans = world.plans
+    cdef str name
+    if len(subjects) > near.size >> 1 and near.size < MOST_NEAR:
+        widen(near, near.size * 8)
     for record in records:
         if (order // 2 + 1) % AHEAD == 0 and len(records) > 1:
-            approach(subjects, records, order // 2 + 1)
+            approach(near, records, order // 2 + 1)
         order += 2
         received = field(checked(record), RECEIVED)
         if received >= alarm:
@@ -183,13 +260,16 @@ def each(engine, given, list out):
             world, apart = force.base, force.apart
             plans = world.plans
         name = field(record, SUBJECT)
-        found = PyDict_GetItem(subjects, name)
-        if found == NULL or type(<object> found) is not Subject:
-            subject = population.enter(name)
-        else:
-            subject = <Subject> found
-            if subject.generation != generation:
-                population.note(name, subject)
+        subject = met(near, name)
+        if subject is None:
+            found = PyDict_GetItem(subjects, name)
+            if found == NULL or type(<object> found) is not Subject:
+                subject = population.enter(name)
+            else:
+                subject = <Subject> found
+            meet(near, name, subject)
+        if subject.generation != generation:
+            population.note(name, subject)
         lost = know(subject.ids, field(record, SOURCE), field(record, ID), received)
         if lost:
             if lost < 0:

@@ -265,7 +265,15 @@ cdef value_of(Window w, int kind, object plain, int64_t t):
         if w.code == OBJECT:
             return w.objects[count]
         return (<double*> w.values)[count] if w.code == DOUBLE else w.values[count]
-    return plain(held(w))
+    return different(w) if kind == DISTINCT else plain(held(w))
+
+
+cdef Py_ssize_t different(Window w) except -1:
+    """How many values there are, equal ones once; a bool is no number."""
+    cdef set found = set()
+    for value in held(w):
+        found.add((True, value) if type(value) is bool else value)
+    return len(found)
 
 
 @cython.final

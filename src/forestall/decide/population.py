@@ -10,6 +10,7 @@ snapshot is written while deciding goes on.
 
 from collections.abc import Callable, Iterable
 
+from forestall.context import core
 from forestall.contracts.instants import DAY
 from forestall.decide.snapshot import pack, unpack
 from forestall.decide.state import Needs, Subject, forget, idle
@@ -31,12 +32,16 @@ _CHUNK = 16
 _CLEAN = 0
 """The generation of a subject that has had no event since it was saved."""
 
+_GONE = -1
+"""That of one which is no longer among them: packed, or forgotten."""
+
 
 class Population:
     """Subjects by name in ``of``. ``generation`` is the number of the present one."""
 
     def __init__(self, packed: dict[str, bytes] | None = None, received: int = 0) -> None:
         self.of: dict[str, Subject | bytes] = dict(packed or {})
+        self.near = core.Near and core.Near()
         self.generation = _CLEAN + 2
         self._bucket: Callable[[str], int] | None = None
         self._buckets = 1
@@ -171,9 +176,11 @@ class Population:
             return None if self._bucket is None else pack(subject)
         if self._needs is not None and idle(subject, self._needs) and forget(subject, self._needs):
             del self.of[name]
+            subject.generation = _GONE
             return b""
         saved = subject.generation == _CLEAN
         self.of[name] = content = pack(subject)
+        subject.generation = _GONE
         return None if saved else content
 
 
