@@ -11,11 +11,18 @@ import pytest
 
 from forestall.channels.outbound import outbound
 from forestall.contracts.instants import SECOND
-from forestall.intervene.agents.asking import Ask, ModelFailed, Said, Tool, ToolCall, Turn
+from forestall.intervene.agents.asking import (
+    Ask,
+    ModelFailed,
+    Said,
+    Tool,
+    ToolCall,
+    Turn,
+    given_tokens,
+)
 from forestall.intervene.agents.provider import (
     AgentsMissing,
     UnusableModel,
-    given_tokens,
     language_models,
 )
 from forestall.kernel.settings import LanguageModel, Outbound

@@ -99,3 +99,13 @@ class LanguageModel(Protocol):
 def estimated_tokens(text: str) -> int:
     """About how many tokens a text has: three bytes each, which is more than most models need."""
     return (len(text.encode()) + 2) // 3
+
+
+def given_tokens(ask: Ask) -> int:
+    """About how many tokens a model is given."""
+    turns = sum(
+        estimated_tokens(turn.text) + sum(estimated_tokens(call.arguments) for call in turn.calls)
+        for turn in ask.turns
+    )
+    tools = sum(estimated_tokens(f"{tool.description}{tool.parameters}") for tool in ask.tools)
+    return estimated_tokens(ask.system) + turns + tools

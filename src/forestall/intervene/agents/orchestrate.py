@@ -5,16 +5,43 @@ the model is asked step by step, within its budget; what it proposes is checked 
 it does not answer, or its answer is not taken, the agent's ``fallback`` follows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, cast
 
-from forestall.context.knowledge.passages import Search
-from forestall.context.knowledge.runbooks import Runbooks
-from forestall.intervene.agents.asking import LanguageModel
-from forestall.intervene.agents.ledger import Ledger
+import msgspec
+import structlog
+from opentelemetry import trace
+
+from forestall.context.knowledge.passages import Passage, Search
+from forestall.context.tone import Signs, mood
+from forestall.contracts.errors import ExpressionError
+from forestall.contracts.inference import By, Inference, Plan, Turned
+from forestall.contracts.instants import SECOND
+from forestall.intervene.actions.answers import BadArguments
+from forestall.intervene.actions.calls import Expressions
+from forestall.intervene.actions.checks import Deadline
+from forestall.intervene.agents.asking import LanguageModel, ModelFailed
+from forestall.intervene.agents.compose import Composing, compose
+from forestall.intervene.agents.conversing import Conversation, Filled
+from forestall.intervene.agents.counting import count
+from forestall.intervene.agents.guard import Allowed, Granted, Proposal, guard
+from forestall.intervene.agents.ledger import CutOff, Ledger
+from forestall.intervene.agents.looking import Looks, NotGranted, check_chosen
+from forestall.intervene.agents.paying import Bill, Purse
+from forestall.intervene.agents.prompt import version
 from forestall.intervene.jobs import Job, Outcome, Workshop
 from forestall.kernel.clock import Clock
 from forestall.kernel.settings import Settings
 from forestall.policy.actions.folder import Declarations
+from forestall.policy.actions.model import Agent, Grant
+from forestall.policy.actions.schema import Arguments
+from forestall.privacy.masking import Masks, finder
+
+_LANGUAGES = ("language", "locale")
+"""Arguments that say which language the customer speaks."""
+
+_log = structlog.get_logger(__name__)
+_tracer = trace.get_tracer(__name__)
 
 
 class Orchestrator:
@@ -22,7 +49,7 @@ class Orchestrator:
 
     ``workshop`` makes the lookups and tries the actions, ``models`` are those of
     ``[language_models]`` by name, ``clock`` is wall time, ``search`` finds passages (none: there is
-    no knowledge), ``runbooks`` are those whose words a plan may use.
+    no knowledge). Raises ``PresidioMissing``.
     """
 
     def __init__(
@@ -34,15 +61,15 @@ class Orchestrator:
         models: Mapping[str, LanguageModel],
         clock: Clock,
         search: Search | None = None,
-        runbooks: Runbooks | None = None,
     ) -> None:
-        self._settings, self._workshop, self._ledger = settings, workshop, ledger
-        self._models, self._clock = models, clock
-        self.use(search, runbooks or {})
+        self.settings, self.workshop, self.ledger = settings, workshop, ledger
+        self.models, self.clock = models, clock
+        self.finder = finder(settings.privacy.find)
+        self.use(search)
 
-    def use(self, search: Search | None, runbooks: Runbooks) -> None:
-        """From now on search and use these; answers under way end as they began."""
-        self._search, self._runbooks = search, runbooks
+    def use(self, search: Search | None) -> None:
+        """From now on search this; answers under way end as they began."""
+        self.search = search
 
     async def answer(self, declarations: Declarations, job: Job, key: str) -> Outcome:
         """Do the ``infer`` or ``plan`` job ``job`` of an agent in ``declarations``.
@@ -51,4 +78,297 @@ class Orchestrator:
         ``fields`` or ``plan``, or ``failed``; either way its ``inference`` says how it came about.
         Raises ``BadArguments`` for arguments that the agent does not take.
         """
-        raise NotImplementedError
+        agent = declarations.agents[job.name]
+        wrong = Arguments(agent.input).wrong(job.arguments)
+        if wrong is not None:
+            raise BadArguments(wrong)
+        named = {"agent": agent.name, "kind": job.kind}
+        with _tracer.start_as_current_span("agent", attributes=named) as span:
+            outcome = await _Attempt(self, declarations, agent, job, key).outcome()
+            inference = outcome.inference
+            if inference is not None:
+                told = {"by": inference.by, "fallback": inference.fallback or ""}
+                span.set_attributes({**told, "calls": inference.calls, "cost": inference.cost})
+                count(inference)
+                _log.info(
+                    "agent",
+                    agent=agent.name,
+                    **told,
+                    calls=inference.calls,
+                    refused=[turned.what for turned in inference.refused],
+                )
+        return outcome
+
+
+class _Attempt:
+    """One answer of one agent."""
+
+    def __init__(
+        self, all_: Orchestrator, declarations: Declarations, agent: Agent, job: Job, key: str
+    ) -> None:
+        self.agent, self.job, self.key = agent, job, key
+        self.kind = cast("Literal['infer', 'plan']", job.kind)
+        self.declarations, self.settings = declarations, all_.settings
+        self.workshop, self.ledger, self.clock = all_.workshop, all_.ledger, all_.clock
+        self.search = all_.search if agent.knowledge is not None else None
+        self.section = self.settings.language_models.get(agent.model or "")
+        self.model = all_.models.get(agent.model or "")
+        self.left: Callable[[], float] = Deadline(min(job.timeout, agent.budget.time)).left
+        self.words = tuple(texts(job.arguments))
+        self.mood = mood(self.words, _signs(agent, job.arguments))
+        self.masks = Masks(all_.finder)
+        self.masked = self.masks.hide(job.arguments)
+        self.own = frozenset(self.masks.known)
+        self.finder = all_.finder
+        self.looks = Looks(
+            key,
+            job.arguments,
+            workshop=all_.workshop,
+            ledger=all_.ledger,
+            clock=all_.clock,
+            left=self.left,
+        )
+        self.passages: tuple[Passage, ...] = ()
+        self.bill = Bill()
+        self.refused: list[Turned] = []
+        self.confidence: float | None = None
+
+    async def outcome(self) -> Outcome:
+        """How it ended."""
+        if self.mood.to_person:
+            return self._to_person()
+        if self.model is None:
+            return self._fallback("no-model")
+        self.passages = self._found()
+        try:
+            said = await self._asked(self.model)
+        except ModelFailed as error:
+            return self._fallback(error.reason)
+        except CutOff:
+            return self._fallback("cut-off")
+        self.confidence = said.confidence
+        if isinstance(said, Filled):
+            return self._filled(said)
+        return await self._planned(said)
+
+    async def _asked(self, model: LanguageModel) -> Proposal | Filled:
+        section = self.settings.language_models[self.agent.model or ""]
+        purse = Purse(
+            self.key,
+            self.agent.name,
+            self.agent.budget,
+            section=section,
+            model=model,
+            ledger=self.ledger,
+            common=self.settings.agents,
+            clock=self.clock,
+            left=self.left,
+        )
+        conversation = Conversation(
+            self.agent,
+            self.declarations,
+            self.kind,
+            arguments=self.masked,
+            passages=self.passages,
+            mood=self.mood.level,
+            masks=self.masks,
+            looks=self.looks,
+            purse=purse,
+        )
+        try:
+            return await conversation.run()
+        finally:
+            self.bill = purse.bill
+            self.refused += conversation.refused
+
+    def _found(self) -> tuple[Passage, ...]:
+        topics = self.agent.knowledge
+        if self.search is None or topics is None:
+            return ()
+        query = " ".join(self.words)
+        return tuple(
+            self.search.search(
+                query, products=topics.products, language=self._language(), limit=topics.passages
+            )
+        )
+
+    def _language(self) -> str | None:
+        for name in _LANGUAGES:
+            value = self.job.arguments.get(name)
+            if isinstance(value, str) and len(value) >= 2:
+                return value[:2].lower()
+        return None
+
+    def _filled(self, said: Filled) -> Outcome:
+        if said.confidence < self.agent.confidence:
+            return self._fallback("low-confidence")
+        fields = {name: said.fields.get(name) for name in self.job.fields}
+        cites = tuple(passage.cite for passage in self.passages)
+        return Outcome(
+            outcome="done", fields=fields, inference=self._inference("model", evidence=cites)
+        )
+
+    async def _planned(self, proposal: Proposal) -> Outcome:
+        """The proposal as a plan, where all of it is allowed and can be done."""
+        if proposal.hand_over is None and proposal.confidence < self.agent.confidence:
+            return self._fallback("low-confidence")
+        chosen = self._chosen(proposal)
+        guarded = guard(proposal, self._allowed())
+        self.refused += [*guarded.refused, *chosen]
+        plan = guarded.plan
+        if plan is None or chosen:
+            return self._fallback("refused")
+        for number, wanted in enumerate(plan.actions, 1):
+            job = Job(
+                kind="action",
+                name=wanted.action,
+                arguments=wanted.arguments,
+                timeout=max(1, int(self.left() * SECOND)),
+            )
+            tried = await self.workshop.perform(job, f"{self.key}-try-{number}", dry=True)
+            if tried.outcome != "done":
+                why = f"trying it ended with {tried.reason or tried.outcome}"
+                self.refused.append(Turned(f"action {wanted.action}", why))
+                return self._fallback("refused")
+        return Outcome(
+            outcome="done",
+            plan=plan,
+            inference=self._inference("model", evidence=plan.evidence),
+        )
+
+    def _chosen(self, proposal: Proposal) -> list[Turned]:
+        """What it chose in its actions and may not."""
+        grants = {grant.name: grant for grant in self.agent.actions}
+        found = []
+        for wanted in proposal.actions:
+            grant = grants.get(wanted.name)
+            try:
+                if grant is not None:
+                    check_chosen(grant, wanted.arguments)
+            except NotGranted as error:
+                found.append(Turned(f"action {wanted.name}", str(error)))
+        return found
+
+    def _allowed(self) -> Allowed:
+        agent, settings = self.agent, self.settings
+        secrets = [one.value for one in settings.credentials.values()]
+        secrets += [one.key for one in settings.language_models.values() if one.key is not None]
+        return Allowed(
+            actions={grant.name: self._granted(grant) for grant in agent.actions},
+            risk=agent.risk,
+            passages=self.passages,
+            promises=agent.promises,
+            links=settings.agents.links,
+            placeholders=self.own,
+            own=frozenset(self.words),
+            secrets=tuple(secrets),
+            finds=self.finder,
+            confidence=agent.confidence,
+        )
+
+    def _granted(self, grant: Grant) -> Granted:
+        action = self.declarations.actions[grant.name]
+        try:
+            bound: dict[str, Any] | None = self.looks.bound(grant)
+        except BadArguments:
+            bound = None
+        people = self.declarations.demands(grant.name)
+        return Granted(
+            bound=bound,
+            chooses=grant.chooses,
+            risk=action.risk,
+            approve=people > 0,
+            people=max(1, people),
+            wrong=Arguments(action.input).wrong,
+        )
+
+    def _to_person(self) -> Outcome:
+        inference = self._inference("tone")
+        if self.kind == "infer":
+            detail = "a person should answer this customer"
+            return Outcome(outcome="failed", reason="to-person", detail=detail, inference=inference)
+        why = next(iter(self.mood.vulnerable), self.mood.level)
+        plan = Plan(hand_over=why, rationale="; ".join(self.mood.why))
+        return Outcome(outcome="done", plan=plan, inference=inference)
+
+    def _fallback(self, reason: str) -> Outcome:
+        """What follows where the model did not answer, or its answer is not taken."""
+        choice = self.agent.fallback
+        if self.kind == "plan" and choice == "compose":
+            plan = self._composed()
+            if plan is not None:
+                inference = self._inference("composer", reason, plan.evidence)
+                return Outcome(outcome="done", plan=plan, inference=inference)
+        if self.kind == "plan" and choice == "person":
+            plan = Plan(hand_over=reason)
+            inference = self._inference("model", reason)
+            return Outcome(outcome="done", plan=plan, inference=inference)
+        return Outcome(
+            outcome="failed",
+            reason=reason,
+            detail="the agent has no answer",
+            inference=self._inference("model", reason),
+        )
+
+    def _composed(self) -> Plan | None:
+        topics = self.agent.knowledge
+        if self.search is None or topics is None:
+            return None
+        return compose(
+            Composing(
+                signals=self.job.signals,
+                words=self.words,
+                mood=self.mood,
+                language=self._language(),
+                products=topics.products,
+                search=self.search,
+                allowed=self._allowed(),
+            )
+        )
+
+    def _inference(
+        self, by: By, fallback: str | None = None, evidence: tuple[str, ...] = ()
+    ) -> Inference:
+        bill = self.bill
+        return Inference(
+            agent=self.agent.name,
+            version=version(self.agent),
+            by=by,
+            model=None if self.section is None or bill.prompt is None else self.section.model,
+            prompt=bill.prompt,
+            evidence=evidence,
+            confidence=self.confidence,
+            calls=bill.calls,
+            tokens_in=bill.tokens_in,
+            tokens_out=bill.tokens_out,
+            cost=bill.cost,
+            latency=bill.latency,
+            fallback=fallback,
+            refused=tuple(self.refused),
+            tone=", ".join((self.mood.level, *self.mood.vulnerable)),
+        )
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in JSON data, in its order."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from texts(one)
+
+
+def _signs(agent: Agent, arguments: dict[str, Any]) -> Signs:
+    expressions = Expressions()
+    found: dict[str, int] = {}
+    for name, source in agent.mood.items():
+        try:
+            value = expressions.value(source, {"arguments": arguments})
+        except ExpressionError:
+            continue
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            found[name] = max(0, int(min(value, 10**9)))
+    return msgspec.convert(found, Signs)

@@ -27,7 +27,7 @@ from forestall.intervene.agents.asking import (
     Said,
     ToolCall,
     Turn,
-    estimated_tokens,
+    given_tokens,
 )
 from forestall.kernel.settings import LanguageModel as Section
 
@@ -274,16 +274,6 @@ def _said(response: Any, ask: Ask, trouble: _Trouble) -> Said:
 def _given(part: Any) -> str:
     """The arguments of a call, as they came where they came as text."""
     return part.args if isinstance(part.args, str) else str(part.args_as_json_str())
-
-
-def given_tokens(ask: Ask) -> int:
-    """About how many tokens a model is given."""
-    turns = sum(
-        estimated_tokens(turn.text) + sum(estimated_tokens(call.arguments) for call in turn.calls)
-        for turn in ask.turns
-    )
-    tools = sum(estimated_tokens(f"{tool.description}{tool.parameters}") for tool in ask.tools)
-    return estimated_tokens(ask.system) + turns + tools
 
 
 def _failed(reason: Failure, ask: Ask, trouble: _Trouble, detail: str) -> ModelFailed:
