@@ -1,7 +1,7 @@
 """What a queue's role may see of a case. Pure.
 
 An ``agent`` sees everything. A ``partner``, who works for somebody else, sees what happened and what
-to do, and nothing personal: no traits, no values that lookups, agents and actions gave or took, no
+to do, and nothing personal: no traits, no values that lookups, agents and actions gave or took, no plans, no
 personal fields of events; and where such a value was quoted in words, it is blotted out there too.
 """
 
@@ -52,6 +52,8 @@ def redacted(case: Case, role: Role) -> Case:
                 arguments={},
                 fields={},
                 evidence={},
+                plan=None,
+                inference=None,
                 reason=None if one.reason is None else blot(one.reason),
             )
             for one in case.tried
@@ -70,6 +72,8 @@ def _withheld(case: Case) -> Iterator[str]:
         yield "traits"
     if case.fields or any(one.arguments or one.fields or one.evidence for one in case.tried):
         yield "looked up"
+    if any(one.plan is not None for one in case.tried):
+        yield "plans"
     if any(one.personal for one in case.timeline):
         yield "personal fields"
     if case.links:
@@ -81,6 +85,7 @@ def _personal(case: Case) -> Iterator[Any]:
     yield case.fields
     for one in case.tried:
         yield from (one.arguments, one.fields, one.evidence)
+        yield [] if one.plan is None else [wanted.arguments for wanted in one.plan.actions]
     for moment in case.timeline:
         yield from (moment.fields.get(name) for name in moment.personal)
 

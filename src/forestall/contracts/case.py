@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from forestall.contracts.inference import Inference, Plan
+
 SeenStatus = Literal["sent", "shown", "dismissed", "answered", "helped", "expired", "failed"]
 """What became of a message to the customer."""
 
@@ -53,8 +55,10 @@ class Tried(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing that was tried: a lookup, an agent's answer, an action, the undoing of one.
 
     ``outcome`` is how it stands: ``done``, ``failed``, ``undone``, ``uncertain``, ``dropped``,
-    ``refused`` or ``waiting``. ``arguments`` went in, ``fields`` came out, ``evidence`` is what the
-    other side showed (dry run, answer, verification)."""
+    ``refused`` or ``waiting``. ``arguments`` went in (an agent's without personal data), ``fields``
+    came out, ``evidence`` is what the other side showed (dry run, answer, verification). ``plan`` is
+    what an agent planned, with personal data masked, ``inference`` how it came to that, or to
+    ``fields``."""
 
     step: int
     kind: str
@@ -65,6 +69,8 @@ class Tried(msgspec.Struct, frozen=True, omit_defaults=True):
     arguments: dict[str, Any] = {}
     fields: dict[str, Any] = {}
     evidence: dict[str, Any] = {}
+    plan: Plan | None = None
+    inference: Inference | None = None
 
 
 class Standing(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -14,6 +14,7 @@ from forestall.contracts.intervention import REPORTS, Case, Message, Taken
 from forestall.decide.masking import Path, below, pruned
 from forestall.intervene.effect_store import Effect, decode_job, decode_message
 from forestall.intervene.jobs import Outcome
+from forestall.intervene.masked import own_masks
 from forestall.intervene.running import Running
 from forestall.kernel.telemetry import parse_traceparent
 from forestall.policy.language.model import Ask
@@ -21,6 +22,9 @@ from forestall.privacy.door import DoorState
 
 MOST_EVENTS, MOST_HYPOTHESES = 50, 10
 """Of the customer's events, and of other conclusions about them, the newest so many."""
+
+_THINKING = ("infer", "plan")
+"""Jobs of agents, which see personal data masked."""
 
 _STATUS: tuple[SeenStatus, ...] = ("answered", "helped", "dismissed", "shown", "expired", "failed")
 """What may become of a message, the most telling first."""
@@ -161,9 +165,11 @@ def _tried(material: Material) -> Iterator[Tried]:
             outcome="undone" if undone and effect.status != "waiting" else effect.status,
             at=at,
             reason=outcome.reason or (None if effect.status == "done" else effect.detail),
-            arguments=job.arguments,
+            arguments=own_masks(job.arguments)[1] if effect.kind in _THINKING else job.arguments,
             fields=outcome.fields,
             evidence=outcome.evidence,
+            plan=outcome.plan,
+            inference=outcome.inference,
         )
 
 

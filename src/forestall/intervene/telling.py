@@ -50,9 +50,8 @@ def tellable_plan(plan: Plan) -> Plan | None:
     )
     names = [one.action for one in plan.actions] + [plan.runbook or ""]
     fits = len(plan.message) <= MAX_TEXT and all(len(name) <= _LONGEST_NAME for name in names)
-    plain = _plain(plan.message, 1) and all(
-        _plain(one.action, 1) and _plain(one.arguments, DEEPEST - 5) for one in plan.actions
-    )
+    plain = _plain([plan.message, *names], 1)
+    plain = plain and all(_plain(one.arguments, DEEPEST - 5) for one in plan.actions)
     return told if fits and plain and len(msgspec.json.encode(told)) <= LARGEST_PLAN else None
 
 

@@ -6,11 +6,12 @@ the matter, whose case it is, where to look, and what was done.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from forestall.contracts.case import Tried
 from forestall.contracts.instants import format_time, parse_time
 from forestall.contracts.intervention import Case
 
@@ -129,7 +130,28 @@ def _tried(case: Case) -> list[str]:
         words += [f"gave {_pairs(one.fields)}"] if one.fields else []
         words += [f"evidence {_pairs(one.evidence)}"] if one.evidence else []
         lines.append(" ".join(words))
+        lines += _planned(one)
     return lines
+
+
+def _planned(one: Tried) -> Iterator[str]:
+    """What an agent planned and how it came to that, a line each."""
+    plan, how = one.plan, one.inference
+    if plan is not None:
+        for wanted in plan.actions:
+            yield f"   planned: {wanted.action} {_pairs(wanted.arguments)}".rstrip()
+        if plan.message or plan.runbook:
+            words = " – ".join(_line(text) for text in (plan.message, plan.runbook) if text)
+            yield f"   to be said: {shortened(words, 500)}"
+        if plan.rationale:
+            yield f"   because: {shortened(_line(plan.rationale), 300)}"
+    if how is not None:
+        by = how.by if how.model is None else f"{how.by} {how.model}"
+        instead = f", as the model did not ({how.fallback})" if how.fallback else ""
+        cited = f", from {_line(', '.join(how.evidence))}" if how.evidence else ""
+        yield f"   {how.agent} answered by {by}{instead}{cited}"
+        for turned in how.refused:
+            yield f"   refused: {_line(turned.what)}: {shortened(_line(turned.why), 200)}"
 
 
 def _seen(case: Case) -> list[str]:
