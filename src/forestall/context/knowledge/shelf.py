@@ -11,11 +11,14 @@ from forestall.context.knowledge.spelling import nearest, parted
 from forestall.context.knowledge.synonyms import Synonyms, Words
 from forestall.context.knowledge.words import COMPOUNDING, Analyser, clean
 
-BOOSTS = {"title": 2.0, "section": 1.5, "signals": 1.0, "text": 1.0}
+BOOSTS = {"title": 2.0, "section": 0.5, "signals": 1.0, "text": 1.0}
 """How much more a word counts in each field."""
 
 TIE = 0.3
 """What a word counts in its other fields, beside the one where it counts most."""
+
+SYNONYM = 0.8
+"""What a synonym counts, beside the word that the customer used."""
 
 UNKNOWN = 0.5
 """How much a word that no passage has tells, beside one that a single passage has."""
@@ -58,9 +61,7 @@ class Found(msgspec.Struct, frozen=True):
 class Shelf:
     """``passages`` of one language, each known by its place in them. Never changes."""
 
-    def __init__(
-        self, passages: Sequence[Passage], analyser: Analyser, synonyms: Synonyms
-    ) -> None:
+    def __init__(self, passages: Sequence[Passage], analyser: Analyser, synonyms: Synonyms) -> None:
         self.passages = tuple(passages)
         self._analyser, self._synonyms = analyser, synonyms.stemmed(analyser)
         self._schema = _schema()
@@ -76,17 +77,12 @@ class Shelf:
 
     def wanted(self, query: str) -> list[Wanted]:
         """What ``query`` asks for: its telling words with their other forms, the rarest first."""
-        query = query[:LONGEST_QUERY]
-        telling = set(self._analyser.telling(query))
-        found: dict[tuple[Words, ...], Wanted] = {}
-        slips = 0
-        for variants in self._synonyms.matched(self._analyser.words(query)):
-            if len(variants) > 1 or variants[0][0] in telling:
-                unknown = not any(map(self._count, variants))
-                slips += unknown
-                mended = self._mended(variants[0]) if unknown and slips <= MOST_SLIPS else []
-                for one in mended or [variants]:
-                    found.setdefault(one, self._wanted(one))
+        words, telling = self._mended(query[:LONGEST_QUERY])
+        found = {
+            variants: self._wanted(variants)
+            for variants in self._synonyms.matched(words)
+            if len(variants) > 1 or variants[0][0] in telling
+        }
         return sorted(found.values(), key=lambda one: -one.weight)[:MOST_WORDS]
 
     def find(self, wanted: Iterable[Wanted], products: Collection[str], most: int) -> list[Found]:
@@ -98,9 +94,7 @@ class Shelf:
 
     def covered(self, wanted: Iterable[Wanted], places: Sequence[int]) -> float:
         """The greatest sum of the weights of what one of the passages at ``places`` speaks of."""
-        parts = [
-            (Occur.Should, Query.const_score_query(one.query, one.weight)) for one in wanted
-        ]
+        parts = [(Occur.Should, Query.const_score_query(one.query, one.weight)) for one in wanted]
         if not parts or not places:
             return 0.0
         among = Query.term_set_query(self._schema, "place", list(places))
@@ -110,36 +104,52 @@ class Shelf:
 
     def _search(self, query: Query, products: Collection[str], most: int) -> list[Found]:
         if products:
-            about = Query.term_set_query(self._schema, "products", [*products, ALL_PRODUCTS])
+            about = Query.term_set_query(
+                self._schema,
+                "products",
+                [*(clean(one).casefold() for one in products), ALL_PRODUCTS],
+            )
             only = (Occur.Must, Query.const_score_query(about, 0.0))
             query = Query.boolean_query([(Occur.Must, query), only])
         hits = self._searcher.search(query, most, count=False).hits
         places = self._searcher.fast_field_values("place", [address for _, address in hits])
-        found = [Found(int(place or 0), score) for (score, _), place in zip(hits, places, strict=True)]
+        found = [
+            Found(int(place or 0), score) for (score, _), place in zip(hits, places, strict=True)
+        ]
         return sorted(found, key=lambda one: (-one.score, one.place))
 
-    def _mended(self, words: Words) -> list[tuple[Words, ...]]:
-        """What is probably meant by one unknown word: known ones."""
-        if len(words) > 1:
-            return []
-        near = nearest(words[0], self._known)
+    def _mended(self, query: str) -> tuple[list[str], set[str]]:
+        """The words of ``query`` in order, unknown ones put right, and which of them tell."""
+        telling = set(self._analyser.telling(query))
+        words: list[str] = []
+        slips = 0
+        for word in self._analyser.words(query):
+            if word in telling and not self._known(word) and slips < MOST_SLIPS:
+                slips += 1
+                words += self._meant(word)
+                telling.update(self._meant(word))
+            else:
+                words.append(word)
+        return words, telling
+
+    def _meant(self, word: str) -> Sequence[str]:
+        """What is probably meant by an unknown word; the word itself where nothing is known."""
+        near = nearest(word, self._known)
         if near is not None:
-            return [((near,),)]
+            return [near]
         if self._analyser.language in COMPOUNDING:
-            parts = parted(words[0], self._analyser.words, self._known) or ()
-            return [((part,),) for part in parts]
-        return []
+            return parted(word, self._analyser.words, self._known) or [word]
+        return [word]
 
     def _wanted(self, variants: tuple[Words, ...]) -> Wanted:
         count, every = max(map(self._count, variants)), self._searcher.num_docs
         weight = math.log(1 + (every - count + 0.5) / (count + 0.5))
-        query = _any(
-            [
-                Query.boost_query(self._query(field, variant), boost)
-                for variant in variants
-                for field, boost in BOOSTS.items()
-            ]
-        )
+        forms = [
+            Query.boost_query(self._query(field, variant), boost * (SYNONYM if number else 1))
+            for number, variant in enumerate(variants)
+            for field, boost in BOOSTS.items()
+        ]
+        query = Query.disjunction_max_query(forms, TIE)
         return Wanted(variants, weight if count else weight * UNKNOWN, query)
 
     def _query(self, field: str, words: Words) -> Query:
@@ -149,14 +159,11 @@ class Shelf:
 
     def _count(self, words: Words) -> int:
         """In how many passages all of ``words`` may stand: in no more than the rarest does."""
-        return min(map(self._known, words))
+        return min(self._searcher.doc_freq("every", word) for word in words)
 
     def _known(self, word: str) -> int:
-        return self._searcher.doc_freq("every", word)
-
-
-def _any(queries: Sequence[Query]) -> Query:
-    return Query.disjunction_max_query(queries, TIE)
+        """In how many passages ``word`` stands; 1 if it is known as a synonym only."""
+        return self._searcher.doc_freq("every", word) or int(word in self._synonyms.words)
 
 
 def _schema() -> Schema:
@@ -173,7 +180,7 @@ def _fields(place: int, passage: Passage) -> dict[str, object]:
     return {
         **texts,
         "every": "\n".join(texts.values()),
-        "products": [clean(product) for product in passage.products] or [ALL_PRODUCTS],
+        "products": [clean(product).casefold() for product in passage.products] or [ALL_PRODUCTS],
         "place": place,
     }
 
