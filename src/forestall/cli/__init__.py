@@ -29,6 +29,7 @@ COMMANDS: Final = {
         "backtest": "backtest:backtest",
         "explain": "explain:explain",
         "action": "actions:app",
+        "knowledge": "knowledge:app",
         "model": "model:app",
     },
     "From draft to live": {

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-_MARKDOWN = MarkdownIt("commonmark").enable("table").disable("html_block")
+MARKDOWN = MarkdownIt("commonmark").enable("table").disable("html_block")
+"""Parses what we know; tags of HTML stand within paragraphs, so that headings after them count."""
+MARKDOWN.validateLink = lambda _: True  # type: ignore[method-assign]
+
 _CONTROL = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+"
 )
@@ -19,7 +22,7 @@ def plain(markdown: str) -> str:
     """``markdown`` without its marks: of a link its words, of a picture what it shows, no tags of
     HTML. Paragraphs are an empty line apart; points of a list and rows of a table have a line
     each. Control characters and marks that turn text around are gone."""
-    said = "".join(gap + words for gap, words in _pieces(_MARKDOWN.parse(markdown)))
+    said = "".join(gap + words for gap, words in _pieces(MARKDOWN.parse(markdown)))
     said = _SPACES.sub(lambda found: "\n" if "\n" in found[0] else " ", _CONTROL.sub(" ", said))
     return _LINES.sub("\n\n", said).strip()
 

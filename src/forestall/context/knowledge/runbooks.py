@@ -172,6 +172,11 @@ def markdown_files(folder: Path) -> list[Path]:
 
 def read_file(path: Path) -> Runbook:
     """The runbook in a file. Raises ``InvalidFile``, also where there is no such file."""
+    return _read_bytes(bytes_of(path), str(path))
+
+
+def bytes_of(path: Path) -> bytes:
+    """What a file has. Raises ``InvalidFile`` where there is none, or far too much."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -181,14 +186,19 @@ def read_file(path: Path) -> Runbook:
     if len(raw) > MAX_BYTES:
         message = f"this is larger than {MAX_BYTES:,} bytes; split it"
         raise InvalidFile([Problem(str(path), 1, 1, "runbook-file", message)])
-    return _read_bytes(raw, str(path))
+    return raw
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _read_bytes(raw: bytes, path: str) -> Runbook:
     """Remembered, as folders are read again whenever one file of them changes."""
+    return read_runbook(text_of(raw, path), path)
+
+
+def text_of(raw: bytes, path: str) -> str:
+    """``raw`` as text, each line with one end. Raises ``InvalidFile``."""
     try:
-        return read_runbook(raw.decode("utf-8"), path)
+        return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
         problem = Problem(path, 1, 1, "runbook-encoding", "this is not UTF-8 text")
         raise InvalidFile([problem]) from None
@@ -201,7 +211,7 @@ def read_runbook(text: str, path: str) -> Runbook:
 
 def read_document(text: str, path: str) -> tuple[Runbook, Front]:
     """The runbook in ``text``, and its front matter with places. Raises ``InvalidFile``."""
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    text = text.replace("\r\n", "\n")
     front = Front(text, path)
     return _Reader(text, front).read(), front
 
