@@ -34,7 +34,6 @@ cases:
       arguments: {payment: p1, tries: 3, text: "It was declined"}
       policy: payment-failed
       signal: payment.failed
-      locale: de-CH
     lookups:
       payment: {status: failed, amount: 40}
     model:
@@ -77,7 +76,6 @@ def test_everything_that_a_case_may_say() -> None:
             arguments={"payment": "p1", "tries": 3, "text": "It was declined"},
             policy="payment-failed",
             signal="payment.failed",
-            locale="de-CH",
         ),
         lookups={"payment": {"status": "failed", "amount": 40}},
         model=(

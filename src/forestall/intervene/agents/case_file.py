@@ -34,7 +34,7 @@ LONGEST_PATTERN: Final = 200
 
 _FILE = ("agent", "threshold", "today", "asks", "rubric", "cases", "title")
 _CASE = ("name", "tags", "must", "asks", "given", "lookups", "model", "expect", "rubric")
-_GIVEN = ("arguments", "policy", "signal", "locale")
+_GIVEN = ("arguments", "policy", "signal")
 _EXPECT = (
     "action", "actions", "forbidden", "contains", "cites", "confidence", "fields", "by",
     "fallback", "tone", "refused",
@@ -165,7 +165,6 @@ def _given(case: Fields) -> Given:
         arguments=fields.json("arguments"),
         policy=fields.text("policy", None),
         signal=fields.text("signal", None),
-        locale=fields.text("locale", None),
     )
 
 

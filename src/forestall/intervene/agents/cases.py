@@ -26,13 +26,12 @@ CLASSES: Final = ("link", "promise", "personal")
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """What the agent gets: its ``arguments``; which policy asks, for which ``signal`` (the type of
-    the event), and the customer's ``locale``."""
+    """What the agent gets: its ``arguments``; which policy asks, and for which ``signal`` (the type
+    of the event)."""
 
     arguments: dict[str, Any] = {}
     policy: str | None = None
     signal: str | None = None
-    locale: str | None = None
 
 
 class Called(msgspec.Struct, frozen=True):

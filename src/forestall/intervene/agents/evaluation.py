@@ -202,8 +202,10 @@ def _wrong(expect: Expected, answer: Answer) -> Iterable[str]:
     ):
         low, high = expect.confidence
         yield f"expected a confidence from {low:g} to {high:g}, got {confidence}"
-    told = {"by": expect.by, "fallback": expect.fallback, "tone": expect.tone}
-    for name, value in told.items():
+    tone = "" if inference is None else inference.tone or ""
+    if expect.tone is not None and expect.tone not in tone.split(", "):
+        yield f"expected tone {expect.tone}, got {tone or None}"
+    for name, value in {"by": expect.by, "fallback": expect.fallback}.items():
         if value is not None and getattr(inference, name, None) != value:
             yield f"expected {name} {value}, got {getattr(inference, name, None)}"
     turned = () if inference is None else inference.refused

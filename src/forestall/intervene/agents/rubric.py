@@ -82,7 +82,7 @@ def opens(text: str, wanted: str, mood: str | None) -> bool:
     if wanted == "mood":
         if mood is None:
             return True
-        wanted = "calm" if mood == "calm" else "caring"
+        wanted = "calm" if mood.startswith("calm") else "caring"
     return _caring(text) == (wanted == "caring")
 
 
