@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import structlog
 
+from forestall.app.agents import Know, join_agents
 from forestall.app.applying import Applying
 from forestall.app.canary import keep_canaries
 from forestall.app.casework import casework, desks
@@ -77,7 +78,7 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         control = _reading(settings.data / "worker.db", stack)
         flags = provide(control, settings.flags.provider)
         stock = open_stock(settings)
-        interventions, staff = await _interventions(settings, stock, stack)
+        interventions, staff, know = await _interventions(settings, stock, stack)
         desk = open_desk(settings, control, interventions.store, wall_clock)
         if desk.registry is not None:
             stack.callback(desk.registry.close)
@@ -87,6 +88,7 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
 
         def use(stock: Stock) -> None:
             interventions.use(stock.runbooks)
+            know(stock)
 
         poll = _polling(settings, stack, stop)
         _beside(staff.office.approving.run(stop), stack, stop)
@@ -114,8 +116,9 @@ def _reading(path: Path, stack: AsyncExitStack) -> SqliteLog:
 
 async def _interventions(
     settings: Settings, stock: Stock, stack: AsyncExitStack
-) -> tuple[Interventions, Staff]:
-    """What carries out, and the people who have a say in it. Each asks the other for something."""
+) -> tuple[Interventions, Staff, Know]:
+    """What carries out, the people who have a say in it, and who is told what is known. Each asks the
+    other for something."""
     data = settings.data
     signals, decisions = (_reading(data / name, stack) for name in ("gateway.db", "worker.db"))
     door = stack.enter_context(Door(data / "gateway.db"))
@@ -124,6 +127,7 @@ async def _interventions(
     workshop = await stack.enter_async_context(
         load_workshop(settings, client=client, clock=wall_clock, watch=WATCH_EVERY)
     )
+    know = await stack.enter_async_context(join_agents(settings, workshop, client))
     staff = Staff(
         settings,
         log_time=lambda: interventions.now(),
@@ -152,7 +156,7 @@ async def _interventions(
             finder=finder(settings.privacy.find),
         )
     )
-    return interventions, staff
+    return interventions, staff, know
 
 
 def _polling(

@@ -3,7 +3,7 @@
 Before an action: its arguments against the schema, its approval, its rate; then ``run``.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -38,6 +38,13 @@ CACHED = Counter(
 _log = structlog.get_logger(__name__)
 
 
+class Answers(Protocol):
+    """Answers for agents that are declared by instructions."""
+
+    async def answer(self, declarations: Declarations, job: Job, key: str) -> Outcome:
+        """Do the ``infer`` or ``plan`` job ``job``. Raises ``BadArguments``."""
+
+
 class ActionWorkshop:
     """Does the jobs of one deployment. ``clock`` is wall time; ``notes`` are closed by the caller."""
 
@@ -45,6 +52,7 @@ class ActionWorkshop:
         self, declarations: Declarations, calls: Calls, *, notes: Notes, clock: Clock
     ) -> None:
         self.notes = notes
+        self.answers: Answers | None = None
         self._clock = clock
         self.use(declarations, calls)
 
@@ -63,7 +71,7 @@ class ActionWorkshop:
 
     def deduplication(self, job: Job) -> Deduplication:
         """See ``Workshop.deduplication``. Asking a lookup or an agent again does no harm."""
-        if job.kind in ("enrich", "infer"):
+        if job.kind in ("enrich", "infer", "plan"):
             return "dedupes"
         action = self.declarations.actions.get(job.name)
         if action is None:
@@ -106,14 +114,30 @@ class ActionWorkshop:
         match job.kind:
             case "enrich":
                 return await self._ask(self.declarations.lookups, job, deadline, dry=dry)
-            case "infer":
-                return await self._ask(self.declarations.agents, job, deadline, dry=dry)
+            case "infer" | "plan":
+                agent = self.declarations.agents.get(job.name)
+                if agent is None or (agent.way is not None and job.kind == "infer"):
+                    return await self._ask(self.declarations.agents, job, deadline, dry=dry)
+                return await self._answer(agent, job, key, dry=dry)
         action = self.declarations.actions.get(job.name)
         if action is None:
             return _nobody("action", job.name)
         if job.undoes is not None:
             return await self._undo(action, job, deadline, dry=dry)
         return await self._act(action, job, key, deadline, dry=dry)
+
+    async def _answer(self, agent: Agent, job: Job, key: str, *, dry: bool) -> Outcome:
+        """Have an agent answer that is declared by instructions."""
+        if agent.way is not None:
+            detail = f"the agent {agent.name} is a function, and functions do not plan"
+            return Outcome(outcome="failed", reason="refused", detail=detail)
+        if dry:
+            shown = {"agent": agent.name, "model": agent.model, "arguments": job.arguments}
+            return Outcome(outcome="done", evidence={"dry_run": "describe", "request": shown})
+        if self.answers is None:
+            detail = "models are asked by the server, or by `forestall agent try`"
+            return Outcome(outcome="failed", reason="refused", detail=detail)
+        return await self.answers.answer(self.declarations, job, key)
 
     async def _act(
         self, action: Action, job: Job, key: str, deadline: Deadline, *, dry: bool

@@ -24,9 +24,16 @@ from forestall.intervene.agents.asking import LanguageModel, ModelFailed
 from forestall.intervene.agents.compose import Composing, compose
 from forestall.intervene.agents.conversing import Conversation, Filled
 from forestall.intervene.agents.counting import count
-from forestall.intervene.agents.guard import Allowed, Granted, Proposal, guard
+from forestall.intervene.agents.guard import (
+    Allowed,
+    Granted,
+    Proposal,
+    guard,
+    own_placeholders,
+    wording,
+)
 from forestall.intervene.agents.ledger import CutOff, Ledger
-from forestall.intervene.agents.looking import Looks, NotGranted, check_chosen
+from forestall.intervene.agents.looking import Looks
 from forestall.intervene.agents.paying import Bill, Purse
 from forestall.intervene.agents.prompt import version
 from forestall.intervene.jobs import Job, Outcome, Workshop
@@ -115,10 +122,10 @@ class _Attempt:
         self.model = all_.models.get(agent.model or "")
         self.left: Callable[[], float] = Deadline(min(job.timeout, agent.budget.time)).left
         self.words = tuple(texts(job.arguments))
-        self.mood = mood(self.words, _signs(agent, job.arguments))
+        self.signs = _signs(agent, job.arguments)
+        self.mood = mood(self.words, self.signs)
         self.masks = Masks(all_.finder)
         self.masked = self.masks.hide(job.arguments)
-        self.own = frozenset(self.masks.known)
         self.finder = all_.finder
         self.looks = Looks(
             key,
@@ -138,17 +145,17 @@ class _Attempt:
         if self.mood.to_person:
             return self._to_person()
         if self.model is None:
-            return self._fallback("no-model")
+            return await self._fallback("no-model")
         self.passages = self._found()
         try:
             said = await self._asked(self.model)
         except ModelFailed as error:
-            return self._fallback(error.reason)
+            return await self._fallback(error.reason)
         except CutOff:
-            return self._fallback("cut-off")
+            return await self._fallback("cut-off")
         self.confidence = said.confidence
         if isinstance(said, Filled):
-            return self._filled(said)
+            return await self._filled(said)
         return await self._planned(said)
 
     async def _asked(self, model: LanguageModel) -> Proposal | Filled:
@@ -199,11 +206,19 @@ class _Attempt:
                 return value[:2].lower()
         return None
 
-    def _filled(self, said: Filled) -> Outcome:
+    async def _filled(self, said: Filled) -> Outcome:
         if said.confidence < self.agent.confidence:
-            return self._fallback("low-confidence")
-        fields = {name: said.fields.get(name) for name in self.job.fields}
+            return await self._fallback("low-confidence")
+        allowed = self._allowed()
         cites = tuple(passage.cite for passage in self.passages)
+        for name, value in said.fields.items():
+            for text in texts(value):
+                self.refused += [
+                    Turned(f"field {name}", turned.what) for turned in wording(text, allowed, cites)
+                ]
+        if any(turned.what.startswith("field ") for turned in self.refused):
+            return await self._fallback("refused")
+        fields = {name: said.fields.get(name) for name in self.job.fields}
         return Outcome(
             outcome="done", fields=fields, inference=self._inference("model", evidence=cites)
         )
@@ -211,13 +226,20 @@ class _Attempt:
     async def _planned(self, proposal: Proposal) -> Outcome:
         """The proposal as a plan, where all of it is allowed and can be done."""
         if proposal.hand_over is None and proposal.confidence < self.agent.confidence:
-            return self._fallback("low-confidence")
-        chosen = self._chosen(proposal)
+            return await self._fallback("low-confidence")
         guarded = guard(proposal, self._allowed())
-        self.refused += [*guarded.refused, *chosen]
+        self.refused += guarded.refused
         plan = guarded.plan
-        if plan is None or chosen:
-            return self._fallback("refused")
+        if plan is None or not await self._tried(plan):
+            return await self._fallback("refused")
+        return Outcome(
+            outcome="done",
+            plan=plan,
+            inference=self._inference("model", evidence=plan.evidence),
+        )
+
+    async def _tried(self, plan: Plan) -> bool:
+        """Whether all actions of a plan can be done, as far as trying them tells."""
         for number, wanted in enumerate(plan.actions, 1):
             job = Job(
                 kind="action",
@@ -229,25 +251,8 @@ class _Attempt:
             if tried.outcome != "done":
                 why = f"trying it ended with {tried.reason or tried.outcome}"
                 self.refused.append(Turned(f"action {wanted.action}", why))
-                return self._fallback("refused")
-        return Outcome(
-            outcome="done",
-            plan=plan,
-            inference=self._inference("model", evidence=plan.evidence),
-        )
-
-    def _chosen(self, proposal: Proposal) -> list[Turned]:
-        """What it chose in its actions and may not."""
-        grants = {grant.name: grant for grant in self.agent.actions}
-        found = []
-        for wanted in proposal.actions:
-            grant = grants.get(wanted.name)
-            try:
-                if grant is not None:
-                    check_chosen(grant, wanted.arguments)
-            except NotGranted as error:
-                found.append(Turned(f"action {wanted.name}", str(error)))
-        return found
+                return False
+        return True
 
     def _allowed(self) -> Allowed:
         agent, settings = self.agent, self.settings
@@ -259,7 +264,7 @@ class _Attempt:
             passages=self.passages,
             promises=agent.promises,
             links=settings.agents.links,
-            placeholders=self.own,
+            placeholders=own_placeholders(self.masked),
             own=frozenset(self.words),
             secrets=tuple(secrets),
             finds=self.finder,
@@ -291,40 +296,40 @@ class _Attempt:
         plan = Plan(hand_over=why, rationale="; ".join(self.mood.why))
         return Outcome(outcome="done", plan=plan, inference=inference)
 
-    def _fallback(self, reason: str) -> Outcome:
+    async def _fallback(self, reason: str) -> Outcome:
         """What follows where the model did not answer, or its answer is not taken."""
         choice = self.agent.fallback
         if self.kind == "plan" and choice == "compose":
-            plan = self._composed()
+            plan = await self._composed()
             if plan is not None:
                 inference = self._inference("composer", reason, plan.evidence)
                 return Outcome(outcome="done", plan=plan, inference=inference)
+        inference = self._inference("model", reason)
         if self.kind == "plan" and choice == "person":
-            plan = Plan(hand_over=reason)
-            inference = self._inference("model", reason)
-            return Outcome(outcome="done", plan=plan, inference=inference)
-        return Outcome(
-            outcome="failed",
-            reason=reason,
-            detail="the agent has no answer",
-            inference=self._inference("model", reason),
-        )
+            return Outcome(outcome="done", plan=Plan(hand_over=reason), inference=inference)
+        detail = "the agent has no answer"
+        return Outcome(outcome="failed", reason=reason, detail=detail, inference=inference)
 
-    def _composed(self) -> Plan | None:
+    async def _composed(self) -> Plan | None:
+        """What is said and done without a model; where trying an action fails, only what is said."""
         topics = self.agent.knowledge
         if self.search is None or topics is None:
             return None
-        return compose(
-            Composing(
-                signals=self.job.signals,
-                words=self.words,
-                mood=self.mood,
-                language=self._language(),
-                products=topics.products,
-                search=self.search,
-                allowed=self._allowed(),
-            )
+        request = Composing(
+            signals=self.job.signals,
+            words=self.words,
+            mood=self.mood,
+            signs=self.signs,
+            language=self._language(),
+            products=topics.products,
+            search=self.search,
+            allowed=self._allowed(),
         )
+        plan = compose(request)
+        if plan is None or await self._tried(plan):
+            return plan
+        replace = msgspec.structs.replace
+        return compose(replace(request, allowed=replace(request.allowed, actions={})))
 
     def _inference(
         self, by: By, fallback: str | None = None, evidence: tuple[str, ...] = ()
