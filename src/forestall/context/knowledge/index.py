@@ -67,6 +67,26 @@ class Library:
             )
             for language, own in sorted(shelves.items())
         }
+        self._signalled: dict[str, list[Passage]] = {}
+        for language in sorted(shelves):
+            for passage in shelves[language]:
+                for signal in dict.fromkeys(passage.signals):
+                    self._signalled.setdefault(signal, []).append(passage)
+
+    def signalled(
+        self, signal: str, *, products: tuple[str, ...] = (), language: str | None = None
+    ) -> list[Passage]:
+        """Every passage whose ``signals`` name ``signal``, by cite; filtered as by ``search``."""
+        asked = {product.casefold() for product in products}
+        found = [
+            passage
+            for passage in self._signalled.get(signal, ())
+            if language is None or spoken(passage.language) == spoken(language)
+            if not asked
+            or not passage.products
+            or asked & {product.casefold() for product in passage.products}
+        ]
+        return sorted(found, key=lambda one: one.cite)
 
     def search(
         self,
@@ -157,8 +177,10 @@ class _Section:
             for one in asked:
                 about = about if one is None else about | one
             near = np.where(about, near, 0)
-        places = np.argsort(-near, kind="stable")[:DEEP]
-        return [(int(place), float(near[place])) for place in places if near[place] > 0]
+        nearest = np.partition(near, -DEEP)[-DEEP] if len(near) > DEEP else 0
+        places = np.flatnonzero((near >= nearest) & (near > 0))
+        ranked = sorted(zip((-near[places]).tolist(), places.tolist(), strict=True))[:DEEP]
+        return [(place, -score) for score, place in ranked]
 
 
 def library_of(runbooks: Runbooks, day: datetime.date, knowledge: Knowledge) -> Library:
