@@ -5,7 +5,6 @@ an opening sentence that fits their mood. It says nothing that is not in the kno
 says is held to the same rules as a model's proposal.
 """
 
-import re
 from collections.abc import Iterator
 
 import msgspec
@@ -14,7 +13,7 @@ from forestall.context.knowledge.passages import Passage, Search
 from forestall.context.tone import Level, Mood, Signs
 from forestall.contracts.inference import Plan
 from forestall.intervene.agents.guard import RISKS, Allowed, Granted, Proposal, Proposed, guard
-from forestall.intervene.agents.plain import folded, sentences, spoken
+from forestall.intervene.agents.plain import sentences, spoken
 
 MOST_WORDS = 600
 """Characters of an article that are said."""
@@ -41,8 +40,6 @@ _OPENINGS: dict[str, dict[str, str]] = {
 _SOURCE = {"en": "From our help page", "de": "Aus unserer Hilfe"}
 _LONG = 120
 """Seconds of waiting from which on we are sorry for it."""
-
-_CONTENT = re.compile(r"[^\W\d_]{4,}")
 
 
 class Composing(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,20 +115,13 @@ def _candidates(request: Composing, tongue: str) -> Iterator[Passage]:
                 given.add(passage.cite)
                 yield passage
     for passage in found:
-        if passage.cite not in given and _speaks_of(passage, words):
+        if passage.cite not in given:
             yield passage
 
 
 def _sayable(passage: Passage) -> bool:
     """Whether a passage is for customers; a runbook's other parts are for our people."""
     return passage.kind == "article" or passage.section == "customer"
-
-
-def _speaks_of(passage: Passage, words: str) -> bool:
-    """Whether a passage shares enough with the customer's words to be an answer to them."""
-    asked = {word[:5] for word in _CONTENT.findall(folded(words))}
-    known = {word[:5] for word in _CONTENT.findall(folded(f"{passage.title} {passage.text}"))}
-    return bool(asked) and len(asked & known) >= max(1, len(asked) // 4)
 
 
 def _article(passage: Passage, tongue: str) -> str:

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-LONGEST = 1_500
+LONGEST = 2_000
 """Characters of a message."""
 
 _HARMLESS = frozenset("²³¹½¼¾ªºµ\ufb01\ufb02")
