@@ -95,3 +95,33 @@ def test_what_cannot_be_explained(folder: Path) -> None:
     assert "--at: 'yesterday' is not an RFC 3339 time" in str(error)
     command = ["explain", "--data", str(folder), "--subject", "ann", "--policy", "other"]
     assert "No policy called other was in force." in CliRunner().invoke(app, command).output
+
+
+def test_what_agents_concluded_is_told_whoever_the_customer_was(folder: Path) -> None:
+    (before,) = [json.loads(explain(folder, "visitor", "--at", instant(99), "--json").stdout)]
+    assert before["inferences"] == []
+    how = {"agent": "helper", "version": "a" * 64, "by": "composer", "fallback": "no-model"}
+    data = {
+        "intervention": before["decision"]["id"],
+        "policy": "declined",
+        "version": "v",
+        "step": 1,
+        "fields": {},
+        "plan": {"message": "Try another card."},
+        "inference": how,
+    }
+    log = SqliteLog(folder / "gateway.db")
+    filled = records(
+        event(120, "forestall.intervention.filled", data, subject="visitor"),
+        event(130, "forestall.intervention.filled", {**data, "step": 2}, subject="ann-now"),
+    )
+    log.commit([streams.signals(filled)], tick=START + 300 * SECOND)
+    log.close()
+    after = explain(folder, "visitor", "--at", instant(99))
+    assert after.exit_code == 0, after.output
+    assert "step 1: helper planned\n  message      Try another card.\n" in after.output
+    assert "step 2: helper planned" in after.output
+    assert "fallback     no-model" in after.output
+    told = json.loads(explain(folder, "visitor", "--at", instant(99), "--json").stdout)
+    assert [one["inference"] for one in told["inferences"]] == [how, how]
+    assert told["inferences"][0]["plan"] == {"message": "Try another card."}

@@ -88,8 +88,9 @@ class Scene:
     def __init__(self, folder: Path, outcome: Outcome) -> None:
         folder.mkdir(exist_ok=True)
         self.world, self.script = World(folder, PLANNING), Scripted(outcome)
-        data = {"text": f"write me: {MAIL}", "payment": "p7", "order_id": "o7"}
-        self.world.settle(event("payment.declined", 0, **data))
+        self.world.settle(
+            event("payment.declined", 0, text=f"write me: {MAIL}", payment="p7", order_id="o7")
+        )
         self.around = Around(START, Vendor())
         self.around.seconds = 1
         self.use()

@@ -1,4 +1,5 @@
-"""``forestall explain``: why, or why not, for one customer, policy and moment."""
+"""``forestall explain``: why, or why not, for one customer, policy and moment, and what agents
+concluded in the intervention that followed."""
 
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from forestall.decide.explain import explain as answer
 from forestall.decide.explain import text
 from forestall.decide.history import deployed_controls
 from forestall.ingest.past import signals_of
+from forestall.intervene import inferences
 from forestall.log import streams
 
 
@@ -29,6 +31,9 @@ def explain(
 ) -> None:
     """Say why a policy acted for a customer, or which gate said no and what would have to differ.
 
+    Where it acted and an agent was asked, this shows each answer: what it planned or filled, on
+    which evidence, what that took, and what was refused.
+
     A visitor's pseudonym stands for the customer's from the moment on at which they signed in.
     Exit code 1 when the customer is not known.
     """
@@ -39,17 +44,26 @@ def explain(
         when = newest if at is None else moment(at, "--at")
         pseudonym, records = records_of(log, folder, subject)
         current = become(folder, pseudonym) if records else None
-        if current is not None:
-            theirs = signals_of(log, current)
-            if any(_joins(one, pseudonym) and one.received <= when for one in theirs):
-                pseudonym, records = current, theirs
+        theirs = [] if current is None else signals_of(log, current)
+        reports = [*records, *theirs]
+        joined = any(_joins(one, pseudonym) and one.received <= when for one in theirs)
+        if current is not None and joined:
+            pseudonym, records = current, theirs
     finally:
         log.close()
     if not records:
         typer.echo(f"No events of {subject!r} are in the log of {folder}.", err=True)
         raise typer.Exit(1)
     found = answer(deployed_controls(folder), records, pseudonym, policy, when)
-    typer.echo(msgspec.json.encode(found).decode() if as_json else text(found))
+    acted = found.decision if found.answer == "yes" else None
+    inferred = [] if acted is None else inferences.told(reports, acted.id)
+    if as_json:
+        whole = {**msgspec.to_builtins(found), "inferences": msgspec.to_builtins(inferred)}
+        typer.echo(msgspec.json.encode(whole).decode())
+        return
+    typer.echo(text(found))
+    for one in inferred:
+        typer.echo("\n" + "\n".join(inferences.lines(one)))
 
 
 def _joins(record: Record, former: str) -> bool:

@@ -10,6 +10,7 @@ from forestall.cli import command
 from forestall.cli.deployment import ConfigOption, DataOption, tables_for
 from forestall.cli.tables import print_table
 from forestall.contracts.errors import UnreadableInput
+from forestall.intervene import inferences
 from forestall.intervene.store import Store, Summary
 
 app = typer.Typer(
@@ -58,13 +59,14 @@ def show(
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one intervention: why it began, every step, and how it ended.
+    """Show one intervention: why it began, every step, what agents concluded, and how it ended.
 
     Exit code 2 when no intervention, or more than one, has that id.
     """
     store = Store(tables_for(data, config), read_only=True)
     try:
         found = store.find(intervention)
+        inferred = inferences.done(store.effects.of(found[0].id)) if len(found) == 1 else []
     finally:
         store.close()
     if not found:
@@ -73,7 +75,13 @@ def show(
         raise UnreadableInput(
             f"{intervention!r} could be any of " + ", ".join(one.id[:20] for one in found)
         )
-    typer.echo(msgspec.json.encode(found[0]).decode() if as_json else _text(found[0]))
+    if as_json:
+        whole = {**msgspec.to_builtins(found[0]), "inferences": msgspec.to_builtins(inferred)}
+        typer.echo(msgspec.json.encode(whole).decode())
+        return
+    typer.echo(_text(found[0]))
+    for one in inferred:
+        typer.echo("\n" + "\n".join(inferences.lines(one)))
 
 
 def _text(one: Summary) -> str:
