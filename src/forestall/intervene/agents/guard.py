@@ -16,7 +16,7 @@ from forestall.intervene.agents.demands import demanded, pressing
 from forestall.intervene.agents.leaks import leaked
 from forestall.intervene.agents.links import astray
 from forestall.intervene.agents.plain import unfit
-from forestall.intervene.agents.promises import broken
+from forestall.intervene.agents.promises import broken, promised
 from forestall.policy.actions.model import Risk
 from forestall.privacy.finding import Found, find
 
@@ -24,7 +24,19 @@ RISKS: tuple[Risk, ...] = ("low", "medium", "high")
 DEEPEST, LARGEST = 4, 2_000
 """Levels, and bytes of JSON, of the arguments that a model chooses for an action."""
 
-_PLACEHOLDER = re.compile(r"\[[a-z][a-z_-]*-\d+\]")
+_PLACEHOLDER = re.compile(r"\[[a-z]+-\d+\]")
+_FORMS = {
+    "email": re.compile(r"[\w.+-]{1,64}@[\w.-]{1,190}"),
+    "phone": re.compile(r"[\d\s()+/.-]{5,30}"),
+    "iban": re.compile(r"[A-Za-z]{2}\d{2}[A-Za-z0-9 ]{8,40}"),
+    "card": re.compile(r"[\d -]{12,30}"),
+    "id": re.compile(r"[A-Za-z0-9_-]{1,40}"),
+    "person": re.compile(r"[^\W\d_]+(?:[ .'-]{1,2}[^\W\d_]+){0,4}\.?"),
+    "place": re.compile(r"[^\W\d_]+(?:[ .'-]{1,2}[^\W\d_]+){0,4}\.?"),
+    "address": re.compile(r"[\w .,'/-]{5,100}"),
+}
+"""What the values behind placeholders of a kind look like; of other kinds none is said."""
+
 _FILLED_IN = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 
 
@@ -131,17 +143,24 @@ def wording(text: str, allowed: Allowed, evidence: Sequence[str] = ()) -> tuple[
     return (*found, *_leading(text, allowed))
 
 
-def own_placeholders(value: Any) -> frozenset[str]:
-    """The placeholders that may stand in a message, given the masked inputs ``value``: those that
-    are all of a text. One from the middle of a text could be anybody's address, and would lead the
-    customer there."""
-    if isinstance(value, str):
-        return frozenset([value]) if _PLACEHOLDER.fullmatch(value) else frozenset()
-    if isinstance(value, Mapping):
-        return frozenset().union(*map(own_placeholders, value.values()))
-    if isinstance(value, list | tuple):
-        return frozenset().union(*map(own_placeholders, value))
-    return frozenset()
+def own_placeholders(masked: Any, known: Mapping[str, str]) -> frozenset[str]:
+    """The placeholders that may stand in a message, given the ``masked`` inputs and the values
+    ``known`` behind placeholders.
+
+    It must be all of a field, for one from the middle of a text could be anybody's address and
+    would lead the customer there; and its value must be what its kind says and nothing more, for a
+    name could have a link in it.
+    """
+    return frozenset(one for one in _texts(masked) if one in known and _own(one, known[one]))
+
+
+def _own(placeholder: str, value: str) -> bool:
+    form = _FORMS.get(placeholder[1:].rpartition("-")[0])
+    if form is None or form.fullmatch(value) is None:
+        return False
+    if placeholder.startswith(("[person", "[place", "[address")):
+        return len(value) <= 100 and astray(value, ()) is None and not promised(value)
+    return True
 
 
 def _says_something(proposal: Proposal, allowed: Allowed) -> Iterator[Turned]:

@@ -16,7 +16,7 @@ SHORTEST = 6
 """Characters of a secret from which on it is looked for."""
 
 _PART, _LONG = 8, 14
-_PLACEHOLDER = re.compile(r"\[[a-z][a-z_-]*-\d+\]")
+_PLACEHOLDER = re.compile(r"\[[a-z]+-\d+\]")
 _ALONE_BEFORE = re.compile(r"(?:^|[\s(\"'„“‚‘»«])$")
 _ALONE_AFTER = re.compile(r"(?:$|[\s)\"'“”‘’»«]|[.,;:!?](?:$|[\s)\"'“”«»]))")
 _TOKEN = re.compile(r"[A-Za-z0-9+/=_\-.~]{12,}")
