@@ -168,8 +168,9 @@ def _says_something(proposal: Proposal, allowed: Allowed) -> Iterator[Turned]:
         not proposal.hand_over
     ):
         yield Turned("plan", "there is nothing in it")
-    if not allowed.confidence <= proposal.confidence <= 1:
-        yield Turned("confidence", f"it is not between {allowed.confidence} and 1")
+    least = 0.0 if proposal.hand_over is not None else allowed.confidence
+    if not least <= proposal.confidence <= 1:
+        yield Turned("confidence", f"it is not between {least} and 1")
 
 
 def _granted_actions(proposal: Proposal, allowed: Allowed) -> Iterator[Turned]:

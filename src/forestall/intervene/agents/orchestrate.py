@@ -264,7 +264,7 @@ class _Attempt:
             passages=self.passages,
             promises=agent.promises,
             links=settings.agents.links,
-            placeholders=own_placeholders(self.masked),
+            placeholders=own_placeholders(self.masked, self.masks.known),
             own=frozenset(self.words),
             secrets=tuple(secrets),
             finds=self.finder,
