@@ -25,7 +25,7 @@ class Link(msgspec.Struct, frozen=True):
 
 def links_of(text: str) -> Iterator[Link]:
     """Every link and picture of ``text``, in order."""
-    starts = [0]
+    text, starts = text.replace("\r", "\n"), [0]
     for line in text.split("\n"):
         starts.append(starts[-1] + len(line) + 1)
     for block in MARKDOWN.parse(text):
@@ -47,12 +47,11 @@ def _urls(tokens: Sequence[Token]) -> Iterator[str]:
 
 
 def _link(url: str, offset: int) -> Link:
-    bare = "".join(url.split())
-    scheme = _SCHEME.match(unquote(bare))
+    scheme = _SCHEME.match("".join(unquote(url).split()))
     if scheme is not None:
         return Link(offset, url, scheme[1].lower(), "", "")
     try:
-        parts = urlsplit(bare)
+        parts = urlsplit(url)
     except ValueError:
         return Link(offset, url, "broken", "", "")
     if parts.netloc:

@@ -4,6 +4,7 @@ import datetime
 import difflib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -166,8 +167,7 @@ def _titles(one: Document, known: _Known) -> Iterator[Problem]:
 
 def _sections(one: Document, _: _Known) -> Iterator[Problem]:
     book = one.runbook
-    below = [*book.sections[1:], None]
-    for section, after in zip(book.sections, below, strict=True):
+    for section, after in zip_longest(book.sections, book.sections[1:]):
         deeper = after is not None and after.level > section.level
         if section.level and not plain(section.text) and not deeper:
             message = f"nothing stands under {section.heading!r}"

@@ -31,7 +31,9 @@ def _pieces(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
     """The words of each block, with the lines between it and the one before."""
     gap, point, cells = "", "", list[str]()
     for before, token in zip([None, *tokens], tokens, strict=False):
-        if token.type == "list_item_open":
+        if token.type in ("bullet_list_open", "ordered_list_open") and token.level:
+            gap = "\n"
+        elif token.type == "list_item_open":
             point = f"{token.info}. " if token.info else "- "
         elif token.type in ("list_item_close", "tr_close"):
             if cells:

@@ -198,10 +198,15 @@ def _read_bytes(raw: bytes, path: str) -> Runbook:
 def text_of(raw: bytes, path: str) -> str:
     """``raw`` as text, each line with one end. Raises ``InvalidFile``."""
     try:
-        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+        return even(raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
         problem = Problem(path, 1, 1, "runbook-encoding", "this is not UTF-8 text")
         raise InvalidFile([problem]) from None
+
+
+def even(text: str) -> str:
+    """``text`` with ``\\n`` at the end of each line, whichever end it had."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_runbook(text: str, path: str) -> Runbook:
@@ -211,7 +216,7 @@ def read_runbook(text: str, path: str) -> Runbook:
 
 def read_document(text: str, path: str) -> tuple[Runbook, Front]:
     """The runbook in ``text``, and its front matter with places. Raises ``InvalidFile``."""
-    text = text.replace("\r\n", "\n")
+    text = even(text)
     front = Front(text, path)
     return _Reader(text, front).read(), front
 
