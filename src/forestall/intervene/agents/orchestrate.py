@@ -37,12 +37,13 @@ from forestall.intervene.agents.looking import Looks
 from forestall.intervene.agents.paying import Bill, Purse
 from forestall.intervene.agents.prompt import version
 from forestall.intervene.jobs import Job, Outcome, Workshop
+from forestall.intervene.masked import own_masks
 from forestall.kernel.clock import Clock
 from forestall.kernel.settings import Settings
 from forestall.policy.actions.folder import Declarations
 from forestall.policy.actions.model import Agent, Grant
 from forestall.policy.actions.schema import Arguments
-from forestall.privacy.masking import Masks, finder
+from forestall.privacy.masking import finder
 
 _LANGUAGES = ("language", "locale")
 """Arguments that say which language the customer speaks."""
@@ -124,8 +125,7 @@ class _Attempt:
         self.words = tuple(texts(job.arguments))
         self.signs = _signs(agent, job.arguments)
         self.mood = mood(self.words, self.signs)
-        self.masks = Masks(all_.finder)
-        self.masked = self.masks.hide(job.arguments)
+        self.masks, self.masked = own_masks(job.arguments, all_.finder)
         self.finder = all_.finder
         self.looks = Looks(
             key,
