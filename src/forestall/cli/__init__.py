@@ -29,6 +29,7 @@ COMMANDS: Final = {
         "backtest": "backtest:backtest",
         "explain": "explain:explain",
         "action": "actions:app",
+        "agent": "agent:app",
         "knowledge": "knowledge:app",
         "model": "model:app",
     },

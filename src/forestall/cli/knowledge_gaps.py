@@ -1,8 +1,6 @@
 """``forestall knowledge gaps``: what customers asked and our knowledge does not answer."""
 
-import datetime
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -13,13 +11,11 @@ from forestall.cli.deployment import ConfigOption, DataOption, data_for, setting
 from forestall.cli.durations import span
 from forestall.cli.person import AsJson, cell, echo_json
 from forestall.cli.tables import print_table
-from forestall.contracts.instants import SECOND
+from forestall.contracts.instants import day_of
 from forestall.kernel.settings import Settings
 from forestall.measure.reading import Folder
 
 if TYPE_CHECKING:
-    from forestall.context.knowledge.index import Library
-    from forestall.context.knowledge.runbooks import Runbooks
     from forestall.measure.knowledge_gaps import Gap, Gaps
 
 
@@ -39,6 +35,8 @@ def gaps(
     agent had nothing for, articles voted unhelpful, guidance that did not help, and cases that no
     runbook is about. Personal data in examples is masked.
     """
+    from forestall.context.knowledge.index import library_of
+    from forestall.context.knowledge.runbooks import load_runbooks
     from forestall.measure.knowledge_gaps import Asked, knowledge_gaps
     from forestall.measure.likeness import stemmer
     from forestall.privacy.masking import Masks, finder
@@ -48,8 +46,8 @@ def gaps(
     folder = Folder(data_for(data, config))
     try:
         now = folder.now
-        runbooks = _runbooks(settings, now)
-        library = _library(settings, runbooks)
+        runbooks = load_runbooks(settings.runbooks) if settings.runbooks is not None else {}
+        library = library_of(runbooks, day_of(now), settings.knowledge)
         asked = Asked(
             since=now - since,
             now=now,
@@ -75,33 +73,6 @@ def gaps(
             typer.echo(line)
     if len(found.gaps) > limit:
         typer.echo(f"{len(found.gaps) - limit} more; see them with --limit")
-
-
-def _runbooks(settings: Settings, now: int) -> "Runbooks":
-    """What may be used on the day of the newest event."""
-    from forestall.context.knowledge.runbooks import current, load_runbooks
-
-    if settings.runbooks is None:
-        return {}
-    day = datetime.datetime.fromtimestamp(now // SECOND, datetime.UTC).date()
-    return current(load_runbooks(settings.runbooks), day)
-
-
-def _library(settings: Settings, runbooks: "Runbooks") -> "Library":
-    from forestall.context.knowledge.embeddings import load_embeddings
-    from forestall.context.knowledge.index import Library
-    from forestall.context.knowledge.runbooks import passages_of
-    from forestall.context.knowledge.synonyms import NO_SYNONYMS, load_synonyms
-
-    knowledge = settings.knowledge
-    passages = [
-        passage for one in runbooks.values() for passage in passages_of(one, knowledge.language)
-    ]
-    return Library(
-        passages,
-        synonyms=load_synonyms(Path(knowledge.synonyms)) if knowledge.synonyms else NO_SYNONYMS,
-        embeddings=load_embeddings() if knowledge.embeddings else None,
-    )
 
 
 def _guides(folder: Folder) -> Mapping[tuple[str, str], Mapping[int, str]]:
