@@ -28,6 +28,7 @@ from flow.intervening import START, applied
 from flow.reaching import OpenDoor
 from forestall.channels.base import Channels, Deduplication, Delivery
 from forestall.contracts.event import CloudEvent, Record
+from forestall.contracts.inference import Plan, PlannedAction
 from forestall.contracts.instants import parse_time
 from forestall.contracts.intervention import Case, Message
 from forestall.decide.stage import Stage as Worker
@@ -47,6 +48,17 @@ FASTER = 30
 _PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _NURSERY = "from flow.killing import nursery; nursery()"
 HOW: dict[str, Deduplication] = {"dedupes": "dedupes", "lookup": "lookup", "neither": "neither"}
+
+
+PLANNED = Plan(
+    message="We are on it.",
+    actions=(
+        PlannedAction("dedupes-first", {"n": 1}),
+        PlannedAction("lookup-second"),
+        PlannedAction("neither-third"),
+    ),
+)
+"""What every agent plans."""
 
 
 class Outside:
@@ -193,6 +205,8 @@ class Other:
     async def perform(self, job: Job, key: str, *, dry: bool = False) -> Outcome:
         assert not dry
         answer = await self._ask("/do", job.kind, job.name, key)
+        if job.kind == "plan":
+            return Outcome(outcome="done", plan=PLANNED)
         if answer["fails"] and job.kind == "action":
             return Outcome(outcome="failed", reason="precondition")
         return Outcome(outcome="done", fields=answer["fields"])

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -200,11 +200,15 @@ def shop(
     *,
     more: str = "",
     hook: str = HOOK,
+    files: Mapping[str, str] | None = None,
 ) -> Iterator[Shop]:
     """A shop with these policies. ``more`` are further settings, ``hook`` the secret with which
-    cases are signed."""
+    cases are signed, ``files`` further files by their path."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(ACTIONS, folder / "actions")
+    for name, text in (files or {}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
     with ExitStack() as stack:
         payments = stack.enter_context(Payments("127.0.0.1", 0, PROVIDER))
         desk = stack.enter_context(Desk("127.0.0.1", 0, HOOK))
