@@ -116,6 +116,7 @@ def passages_of(runbook: Runbook, language: str = "en") -> list[Passage]:
             text=words,
             products=runbook.products,
             language=runbook.language or language,
+            kind=runbook.kind,
             signals=runbook.signals,
             actions=runbook.actions,
         )

@@ -75,7 +75,7 @@ def compose(request: Composing) -> Plan | None:
             runbook=passage.runbook if runbook else None,
             actions=_actions(passage, request.allowed),
             evidence=(passage.cite,),
-            rationale=f"Composed from {passage.cite}.",
+            rationale=f"Our knowledge says: {passage.title}",
         )
         allowed = msgspec.structs.replace(request.allowed, passages=(passage,))
         if (plan := guard(proposal, allowed).plan) is not None:
