@@ -1,10 +1,14 @@
 """What ``forestall agent eval`` and ``forestall agent try`` need besides a case."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import logging
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+import structlog
 
 from forestall.cli.deployment import DEFAULT, settings_for
 from forestall.contracts.errors import UnreadableInput
@@ -67,6 +71,21 @@ def settings_of(config: Path | None, *, secrets: bool) -> Settings:
     return load_settings(config or DEFAULT) if secrets else settings_for(config)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Only warnings are told, and not where the answer is printed."""
+    before = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
 @asynccontextmanager
 async def staged(
     settings: Settings, agent: str, model: str | None, *, clock: Clock, live: bool = False
@@ -84,6 +103,7 @@ async def staged(
     day = day_of(clock())
     runbooks = {} if settings.runbooks is None else load_runbooks(settings.runbooks)
     async with AsyncExitStack() as stack:
+        stack.enter_context(_quiet())
         folder = stack.enter_context(TemporaryDirectory(prefix="forestall-trial-"))
         ledger = Ledger(Path(folder) / LEDGER_FILE)
         stack.callback(ledger.close)
