@@ -26,7 +26,7 @@ UNKNOWN = 0.5
 LONGEST_QUERY = 2_000
 """Characters of a query that are searched for; the rest is left out."""
 
-MOST_WORDS = 32
+MOST_WORDS = 24
 """Different words of a query that are searched for: those that are rarest in the library."""
 
 MOST_SLIPS = 4
@@ -69,7 +69,7 @@ class Shelf:
         index.register_tokenizer("words", analyser.every)
         writer = index.writer(HEAP, num_threads=1)
         for place, passage in enumerate(self.passages):
-            writer.add_document(Document.from_dict(_fields(place, passage), self._schema))
+            writer.add_document(Document.from_dict(_fields(place, passage, analyser), self._schema))
         writer.commit()
         writer.wait_merging_threads()
         index.reload()
@@ -175,8 +175,8 @@ def _schema() -> Schema:
     return builder.build()
 
 
-def _fields(place: int, passage: Passage) -> dict[str, object]:
-    texts = {field: clean(text) for field, text in _texts(passage)}
+def _fields(place: int, passage: Passage, analyser: Analyser) -> dict[str, object]:
+    texts = {field: analyser.prepared(text) for field, text in _texts(passage)}
     return {
         **texts,
         "every": "\n".join(texts.values()),

@@ -9,7 +9,7 @@ Known = Callable[[str], int]
 """In how many passages a word stands, as it is indexed; 0 for an unknown one."""
 
 SHORTEST = 6
-"""Letters that a word has at least whose spelling is mended: short words have too many neighbours."""
+"""Letters that a word or the one meant has at least: short words have too many neighbours."""
 
 SHORTEST_PART = 4
 """Letters that each part of a compound has at least."""
@@ -23,9 +23,10 @@ def nearest(word: str, known: Known) -> str | None:
     Its first letter is the same. Of several the commonest, then the first by the alphabet. None if
     there is none, if ``word`` is short or if it is not of the letters a to z alone.
     """
-    if len(word) < SHORTEST or not (word.isascii() and word.isalpha()):
+    if len(word) < SHORTEST - 1 or not (word.isascii() and word.isalpha()):
         return None
-    counted = ((-known(one), one) for one in set(_edits(word)) if one[0] == word[0])
+    edits = {one for one in _edits(word) if one[0] == word[0]}
+    counted = ((-known(one), one) for one in edits if max(len(one), len(word)) >= SHORTEST)
     best = min((counts for counts in counted if counts[0]), default=None)
     return None if best is None else best[1]
 

@@ -82,13 +82,18 @@ class Analyser:
         self.every = _built(language, [])
         self._telling = _built(language, _stop_words(language))
 
+    def prepared(self, text: str) -> str:
+        """``text`` as ``every`` takes it: clean, and without gaps where words have none."""
+        text = clean(text)
+        return "".join(filter(str.isalnum, text)) if self.language in UNSPACED else text
+
     def words(self, text: str) -> list[str]:
         """All words of ``text``, in order."""
-        return self.every.analyze(clean(text))
+        return self.every.analyze(self.prepared(text))
 
     def telling(self, text: str) -> list[str]:
         """The words that say what ``text`` is about, in order: all of them if none does."""
-        return self._telling.analyze(clean(text)) or self.words(text)
+        return self._telling.analyze(self.prepared(text)) or self.words(text)
 
 
 @cache
