@@ -5,7 +5,7 @@ the model is asked step by step, within its budget; what it proposes is checked 
 it does not answer, or its answer is not taken, the agent's ``fallback`` follows.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, cast
 
 import msgspec
@@ -43,7 +43,7 @@ from forestall.kernel.settings import Settings
 from forestall.policy.actions.folder import Declarations
 from forestall.policy.actions.model import Agent, Grant
 from forestall.policy.actions.schema import Arguments
-from forestall.privacy.masking import finder
+from forestall.privacy.masking import PLACEHOLDER, finder
 
 _LANGUAGES = ("language", "locale")
 """Arguments that say which language the customer speaks."""
@@ -126,6 +126,7 @@ class _Attempt:
         self.signs = _signs(agent, job.arguments)
         self.mood = mood(self.words, self.signs)
         self.masks, self.masked = own_masks(job.arguments, all_.finder)
+        self.asked = tuple(_sentences(texts(self.masked)))
         self.finder = all_.finder
         self.looks = Looks(
             key,
@@ -192,10 +193,12 @@ class _Attempt:
         topics = self.agent.knowledge
         if self.search is None or topics is None:
             return ()
-        query = " ".join(self.words)
         return tuple(
             self.search.search(
-                query, products=topics.products, language=self._language(), limit=topics.passages
+                " ".join(self.asked),
+                products=topics.products,
+                language=self._language(),
+                limit=topics.passages,
             )
         )
 
@@ -317,7 +320,7 @@ class _Attempt:
             return None
         request = Composing(
             signals=self.job.signals,
-            words=self.words,
+            words=self.asked,
             mood=self.mood,
             signs=self.signs,
             language=self._language(),
@@ -364,6 +367,14 @@ def texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for one in value:
             yield from texts(one)
+
+
+def _sentences(found: Iterable[str]) -> Iterator[str]:
+    """What was said, without ids and without what is masked: neither finds any knowledge."""
+    for text in found:
+        plain = PLACEHOLDER.sub(" ", text).strip()
+        if any(map(str.isspace, plain)):
+            yield plain
 
 
 def _signs(agent: Agent, arguments: dict[str, Any]) -> Signs:
