@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from forestall.cli import knowledge_gaps
+from forestall.cli import knowledge_gaps, knowledge_search
 from forestall.cli.contracts import Json, show_problems
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.context.knowledge.lint import Around
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 app.command("gaps")(knowledge_gaps.gaps)
+app.command("search")(knowledge_search.search)
 
 
 def day(text: str | None) -> datetime.date:

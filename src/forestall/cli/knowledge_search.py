@@ -1,0 +1,146 @@
+"""``forestall knowledge search``: what a customer or an agent would be shown for these words."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from forestall.cli.contracts import Json
+from forestall.cli.deployment import ConfigOption, settings_for
+from forestall.cli.person import plain
+from forestall.contracts.errors import InvalidFile, Problem, UnreadableInput
+
+if TYPE_CHECKING:
+    from forestall.context.knowledge.index import Library
+    from forestall.context.knowledge.passages import Passage
+
+LONGEST_LINE = 100_000
+"""Bytes of one line of a batch."""
+
+SHOWN = 240
+"""Characters of a passage that are shown to people."""
+
+
+class Query(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """One line of a batch; what it leaves out is as the options say."""
+
+    query: str
+    products: tuple[str, ...] = ()
+    language: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+
+
+def search(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="WORDS", help="What the customer says.")
+    ] = None,
+    product: Annotated[
+        list[str] | None,
+        typer.Option("--product", help="Only what is about it, or about all; may be repeated."),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Only what is in it, such as de.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many passages.")] = 5,
+    batch: Annotated[
+        Path | None,
+        typer.Option("--batch", metavar="FILE", help="JSON lines with a query each; - for stdin."),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", metavar="DIR", help="Search this folder's runbooks and articles."),
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", metavar="DAY", help="As of this day; today if left out.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: Json = False,
+) -> None:
+    """Show the passages that answer these words best, each with its citation.
+
+    The words are words: quotes, brackets and operators mean nothing. A batch has lines such as
+    {"query": "card declined", "products": ["checkout"], "language": "en", "limit": 3} and answers
+    each with a line. Exit code 1 when nothing was found.
+    """
+    if (batch is None) == (not words):
+        raise UnreadableInput("say what to search for, or give --batch FILE")
+    own = Query(" ".join(words or ()), tuple(product or ()), language, limit)
+    queries = [own] if batch is None else [_filled(one, own) for one in _queries(batch)]
+    library = _library(folder, config, on)
+    found = [(query, _answers(library, query)) for query in queries]
+    for query, passages in found:
+        if as_json or batch is not None:
+            typer.echo(msgspec.json.encode(_shown(query, passages)))
+        else:
+            _show(passages)
+    if not any(passages for _, passages in found):
+        raise typer.Exit(1)
+
+
+def _library(folder: Path | None, config: Path | None, on: str | None) -> "Library":
+    """What may be used on the day. Raises ``InvalidFile``, ``UnreadableInput``."""
+    from forestall.cli.knowledge import day
+    from forestall.context.knowledge.index import library_of
+    from forestall.context.knowledge.runbooks import load_runbooks
+
+    settings = settings_for(config)
+    folder = folder or settings.runbooks
+    if folder is None:
+        raise UnreadableInput("name a --folder, or set [runbooks] folder in forestall.toml")
+    return library_of(load_runbooks(folder), day(on), settings.knowledge)
+
+
+def _answers(library: "Library", query: Query) -> "list[Passage]":
+    return library.search(
+        query.query, products=query.products, language=query.language, limit=query.limit or 5
+    )
+
+
+def _filled(query: Query, options: Query) -> Query:
+    """``query`` with the options' values where it has none."""
+    return Query(
+        query.query,
+        query.products or options.products,
+        query.language or options.language,
+        query.limit or options.limit,
+    )
+
+
+def _queries(batch: Path) -> Iterator[Query]:
+    """The lines of a batch. Raises ``InvalidFile`` with all its mistakes, ``UnreadableInput``."""
+    problems: list[Problem] = []
+    for number, line in enumerate(_lines(batch), start=1):
+        try:
+            if len(line) > LONGEST_LINE:
+                raise msgspec.ValidationError(f"longer than {LONGEST_LINE:,} bytes")
+            if line.strip():
+                yield msgspec.json.decode(line, type=Query)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            problems.append(Problem(str(batch), number, 1, "search-line", str(error)))
+    if problems:
+        raise InvalidFile(problems)
+
+
+def _lines(batch: Path) -> list[bytes]:
+    try:
+        content = sys.stdin.buffer.read() if str(batch) == "-" else batch.read_bytes()
+    except OSError as error:
+        raise UnreadableInput(f"{batch}: {error.strerror}") from None
+    return content.splitlines()
+
+
+def _shown(query: Query, passages: "list[Passage]") -> dict[str, Any]:
+    return {"query": query.query, "results": passages}
+
+
+def _show(passages: "list[Passage]") -> None:
+    if not passages:
+        typer.echo("nothing that we know speaks of this")
+    for number, one in enumerate(passages, start=1):
+        text = " ".join(one.text.split())
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN].rstrip()} ..."
+        typer.echo(f"{number}. {plain(one.title)}  [{one.cite}]  {one.score:.3g}")
+        typer.echo(f"   {plain(shown)}")
