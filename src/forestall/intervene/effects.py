@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import structlog
+
 from forestall.intervene.deliver import Deliveries
 from forestall.kernel.database.files import open_database
 
@@ -23,6 +25,8 @@ AT_ONCE_EACH = 8
 
 _LAST_WORDS = 10.0
 _OPEN = ("PENDING", "ENQUEUED")
+
+_log = structlog.get_logger(__name__)
 
 _Start = Callable[[str, int], str]
 """Starts the workflow of one attempt, or finds the one that was; its status."""
@@ -75,7 +79,10 @@ class Effects:
         def start(key: str, number: int) -> str:
             with SetWorkflowID(f"{key}-{number}"):
                 handle = DBOS.start_workflow(effect, key, number)
-            return handle.get_status().status
+            found = handle.get_status()
+            if found.error is not None:
+                _log.error("an attempt broke off", key=key, error=type(found.error).__name__)
+            return found.status
 
         DBOS.launch()
         return start
