@@ -15,9 +15,7 @@ LONGEST = 2_000
 
 _HARMLESS = frozenset("²³¹½¼¾ªºµ\ufb01\ufb02")
 _MARKUP = re.compile(r"<\s*[a-z/!?]|!\[|\]\s*\(|\]\s*:\s*\S+[./]|```", re.IGNORECASE)
-_TEMPLATE = re.compile(
-    r"\{\{|\}\}|\{%|%\}|\$\{|#\{|<%|\\(?:u[0-9a-f]{4}|x[0-9a-f]{2})", re.IGNORECASE
-)
+_TEMPLATE = re.compile(r"[{}]|<%|\\")
 _SPACED = re.compile(r"(?<!\w)(?:[a-z][\s._*|/\\+~-]+){4,}[a-z](?!\w)", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
 _INNER = re.compile(r"(?<=\w)[-_.*'\u2019`|~+](?=\w)")
