@@ -1,12 +1,41 @@
-"""The customer's mood, from their words and from what happened to them; pure."""
+"""The customer's mood, from their words and from what happened to them; pure.
 
-from collections.abc import Iterable
-from typing import Literal
+The words are looked up in ``tone_mood.toml`` and ``tone_vulnerable.toml``, English and German: no
+model, no network, the same mood for the same words. Points of different signs add up to a level;
+what makes a customer vulnerable counts by itself. RE2 keeps the time linear for any text.
+"""
+
+import re
+import tomllib
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Literal
 
 import msgspec
+import re2  # type: ignore[import-untyped]
 
 Level = Literal["calm", "annoyed", "upset", "very-upset"]
 Vulnerable = Literal["bereavement", "hardship", "security", "legal", "medical"]
+
+_LEVELS: tuple[tuple[float, Level], ...] = ((5.5, "very-upset"), (2.5, "upset"), (1.0, "annoyed"))
+_NEXT = 0.6
+"""What every other match of a sign counts of the first."""
+
+_FADING = 0.75
+"""What a message still counts for each one that came after it."""
+
+_SHOUTING, _LOUD = 3.0, 1.0
+_CONTENT = 1.5
+_QUIET = 2.2
+"""Up to so many points thanks and praise take the edge off."""
+
+_WITHOUT_WORDS = 4.0
+"""The most that failures, repetitions and waiting count: they alone never make very upset."""
+
+_QUOTED = 40
 
 
 class Signs(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,5 +61,197 @@ class Mood(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def mood(words: Iterable[str], signs: Signs = Signs()) -> Mood:  # noqa: B008
-    """The mood of a customer who wrote ``words``, oldest first."""
-    raise NotImplementedError
+    """The mood of a customer who wrote ``words``, oldest first.
+
+    An older message counts less than the last one; being vulnerable does not pass.
+    """
+    texts = [text for text in words if text.strip()]
+    read = [_read(text) for text in texts]
+    last = len(read) - 1
+    points = max((one.points * _FADING ** (last - i) for i, one in enumerate(read)), default=0.0)
+    why = list(dict.fromkeys(reason for one in read for reason in one.why))
+    for more, reason in (*_again(texts), *_happened(signs)):
+        points += more
+        why.append(reason)
+    vulnerable = {kind: quote for one in reversed(read) for kind, quote in one.vulnerable}
+    kinds = tuple(kind for kind, _, _ in _lexicon().vulnerable if kind in vulnerable)
+    return Mood(
+        level=next((level for least, level in _LEVELS if points >= least), "calm"),
+        vulnerable=kinds,
+        why=(*(f"{kind}: “{vulnerable[kind]}”" for kind in kinds), *why),
+    )
+
+
+class _Sign(msgspec.Struct, frozen=True):
+    name: str
+    points: float
+    patterns: Any
+    most: float = 99.0
+    negatable: bool = True
+
+
+class _Lexicon(msgspec.Struct, frozen=True):
+    signs: tuple[_Sign, ...]
+    vulnerable: tuple[tuple[Vulnerable, Any, Any], ...]
+    content: Any
+
+
+class _Reading(msgspec.Struct, frozen=True):
+    """What one message tells."""
+
+    points: float
+    why: tuple[str, ...]
+    vulnerable: tuple[tuple[Vulnerable, str], ...]
+
+
+@lru_cache(maxsize=1)
+def _lexicon() -> _Lexicon:
+    folder = files("forestall.context")
+    moods = tomllib.loads((folder / "tone_mood.toml").read_text("utf-8"))
+    kinds = tomllib.loads((folder / "tone_vulnerable.toml").read_text("utf-8"))
+    names = {name: f"(?:{_either(text)})" for name, text in kinds["names"].items()}
+    names |= {"any": r"(?:[\w'-]+,? ){0,4}", "some": r"(?:[\w'-]+,? ){0,8}"}
+    return _Lexicon(
+        signs=tuple(
+            _Sign(**{**sign, "patterns": _program(sign["patterns"], {})}) for sign in moods["signs"]
+        ),
+        vulnerable=tuple(
+            (one["kind"], _program(one["patterns"], names), _program(one["unless"], {}))
+            for one in kinds["vulnerable"]
+        ),
+        content=_program(moods["content"]["patterns"], {}),
+    )
+
+
+def _either(lines: str) -> str:
+    return "|".join(lines.split("\n")).strip("|")
+
+
+def _program(lines: str, names: dict[str, str]) -> Any:
+    pattern = _either(lines)
+    for name, meaning in names.items():
+        pattern = pattern.replace(f"{{{name}}}", meaning)
+    options = re2.Options()
+    options.never_capture = True
+    options.log_errors = False
+    return re2.compile(rf"\b(?:{pattern})\b".encode(), options)
+
+
+_WRITTEN_OUT = str.maketrans(
+    {
+        "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "’": "'", "‘": "'", "´": "'", "`": "'",
+        "–": "-", "—": "-", "‐": "-", "‑": "-",
+        "😡": " angry ", "🤬": " angry ", "👿": " angry ", "😠": " angry ", "😤": " annoyed ",
+        "🙄": " annoyed ", "😒": " annoyed ", "👎": " bad ", "😭": " sad ", "😞": " sad ", "😢": " sad ",
+    }
+)  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """``text`` as the lexicon writes it."""
+    if "://" in text or "www." in text:
+        text = _ADDRESS.sub(" ", text)
+    text = text.lower()
+    if not text.isascii():
+        text = unicodedata.normalize(
+            "NFKD", unicodedata.normalize("NFC", text).translate(_WRITTEN_OUT)
+        )
+        text = text.encode("ascii", "ignore").decode()
+    return " ".join(text.split())
+
+
+_ADDRESS = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+_END = re.compile(r"[.!?;] |[.!?;]$")
+
+
+def _read(text: str) -> _Reading:
+    plain = _plain(text)
+    raw = plain.encode()
+    points, why = 0.0, []
+    for sign in _lexicon().signs:
+        said = _said(sign, raw)
+        if said:
+            points += min(sign.most, sign.points * (1 + _NEXT * (len(said) - 1)))
+            why.append(f"{sign.name}: " + ", ".join(f"“{quote}”" for quote in said[:3]))
+    if 0 < points <= _QUIET and _lexicon().content.search(raw) is not None:
+        points = max(0.0, points - _CONTENT)
+        why.append("but content words too")
+    for more, reason in _voice(text, spoken=points > 0):
+        points += more
+        why.append(reason)
+    return _Reading(points, tuple(why), tuple(_vulnerable(raw)))
+
+
+def _said(sign: _Sign, raw: bytes) -> list[str]:
+    """The different words of ``raw`` that are this sign, as long as no "not" stands before them."""
+    said = {
+        match[0]: None
+        for match in sign.patterns.finditer(raw)
+        if not (sign.negatable and _NEGATED.search(raw[max(0, match.start() - 30) : match.start()]))
+    }
+    return [quote.decode()[:_QUOTED] for quote in said]
+
+
+_NEGATED = re2.compile(
+    rb"(?:\b(?:not|never|no|without|hardly|nor|neither|nicht|kein\w*|nie|niemals|ohne|weder)|n't)"
+    rb"(?: (?:at|all|really|that|so|very|even|being|be|feeling|too|overly|a|an|any|the|in|way|particularly|"
+    rb"wirklich|sehr|mehr|besonders|eine?[mnr]?|gar|etwa|zu|trying|to|want))* $"
+)
+
+
+def _vulnerable(raw: bytes) -> Iterator[tuple[Vulnerable, str]]:
+    ends: Sequence[int] | None = None
+    for kind, program, unless in _lexicon().vulnerable:
+        alike: dict[int, bool] = {}
+        for match in program.finditer(raw):
+            if ends is None:
+                ends = [end.end() for end in _END.finditer(raw.decode())]
+            nth = bisect_right(ends, match.start())
+            if nth not in alike:
+                start = ends[nth - 1] if nth else 0
+                end = ends[nth] if nth < len(ends) else len(raw)
+                alike[nth] = unless.search(raw[start:end]) is not None
+            if not alike[nth]:
+                yield kind, match[0].decode()[:_QUOTED].strip()
+                break
+
+
+_CAPITALS = re.compile(r"\b[A-ZÄÖÜ]{2,}\b")
+_MARKS = re.compile(r"!{2,}|\?!|!\?|\?{2,}")
+
+
+def _voice(text: str, *, spoken: bool) -> Iterator[tuple[float, str]]:
+    """Capitals and marks: they make loud what is ``spoken``, and tell little where nothing is."""
+    letters = sum(char.isalpha() for char in text)
+    capitals = [word for word in _CAPITALS.findall(text) if len(word) > 2]
+    loud = sum(map(len, capitals))
+    if len(capitals) >= 3 and loud * 2 >= letters:
+        yield (_SHOUTING if spoken else _LOUD), "writes in capitals"
+    elif spoken and len(capitals) >= 2:
+        yield _LOUD, "capitals"
+    if spoken and (_MARKS.search(text) is not None or text.count("!") >= 3):
+        yield _LOUD, "exclamation marks"
+
+
+def _again(texts: Sequence[str]) -> Iterator[tuple[float, str]]:
+    if len(texts) > 1:
+        last = _plain(texts[-1])
+        same = sum(_plain(text) == last for text in texts[:-1])
+        if same:
+            yield min(2.0, float(same)), f"said the same {same + 1} times"
+
+
+def _happened(signs: Signs) -> list[tuple[float, str]]:
+    waited = next((points for least, points in _WAITS if signs.waiting >= least), 0.0)
+    each = (
+        (min(2.0, signs.failures / 2), f"failed {signs.failures} times"),
+        (min(2.0, signs.repetitions / 2), f"tried the same {signs.repetitions} times"),
+        (waited, f"waited {signs.waiting} s"),
+    )
+    total = sum(points for points, _ in each)
+    share = min(1.0, _WITHOUT_WORDS / total) if total > 0 else 0.0
+    return [(points * share, reason) for points, reason in each if points > 0]
+
+
+_WAITS = ((900, 2.0), (300, 1.5), (60, 1.0), (20, 0.5))
+"""Seconds of waiting, and what they count."""
