@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from forestall.context import core
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record
@@ -19,7 +20,9 @@ class Decides(Protocol):
 
 
 def engine_of(bundle: Bundle) -> Engine:
-    """An engine with the policies in force from the beginning, under the default settings."""
+    """An engine with the policies in force from the beginning, under the default settings; memory
+    comes in large pages, as in the worker."""
+    core.large_pages()
     engine = Engine()
     for control in opening(bundle, DecideSettings()):
         engine.control(control)

@@ -9,7 +9,7 @@ import sysconfig
 from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent / "src/forestall/context"
-SOURCES = [FOLDER / "typed.pyx", FOLDER / "windows.pxi", FOLDER / "ids.pxi"]
+SOURCES = [FOLDER / "typed.pyx", *sorted(FOLDER.glob("*.pxi"))]
 
 
 def main() -> int:

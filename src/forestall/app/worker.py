@@ -11,6 +11,7 @@ import structlog
 from forestall.app.collecting import Collecting
 from forestall.app.register import Register
 from forestall.app.wake import APP_BELL, WORKER_BELL, Bell, Tap
+from forestall.context import core
 from forestall.contracts.errors import ForestallError
 from forestall.decide.stage import Stage
 from forestall.kernel.clock import monotonic
@@ -102,6 +103,7 @@ def _decide(
     wait: Callable[[float], None],
     committed: Callable[[], None],
 ) -> None:
+    core.large_pages()
     stage, files, register = start()
     collecting = Collecting(monotonic)
     _log.info("deciding", position=stage.position)

@@ -13,7 +13,18 @@ if TYPE_CHECKING or os.environ.get("FORESTALL_PURE") or sys.byteorder != "little
     TYPED = False
 else:
     try:
-        from forestall.context.typed import Ids, Keyed, Near, Place, Subject, Window, each, restored
+        from forestall.context.typed import (
+            Ids,
+            Keyed,
+            Near,
+            Place,
+            Remembered,
+            Subject,
+            Window,
+            each,
+            large_pages,
+            restored,
+        )
 
         TYPED = True
     except ImportError:
@@ -23,10 +34,28 @@ if not TYPED:
     from forestall.context.ids import Ids
 
     Near = None  # a dict alone finds them
+    Remembered = None  # functools has its own
     Subject = None  # decide.state has its own
     each = None  # decide.engine has its own
+
+    def large_pages() -> bool:
+        """Only the typed core asks for large pages."""
+        return False
+
 
 CORE: Final = "typed" if TYPED else "python"
 """Which of the two is used."""
 
-__all__ = ["CORE", "Ids", "Keyed", "Near", "Place", "Subject", "Window", "each", "restored"]
+__all__ = [
+    "CORE",
+    "Ids",
+    "Keyed",
+    "Near",
+    "Place",
+    "Remembered",
+    "Subject",
+    "Window",
+    "each",
+    "large_pages",
+    "restored",
+]

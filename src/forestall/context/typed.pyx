@@ -45,8 +45,34 @@ cdef void* resized(void* block, int count) except NULL:
     return block
 
 
+include "pages.pxi"
 include "windows.pxi"
 include "ids.pxi"
+
+
+@cython.final
+cdef class Remembered:
+    """What a function of one value says of texts, asked once for each of the ``most`` met last."""
+
+    cdef dict known
+    cdef object function
+    cdef Py_ssize_t most
+
+    def __init__(self, function, Py_ssize_t most):
+        self.known, self.function, self.most = {}, function, most
+
+    def of(self, value):
+        """What it says of ``value``."""
+        cdef PyObject* found
+        if type(value) is not str:
+            return self.function(value)
+        found = PyDict_GetItem(self.known, value)
+        if found != NULL:
+            return <object> found
+        if len(self.known) >= self.most:
+            self.known.clear()
+        told = self.known[value] = self.function(value)
+        return told
 
 
 @cython.final
@@ -263,10 +289,13 @@ def each(engine, given, list out):
         subject = met(near, name)
         if subject is None:
             found = PyDict_GetItem(subjects, name)
-            if found == NULL or type(<object> found) is not Subject:
-                subject = population.enter(name)
-            else:
+            if found == NULL:
+                subject = Subject()
+                subjects[name] = subject
+            elif type(<object> found) is Subject:
                 subject = <Subject> found
+            else:
+                subject = population.enter(name)
             meet(near, name, subject)
         if subject.generation != generation:
             population.note(name, subject)
@@ -302,6 +331,8 @@ def each(engine, given, list out):
                 continue
             take = engine.specialised(plan)
         candidates = take(engine, subject, record, time, t)
+        if candidates is None:
+            continue
         alarm = engine._alarm
         if candidates:
             decided = engine._decide(name, subject, candidates, t, force.now)

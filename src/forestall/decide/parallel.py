@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from forestall.context import core
 from forestall.contracts.control import Control, SettingsApplied
 from forestall.contracts.errors import ForestallError
 from forestall.decide.backtest import backtest, in_log_order
@@ -120,6 +121,7 @@ def decide(work: Work, jobs: int, take: Callable[[Part], None]) -> Found:
     Raises what reading raises, and ``WorkerLost``. No process outlives the call.
     """
     if jobs == 1:
+        core.large_pages()
         steps = decide_share(work, History(work.path))
         while True:
             try:
@@ -256,6 +258,7 @@ def _serve(connection: "Connection[object, object]", work: Work, share: Share) -
     """Decide for a share and send its parts, then what was found or what went wrong."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()
+    core.large_pages()
     history = History(work.path, share=share)
     steps = decide_share(work, history)
     try:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypedDict
 
 import msgspec
 
+from forestall.context import core
 from forestall.context.features import NUMERIC
 from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import decode_data
@@ -32,7 +33,7 @@ _INDENT: Final = "    "
 _FAULT: Final = [
     "if held is not True and held is not False:",
     "    engine._count_error()",
-    "    return False",
+    "    held = False",
 ]
 
 
@@ -107,7 +108,7 @@ class _Writer:
             lines.append("event = binding(record, time, data)")
         if plan.reads.now:
             lines.append("clock = Timestamp(t * 1000)")
-        if plan.features:
+        if "features" in body:
             lines.append("features = subject.features")
         if plan.patterns:
             lines += ["patterns = subject.patterns", "candidates = now = None"]
@@ -214,6 +215,16 @@ class _Writer:
         ]
         if use.advance is single and not use.key:
             end = f"candidates.append(engine._candidate({name}, None, (now.ref(),), now))"
+            if self.asked_here(use):
+                held = self.judged(use.ask, self.plan.asks[use.ask])
+                other = ["else:", *_indented([*lines, f"held = engine._holds({name}, now)"])]
+                lines = [
+                    "if engine.unmet is None:",
+                    *_indented(held),
+                    *other,
+                    *_under(["held"], [*lines, end]),
+                ]
+                return _under([moved], lines)
             if use.program.condition is not None:
                 lines.append(f"if engine._holds({name}, now):")
                 end = f"    {end}"
@@ -224,16 +235,36 @@ class _Writer:
         step = f"engine._step_of_key({name}, {key}, ({truths}), now, candidates)"
         return _under([moved, f"{key} is not None"], [*lines, step])
 
+    def asked_here(self, use: PatternUse) -> bool:
+        """Whether an ``if`` is judged where its pattern stands, without an ``Occasion``: it is asked
+        by this pattern alone, and looks at no event."""
+        plan = self.plan
+        ask = plan.asks[use.ask]
+        alone = sum(other.ask == use.ask for other in plan.patterns) == 1
+        plain = ask.source is not None and not (ask.reads.event or ask.reads.data)
+        return alone and plain and len(plan.asks) <= _ASKS
+
     def ask(self, index: int, ask: Ask) -> list[str]:
         """The function that says whether an ``if`` holds."""
-        if ask.source is None:
+        if ask.source is None or any(
+            use.ask == index and use.advance is single and not use.key and self.asked_here(use)
+            for use in self.plan.patterns
+        ):
             return [f"ask{index} = None"]
-        event = "event" if ask.reads.event else '{"data": data}'
-        clock = "clock" if ask.reads.now else "None"
         lines = ["features, t, traits = now.subject.features, now.at, now.traits"]
-        lines.append(f"data = {'now.data()' if ask.reads.data or ask.reads.event else 'None'}")
+        lines += ["data = now.data()"] if ask.reads.data or ask.reads.event else []
         lines += ["event = now.event()"] if ask.reads.event else []
-        lines += ["clock = Timestamp(t * 1000)"] if ask.reads.now else []
+        lines += [*self.judged(index, ask), "return held"]
+        return [f"def ask{index}(engine, now):", *_indented(lines)]
+
+    def judged(self, index: int, ask: Ask) -> list[str]:
+        """Set ``held`` to whether an ``if`` holds."""
+        if ask.source is None:
+            raise ValueError("an if without its source")
+        looks = ask.reads.event or ask.reads.data
+        event = "event" if ask.reads.event else '{"data": data}' if looks else "None"
+        clock = "clock" if ask.reads.now else "None"
+        lines = ["clock = Timestamp(t * 1000)"] if ask.reads.now else []
         variables, values = dict(_VARIABLES), list[str]()
         for place, read in enumerate(ask.features):
             name, number = f"feature{place}", self.number(read.place.slot)
@@ -254,17 +285,13 @@ class _Writer:
         again = f"engine._judge_again({condition}, {event}, traits, {clock}, {values_now})"
         found = inline_expression(ask.source, variables, f"ask{index}_")
         if found is None:
-            lines.append(f"return {again}")
-        else:
-            self.values.update(found.constants)
-            lines += [f"values = {values_now}"] if "values" in found.code else []
-            lines += ["services = engine._force.now.services"] if "services" in found.code else []
-            work = [f"    w = [{WORK}]"] if found.works else []
-            lines += ["try:", *work, f"    held = {found.code}", "except failures:"]
-            lines += [f"    return {again}"]
-            lines += [] if found.boolean else _FAULT
-            lines.append("return held")
-        return [f"def ask{index}(engine, now):", *_indented(lines)]
+            return [*lines, f"held = {again}"]
+        self.values.update(found.constants)
+        lines += [f"values = {values_now}"] if "values" in found.code else []
+        lines += ["services = engine._force.now.services"] if "services" in found.code else []
+        work = [f"    w = [{WORK}]"] if found.works else []
+        lines += ["try:", *work, f"    held = {found.code}", "except failures:"]
+        return [*lines, f"    held = {again}", *([] if found.boolean else _FAULT)]
 
 
 def _truth(where: int) -> str:
@@ -338,7 +365,7 @@ _NAMESPACE: Final[dict[str, Any]] = {
     "dict": dict,
     "float": float,
     "int": int,
-    "key_of": _key_of,
+    "key_of": _key_of if core.Remembered is None else core.Remembered(_key_of, 65_536).of,
     "len": len,
     "list": list,
     "nothing": {},

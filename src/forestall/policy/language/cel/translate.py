@@ -47,6 +47,7 @@ def _python_name(function: Function) -> str:
 NAMESPACE: dict[str, Any] = {
     "__builtins__": {},
     "bool_": bool,
+    "str_": str,
     "add": operators.add,
     "at_least": operators.at_least,
     "at_most": operators.at_most,
@@ -412,7 +413,13 @@ class _Translator:
     def folded(
         self, node: Call, function: Function, args: Sequence[Node], constant: Literal
     ) -> Code | None:
-        """Patterns, times and durations written as constants are read now."""
+        """Patterns, times and durations written as constants are read now; of a constant that is
+        the beginning or the end of a text Python itself is asked."""
+        if function.name in ("startsWith", "endsWith"):
+            held, code = self.temporary(), self.emit(args[0])[0]
+            test = f"({held} := {code}).__class__ is str_"
+            asked = f"{held}.{function.name.lower()}({constant.value!r})"
+            return f"({asked} if {test} else no_overload())", "bool"
         try:
             if function.name == "matches":
                 program = self.constant(operators.regex(constant.value))
