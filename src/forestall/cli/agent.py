@@ -7,7 +7,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from forestall.cli import agent_eval, agent_try
+from forestall.cli import agent_eval, agent_replay, agent_try
 from forestall.cli.agent_results import SUFFIX, read_results
 from forestall.cli.agent_stage import agent_of, declared
 from forestall.cli.deployment import ConfigOption, settings_for
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.command("eval")(agent_eval.evaluate)
 app.command("try")(agent_try.try_)
+app.command("replay")(agent_replay.replay)
 
 
 @app.command("list")

@@ -72,7 +72,7 @@ def settings_of(config: Path | None, *, secrets: bool) -> Settings:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Only warnings are told, and not where the answer is printed."""
     before = structlog.get_config()
     structlog.configure(
@@ -103,7 +103,7 @@ async def staged(
     day = day_of(clock())
     runbooks = {} if settings.runbooks is None else load_runbooks(settings.runbooks)
     async with AsyncExitStack() as stack:
-        stack.enter_context(_quiet())
+        stack.enter_context(quiet())
         folder = stack.enter_context(TemporaryDirectory(prefix="forestall-trial-"))
         ledger = Ledger(Path(folder) / LEDGER_FILE)
         stack.callback(ledger.close)
