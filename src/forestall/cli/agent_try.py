@@ -153,11 +153,16 @@ async def _tried(
             lookups=one.lookups,
             spoken=_spoken(one.model),
         )
-    except (BadArguments, msgspec.MsgspecError) as error:
-        code = getattr(error, "code", "unreadable-input")
-        return {"agent": agent, "error": {"code": code, "message": str(error)}}, 2
+    except BadArguments as error:
+        return _unusable(agent, "bad-arguments", error), 2
+    except msgspec.MsgspecError as error:
+        return _unusable(agent, "unreadable-input", error), 2
     shown = {**({} if one.id is None else {"id": one.id}), **_shown(agent, asks, outcome, answer)}
     return shown, 0 if outcome.outcome == "done" else 1
+
+
+def _unusable(agent: str, code: str, error: Exception) -> dict[str, Any]:
+    return {"agent": agent, "error": {"code": code, "message": str(error)}}
 
 
 def _input(line: bytes) -> Input:
