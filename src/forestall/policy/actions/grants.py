@@ -11,6 +11,9 @@ from forestall.policy.language.reader import did_you_mean
 RISKS = ("low", "medium", "high")
 """From the least to the greatest."""
 
+ANSWERING = ("propose", "fill")
+"""The tools by which a model answers."""
+
 
 def judge_agent(
     one: Located,
@@ -29,6 +32,11 @@ def judge_agent(
     granted = [lookups[grant.name] for grant in agent.lookups if grant.name in lookups]
     fields = frozenset(field for lookup in granted for field in lookup.output)
     for index, grant in enumerate(agent.lookups):
+        if grant.name in ANSWERING:
+            message = (
+                f"`{grant.name}` is how a model answers, so no lookup can be granted by that name"
+            )
+            one.problem(("lookups", str(index), "lookup"), "bad-name", message)
         _grant(one, ("lookups", str(index)), "lookup", grant, lookups, fields)
     for index, grant in enumerate(agent.actions):
         path = ("actions", str(index))
