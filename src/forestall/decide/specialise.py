@@ -29,6 +29,7 @@ _LONG: Final = 4_000
 _ASKS: Final = 256
 """With more ``if`` than this the engine asks them itself, so that the source stays short."""
 
+_NOTHING: Final[dict[str, Any]] = {}
 _INDENT: Final = "    "
 _FAULT: Final = [
     "if held is not True and held is not False:",
@@ -211,7 +212,7 @@ class _Writer:
         lines = [
             "if now is None:",
             "    candidates = []",
-            f"    now = Occasion(record, time, t, {self.serial}, traits, {doubles}, {whole}, subject, asks)",
+            f"    now = Occasion(record, time, t, {self.serial}, known_of(subject), {doubles}, {whole}, subject, asks)",
         ]
         if use.advance is single and not use.key:
             end = f"candidates.append(engine._candidate({name}, None, (now.ref(),), now))"
@@ -338,6 +339,11 @@ def _inline(source: str, prefix: str) -> Inline | None:
     return inline_expression(source, _VARIABLES, prefix)
 
 
+def _known_of(subject: Any) -> dict[str, Any]:
+    ledger = subject.ledger
+    return _NOTHING if ledger is None else ledger.traits
+
+
 def _value_of(function: Any, event: Any, traits: Any, clock: Any) -> Any:
     try:
         return function(event, traits, clock)
@@ -368,7 +374,8 @@ _NAMESPACE: Final[dict[str, Any]] = {
     "key_of": _key_of if core.Remembered is None else core.Remembered(_key_of, 65_536).of,
     "len": len,
     "list": list,
-    "nothing": {},
+    "known_of": _known_of,
+    "nothing": _NOTHING,
     "unreadable": (msgspec.DecodeError, UnicodeDecodeError, RecursionError),
     "value_of": _value_of,
     "with_doubles": with_doubles,
