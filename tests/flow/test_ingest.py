@@ -332,6 +332,18 @@ def test_control_events_from_a_browser_need_the_subjects_own_token(tmp_path: Pat
     assert origins == ["browser"] * 3 + ["server"] * 2
 
 
+def test_a_vote_on_an_article_comes_from_a_browser(tmp_path: Path) -> None:
+    data = {"runbook": "card-declined", "version": 3, "helpful": False}
+    vote = event("v", "forestall.knowledge.voted", data=data)
+    odd = event("w", "forestall.knowledge.voted", data={**data, "helpful": "no"})
+    with running(settings(tmp_path)) as server:
+        assert verdicts(server.post("/v1/events", vote, BROWSER)) == ["subject-token-required"]
+        answer = server.post("/v1/events", [vote, odd], BROWSER, headers=token(subject_id="u1"))
+        assert verdicts(answer) == ["accepted", "invalid-data"]
+        (record,) = server.records()
+    assert decode_data(record.data) == data
+
+
 def test_a_visitor_gets_a_token_bound_to_its_anonymous_id(tmp_path: Path) -> None:
     with running(settings(tmp_path)) as server:
         fresh = server.post("/v1/anonymous-tokens", {}, BROWSER)

@@ -30,7 +30,7 @@ def asked(**more: Any) -> Asked:
         "stem": STEM,
         "guides": GUIDES,
         "versions": {"card-declined": 3},
-        "agents": frozenset({"helper"}),
+        "agents": {"helper": True, "strict": False},
         **more,
     }
     return Asked(**told)
@@ -297,6 +297,13 @@ def test_agents_that_found_nothing() -> None:
     assert gap.todo == "write about what agents are asked in the policy cards"
 
 
+def test_agents_that_failed_tell_it_too() -> None:
+    lost: dict[str, Any] = {"inference": {"by": "model", "agent": "helper", "fallback": "timeout"}}
+    assert only(found(told("failed", 1, "a", step=1, **lost))).by == {"retrieved": 1}
+    unsure = {"by": "model", "agent": "strict", "fallback": "low-confidence"}
+    assert only(found(told("filled", 1, "a", step=1, inference=unsure))).by == {"retrieved": 1}
+
+
 @pytest.mark.parametrize(
     "inference",
     [
@@ -304,6 +311,7 @@ def test_agents_that_found_nothing() -> None:
         {"by": "composer", "agent": "helper", "evidence": ["r@1#customer"]},
         {"by": "function", "agent": "helper"},
         {"by": "composer", "agent": "without-knowledge"},
+        {"by": "model", "agent": "strict", "fallback": "unreachable"},
     ],
 )
 def test_agents_that_found_something_or_never_search(inference: Any) -> None:

@@ -95,14 +95,14 @@ def _guides(folder: Folder) -> Mapping[tuple[str, str], Mapping[int, str]]:
     return found
 
 
-def _agents(settings: Settings) -> frozenset[str]:
-    """The agents that may search our knowledge."""
+def _agents(settings: Settings) -> Mapping[str, bool]:
+    """The agents that may search our knowledge, and whether the composer does in their place."""
     from forestall.policy.actions.folder import load_declarations
 
     if settings.actions is None:
-        return frozenset()
-    declared = load_declarations(settings.actions, settings)
-    return frozenset(name for name, one in declared.agents.items() if one.knowledge is not None)
+        return {}
+    declared = load_declarations(settings.actions, settings).agents.values()
+    return {one.name: one.fallback == "compose" for one in declared if one.knowledge is not None}
 
 
 # -- text ------------------------------------------------------------------------------------------

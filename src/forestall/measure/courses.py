@@ -11,13 +11,17 @@ Bad = Literal["dismissed", "expired", "escalated"]
 _SEEN: Final = ("shown", "dismissed", "answered")
 _BAD: Final = ("dismissed", "expired", "escalated")
 _GOOD: Final = ("helped", "resolved", "remediated")
+_UNREACHED: Final = (
+    "no-model", "budget", "timeout", "unreachable", "rate-limited", "cut-off",
+)  # fmt: skip
+"""Why a model gave no answer that say nothing about our knowledge: only the composer looked."""
 
 
 class Course:
     """One intervention. Times are log times in microseconds; ``last`` is when it was last heard of.
 
-    ``seen`` is when the customer first saw any of it, ``lost`` when which agent found nothing in our
-    knowledge. ``to_person`` says that the customer was to go to people at once, whatever we know.
+    ``seen`` is when the customer first saw any of it. ``lost`` is when which agent had no evidence for
+    its answer, and whether its model was not reached. ``to_person`` says that the customer was to go to people at once, whatever we know.
     """
 
     __slots__ = (
@@ -29,7 +33,7 @@ class Course:
         self.id, self.policy, self.version, self.subject = id_, policy, version, subject
         self.last = 0
         self.seen: int | None = None
-        self.lost: dict[str, int] = {}
+        self.lost: dict[tuple[str, bool], int] = {}
         self.helped = self.to_person = False
         self.ended: dict[Bad, int] = {}
         self.steps: set[int | None] = set()
@@ -76,21 +80,20 @@ class Courses:
             course.helped = True
         elif told in _BAD:
             course.ended[told] = min(at, course.ended.get(told, at))
-        elif told == "filled":
-            _filled(course, data, at)
+        _inferred(course, data, at)
 
 
-def _filled(course: Course, data: dict[str, Any], at: int) -> None:
-    """An agent's answer: the runbook that it uses, and whether it found anything."""
+def _inferred(course: Course, data: dict[str, Any], at: int) -> None:
+    """An agent's answer, where there is one: its runbook, and whether it found anything."""
     plan, inference = data.get("plan"), data.get("inference")
     runbook = plan.get("runbook") if isinstance(plan, dict) else None
     if isinstance(runbook, str):
         course.planned.add(runbook)
     if not isinstance(inference, dict):
         return
-    by = inference.get("by")
-    if by == "tone":
+    if inference.get("by") == "tone":
         course.to_person = True
-    elif by in ("model", "composer") and not inference.get("evidence"):
-        agent = str(inference.get("agent"))
-        course.lost[agent] = min(at, course.lost.get(agent, at))
+    elif inference.get("by") in ("model", "composer") and not inference.get("evidence"):
+        unreached = inference.get("fallback") in _UNREACHED
+        key = str(inference.get("agent")), unreached
+        course.lost[key] = min(at, course.lost.get(key, at))

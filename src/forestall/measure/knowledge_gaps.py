@@ -44,7 +44,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     ``searches`` are event types with the field of their words; ``answered`` says whether there is a
     good answer to words; ``mask`` hides personal data. ``guides`` are the runbooks that a policy's
     version shows, by step; ``versions`` those of the runbooks now; ``agents`` those that may search
-    our knowledge. A ticket within ``horizon`` after guidance says that it did not help.
+    our knowledge, and whether the composer does where their model is not reached. A ticket within ``horizon`` after guidance says that it did not help.
     """
 
     since: int
@@ -55,7 +55,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     stem: Stem
     guides: Mapping[tuple[str, str], Mapping[int, str]] = {}
     versions: Mapping[str, int] = {}
-    agents: frozenset[str] = frozenset()
+    agents: Mapping[str, bool] = {}
     horizon: int = 7 * DAY
 
 
@@ -247,7 +247,12 @@ class _Found:
     ) -> Iterator[_Noted]:
         """What went wrong in one intervention."""
         policy = course.policy
-        lost = [at for agent, at in course.lost.items() if agent in self._asked.agents]
+        composes = self._asked.agents
+        lost = [
+            at
+            for (agent, unreached), at in course.lost.items()
+            if agent in composes and (composes[agent] or not unreached)
+        ]
         if lost:
             yield _Noted("policy", policy, "retrieved", min(lost), person, course.id)
         escalated = course.ended.get("escalated")
