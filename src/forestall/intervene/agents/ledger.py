@@ -18,8 +18,8 @@ from forestall.intervene.agents.asking import Failure, ModelFailed, Said
 from forestall.kernel.database.files import open_database
 
 LEDGER_FILE = "agents.db"
-KEPT = 90 * DAY
-"""How long calls and their answers are kept."""
+KEPT = 30 * DAY
+"""How long calls, their answers and lookups are kept: as long as signals are, by default."""
 
 Ended = Literal["begun", "said", "failed", "cut-off"]
 

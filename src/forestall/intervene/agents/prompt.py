@@ -102,11 +102,13 @@ def chosen(schema: Mapping[str, Any], grant: Grant) -> dict[str, Any]:
 
 def fill_tool(agent: Agent) -> Tool:
     """How fields are filled."""
+    fields, defs = _inner(agent.schema or {"type": "object"}, "fields")
     parameters = {
         "type": "object",
-        "properties": {"fields": agent.schema or {"type": "object"}, "confidence": _CONFIDENCE},
+        "properties": {"fields": fields, "confidence": _CONFIDENCE},
         "required": ["fields", "confidence"],
         "additionalProperties": False,
+        **defs,
     }
     return Tool(FILL, "Fill the fields. Ends your work.", parameters)
 
@@ -143,18 +145,25 @@ def propose_tool(agent: Agent, actions: Mapping[str, Action], passages: Sequence
             "enum": runbooks,
             "description": "Its words for customers come after the message.",
         }
+    defs: dict[str, Any] = {}
     if known:
+        items = []
+        for grant, action in known:
+            arguments, own = _inner(chosen(action.input, grant), action.name)
+            items.append(_item(action, arguments))
+            defs |= own.get("$defs", {})
         properties["actions"] = {
             "type": "array",
             "maxItems": MOST_ACTIONS,
             "description": "What is to be done, in this order, before the message is sent.",
-            "items": {"anyOf": [_item(grant, action) for grant, action in known]},
+            "items": {"anyOf": items},
         }
     parameters = {
         "type": "object",
         "properties": properties,
         "required": ["confidence"],
         "additionalProperties": False,
+        **({"$defs": defs} if defs else {}),
     }
     return Tool(PROPOSE, "Propose what is to be done for the customer. Ends your work.", parameters)
 
@@ -170,6 +179,7 @@ def version(agent: Agent) -> str:
     return hashlib.sha256(msgspec.json.encode(agent, order="sorted")).hexdigest()
 
 
+_DEFS = "#/$defs/"
 _CONFIDENCE = {
     "type": "number",
     "minimum": 0,
@@ -178,14 +188,29 @@ _CONFIDENCE = {
 }
 
 
-def _item(grant: Grant, action: Action) -> dict[str, Any]:
+def _item(action: Action, arguments: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "description": action.title,
-        "properties": {
-            "action": {"const": action.name},
-            "arguments": chosen(action.input, grant),
-        },
+        "properties": {"action": {"const": action.name}, "arguments": arguments},
         "required": ["action"],
         "additionalProperties": False,
     }
+
+
+def _inner(schema: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A schema as part of another one, and the ``$defs`` that the other one then needs."""
+    moved = _renamed(schema, f"{_DEFS}{name}-")
+    defs = moved.pop("$defs", {})
+    return moved, {"$defs": {f"{name}-{key}": one for key, one in defs.items()}} if defs else {}
+
+
+def _renamed(value: Any, prefix: str) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: prefix + one.removeprefix(_DEFS)
+            if key == "$ref" and isinstance(one, str) and one.startswith(_DEFS)
+            else _renamed(one, prefix)
+            for key, one in value.items()
+        }
+    return [_renamed(one, prefix) for one in value] if isinstance(value, list) else value
