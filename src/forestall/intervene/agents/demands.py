@@ -18,7 +18,7 @@ _PRIVATE = (
 )
 _HAND_OVER = (
     r"(?:send|sending|tell|telling|give|giving|share|message|provide|dictate|read (?:out|me|us)|text|e-?mail|forward|post|submit|supply|disclose|reveal|hand (?:over|us|me)|reply with|respond with|answer with|we(?: will)? need|i(?: will)? need|let (?:us|me) (?:know|have)|paste|drop"
-    r"|sende\w*|schicke\w*|nenne\w*|teile\w*|gib\b|geben sie|gebt|verrate\w*|ubermittel\w*|antworte\w*|diktier\w*|mitteilen|durchgeben|(?:wir|ich) (?:brauche|benotige)\w*|wir fragen|we ask|asks? you for|verlange\w*)"
+    r"|sende\w*|schicke\w*|nenne\w*|teile\w*|gib\b(?!.{0,90}\bein\b)|geben sie(?!.{0,90}\bein\b)|gebt|verrate\w*|ubermittel\w*|antworte\w*|diktier\w*|mitteilen|durchgeben|(?:wir|ich) (?:brauche|benotige)\w*|wir fragen|we ask|asks? you for|verlange\w*)"
 )
 _DEMANDS = {
     "credentials": re.compile(

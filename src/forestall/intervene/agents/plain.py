@@ -23,6 +23,7 @@ _MIXED = re.compile(r"\S*(?:[a-z][0-9@$!|]|[0-9@$!|][a-z])\S*")
 _LEET = str.maketrans("013457@$!|", "oieastasil")
 _LEET_L = str.maketrans("013457@$!|", "oleastasll")
 _STROKES = str.maketrans("ıłđøæœ", "ildoao")
+_NAMES = re.compile(r"\S*[^\W\d_][.@/][^\W\d_]\S*")
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -37,7 +38,10 @@ _OURS = _set(
     " der die das den dem des ein eine einen einem einer und oder sie ihr ihre ihren ihrem wir uns"
     " unser unsere ist sind war sein kann konnen nicht kein keine mit von fur auf in im am zu zum"
     " zur es bitte danke hallo wenn wie was wo hier haben hat wird werden noch ich mir bei als auch"
-    " nach uber aus an dass sich leider so vielen dank ja nein ihnen man dann schon nur"
+    " nach uber aus an dass sich leider so vielen dank ja nein ihnen man dann schon nur mehr unter"
+    " dazu dieser diese dieses diesem diesen alle alles gut neu neue jetzt gerade gern bis um ab pro"
+    " order payment card account page app parcel delivery address invoice more new all any only"
+    " bestellung zahlung karte konto seite paket lieferung adresse rechnung anfrage kundendienst"
 )
 _OTHERS = _set(
     "le la les des une du et est nous vous votre vos pour avec dans sur pas que qui votre ce cette"
@@ -137,7 +141,7 @@ def _flags(text: str) -> bool:
 
 
 def _foreign(sentence: str) -> bool:
-    found = _WORD.findall(folded(sentence))
+    found = _WORD.findall(folded(_NAMES.sub(" ", sentence)))
     ours = sum(word in _OURS for word in found)
     others = sum(word in _OTHERS - _OURS for word in found)
     if len(found) >= 4 and ours == 0 and others >= 1:

@@ -8,6 +8,7 @@ granted the kind, or quotes the customer's part of a runbook.
 import re
 from collections.abc import Iterable, Sequence
 
+from forestall.intervene.agents.commitments import commits
 from forestall.intervene.agents.plain import folded, readings, sentences, words
 
 KINDS = (
@@ -24,7 +25,11 @@ KINDS = (
 _SUM = r"(?:[€$£]\s?\d[\d.,]*|\d[\d.,]*\s?(?:€|\$|£|(?:eur|euros?|usd|dollars?|pounds?|gbp|chf|franken|bucks)\b))"
 _GIVE = r"(?:give|send|grant|pay|transfer|offer|wire|hand|add|get|put)\w*"
 _GIFT = r"(?:geben|schenken|senden|schicken|zahlen|uberweisen|gewahren|bieten|legen|erhalten|bekommen|kriegen)"
-_DUES = r"(?:fees?|charges?|costs?|debts?|invoices?|bills?|balance|payments?|penalt\w+|subscription|amount|interest)"
+_TELLS = (
+    r"(?! (?:not|never|see|saw|seen|receiv\w+|got|look\w*|check\w*|found|find|know|understand|need|show\w*|sent|send you the (?:invoice|receipt|bill)|charged|"
+    r"stor\w+|read|explain\w*|cannot|can't|asked|noticed|booked|list\w*|calculat\w*|no longer|hope|think|believe|sorry)\b)(?!'t)"
+)
+_DUES = r"(?:fees?|charges?|costs?|debts?|invoices?|bills?|balance|payments?|penalt\w+|interest)"
 _GERMAN_DUES = (
     r"(?:gebuhr\w*|rechnung\w*|kosten|schuld\w*|betrag|zinsen|mahn\w*|forderung\w*|zahlung\w*)"
 )
@@ -44,6 +49,10 @@ _SPOKEN = {
         r"(?:pay|paid|paying) (?:you|it|that|them|this|everything|all) (?:all )?back|(?:pay|paid) (?:it )?back to you|repay|repaid",
         r"(?:return|restor|revers|undo)\w*.{0,25}\b(?:money|payment|charge|amount|funds|transaction|debit)",
         r"(?:money|payment|charge|amount|funds).{0,30}\b(?:returned|reversed|restored|sent back|comes? back|on (?:its|the) way back)",
+        r"(?:money|amount|sum|funds|payment|price|cash)\b.{0,40}\b(?:goes|comes|go|come|be|is|are|find its way|lands?|arrives?|appears?)\b.{0,20}\b(?:back|again|in your account|on your (?:card|account))",
+        r"(?:see|find|have|get|getting)\b.{0,20}\b(?:money|amount|sum|funds|price)\b.{0,30}\b(?:again|back|account|card)\b|back (?:to|on|in|onto) your (?:card|account|bank|wallet)",
+        r"(?:return|hand|send|give)\w*.{0,25}\b(?:purchase price|price|sum)\b|(?:geld|betrag|summe).{0,40}\b(?:wieder|zuruck|unterwegs|auf ihre[mr]? (?:konto|karte))\b",
+        r"\breversal|annul|ruckgangig|find its way|made whole|what you(?:'ve| have)? (?:paid|spent)|(?:every|no|any) cent\b|(?:jeden|keinen) cent\b",
         r"charge ?back|geld.{0,30}zuruck|zuruck.{0,20}\bgeld\b|erstatt|ruckzahl|ruckuberweis|ruckbuch",
         r"(?:zahl|uberweis|bekomm|erhalt|kriegen|geben|buchen|schick)\w*.{0,60}"
         r"(?:betrag|summe|zahlung|geld|kosten|kaufpreis|alles|euro?|€|cent).{0,40}\bzuruck",
@@ -55,12 +64,15 @@ _SPOKEN = {
         r"credit(?:ed|ing)? (?:you|your (?:account|balance)|it|this|that|the (?:amount|sum|money|difference)|back)\b",
         r"\b(?:a|an|as|in|with|of) (?:small |one-time |\w+ (?:euro|dollar) )?credit\b(?! ?(?:cards?|card|check|limit|score|institut|rating|or|and))",
         rf"(?:will be|is|was|been|gets?|are) credited|credits? (?:of|worth) |{_SUM} (?:in |of )?credit",
-        r"(?:top|topped|topping) up your (?:balance|account|wallet)|add\w* .{0,30}to your (?:balance|wallet)",
+        r"(?:been|is|was) topped up|(?:top|topped|topping) up your (?:balance|account|wallet)|add\w* .{0,30}to your (?:balance|wallet)",
         r"gutschrift|gutschreib|gutgeschrieben|schreiben .{0,60}\bgut\b|guthaben.{0,40}(?:auf|schenk|erhoh|lad)",
         rf"{_GIFT}.{{0,30}}guthaben",
     ),
     "discount": _any(
         r"discount|\d+\s?(?:%|percent|prozent)\s?(?:off|less|cheaper|reduction|rabatt|nachlass|gunstiger|weniger|billiger)",
+        r"\b(?:you|sie) (?:\w+ )?(?:only |just )?(?:pay|zahlen|bezahlen) (?:only|just|half|less|nur|blo(?:ss|s)|weniger|die halfte)|\b(?:only|just) (?:have to )?pay (?:half|\d)|entgegenkommen|kommen .{0,40}entgegen",
+        r"price\b.{0,30}\b(?:lower|cheaper|less)\b",
+        r"\blassen\b.{0,30}\bnach\b|(?:preis|halfte|rechnung).{0,30}\blassen (?:wir|ich)\b",
         r"(?:half|reduced|special|lower|lowered|better) price|price (?:cut|reduction|match|drop)|half off|"
         r"(?:reduce|lower|halve|cut|drop|slash)\w* (?:the|your) (?:price|cost|bill|total)",
         rf"(?:knock|take|shave|taking)\w* .{{0,20}}(?:{_SUM}|\d+ ?%|something|some|half|a bit) off",
@@ -81,6 +93,10 @@ _SPOKEN = {
         rf"{_SUM}.{{0,20}}(?:for your (?:trouble|patience|inconvenience)|is yours|on us)",
         r"(?:free|small|little|nice|bonus|welcome) gift\b(?! ?(?:card|wrap|message|receipt))|gift (?:from us|for you|on us)|bonus points|loyalty points|extra (?:month|points|days? of)",
         r"(?:send|ship|give|get)\w* (?:you |out )?(?:a |an |the )?(?:\w+ )?(?:replacement|new one|another one)",
+        rf"\b(?:we|i|our team|someone)(?:'ll|'ve|'re|'m| will| have| are| can| shall| am)?{_TELLS}(?: \w+){{0,7}}? (?:money|price|costs?|bill|fees?|charges?|funds|balance|damage|loss|losses|expenses?|{_SUM})(?!\w)",
+        rf"\b(?:wir|ich) (?!haben|sehen|konnen|wissen|pruf|speicher|brauch|zeigen|nennen)\w+en?\b.{{0,50}}\b(?:geld|preis|kaufpreis|kosten|gebuhr\w*|schaden|verlust|summe|halfte|{_SUM})",
+        rf"entitled to|throw\w* in|(?:bezahlen|zahlen|ersetzen|ubernehmen|begleichen) wir\b|{_SUM} (?:bekommen|erhalten) sie|euro (?:bekommen|erhalten) sie|stehen wir ein|(?:nachteile|verlust)\w* entsteh|entstehen .{{0,20}}keine",
+        r"present (?:from us|for you)|getting a (?:present|gift|bonus|treat)",
         r"\b(?:are|is|be|held) liable|accept liability|entschadig|schadens?ersatz|wiedergutmach|\bwieder ?gut\b|kulan[zt]|ausgleichen|als ausgleich",
         r"als (?:kleine[sn]? )?(?:entschuldigung|dankeschon|geste|trost)|schenken wir|wir schenken|geschenk (?:von uns|fur sie)|kleines geschenk",
         rf"{_GIFT}\b(?!.{{0,40}}(?:rechnung|beleg|quittung)).{{0,40}}{_SUM}|{_SUM}.{{0,40}}(?:geschenkt|fur ihre (?:muhe|geduld))",
@@ -92,6 +108,11 @@ _SPOKEN = {
         rf"{_DUES} (?:is|are|has|have|will|was|were)(?: been| be)? (?:now |all |already )?(?:waived|dropped|cancell?ed|forgiven|removed|written off|voided|wiped|cleared|settled|erased|gone|off the table)",
         r"(?:don't|do not|needn't|need not|won't|will not|no longer|never)(?: have| need)?(?: to)? (?:pay|be charged|be billed|be asked to pay|owe|cost)",
         r"(?:no need|without having) to pay|owe (?:us |me )?(?:nothing|no)\b|you'?re off the hook|consider (?:it|this|the \w+|your \w+) (?:paid|settled|done with|cleared)",
+        r"(?:worry|think) about (?:the|your|any|paying|this) ?(?:cost|bill|fee|invoice|charge|payment|money)?|ignore (?:the|this|your|that) (?:\w+ )?(?:invoice|bill|reminder|fee|charge)",
+        r"(?:rechnung|mahnung|gebuhr\w*|forderung|betrag)\b.{0,30}\b(?:ignorieren|vergessen|wegwerfen|erledigt|hinfallig|vom tisch)",
+        r"(?:charge|fee|bill|invoice)s? (?:will|is going to|should) (?:disappear|vanish|go away)|ours to (?:bear|pay)|take care of (?:the|your) (?:\w+ )?(?:amount|sum|rest)|um die (?:rechnung|gebuhr|kosten|mahnung).{0,20}nicht",
+        r"\b(?:nothing|no \w+) (?:will|would|is going to) be (?:billed|charged)|debts?\b.{0,20}\b(?:gone|history|over)|without (?:payment|paying)|(?:covered|paid|borne) by us",
+        r"keine (?:weiteren )?(?:kosten|gebuhren)|kostet (?:sie |dich )?nichts|nicht (?:belast|abbuch|berechn|tragen)\w*|(?:belast|berechn)\w*.{0,40}\bnicht\b",
         r"nothing (?:more |else |left )?to pay|pay(?:ing)? nothing|not pay (?:a|anything|any)|(?:never|not) (?:be )?(?:charge|bill) you",
         r"erlass(?:en|t)? (?:wir|ihnen)|(?:wir|ihnen) (?:\w+ ){0,5}erlassen|verzicht(?:en|et)|entfallt\b|entfallen\b",
         rf"{_GERMAN_DUES}.{{0,40}}(?:entfall|erlass|streich|gestrich|storn|gelosch|vergess)\w*|(?:streich|stornier|losch|vergess|erlass)\w*.{{0,40}}{_GERMAN_DUES}",
@@ -100,7 +121,8 @@ _SPOKEN = {
     ),
     "guarantee": _any(
         r"guarante|garanti|garanzia|warrant(?!y)|\b(?:we|i)(?: can| do| hereby| solemnly)? (?:promise|assure|swear|vouch|commit|pledge)|promise you|assure you",
-        r"(?:my|our) word\b|word of honou?r|rest assured|you can (?:count|bank|rely) on|without fail|no matter what",
+        r"sicher[en]* (?:wir |ich )?(?:ihnen )?.{0,20}\bzu\b|mein wort\b|unser wort\b|(?:certain|sure|bound) to (?:arrive|get|work|be|receive)|selbstverstandlich",
+        r"(?:my|our) word\b|(?:our|my|a) promise\b|word of honou?r|rest assured|you can (?:count|bank|rely) on|without fail|no matter what",
         r"(?:will|'ll|shall) (?:\w+ )?(?:definitely|certainly|surely|absolutely|for sure|always)|(?:definitely|certainly|surely|absolutely) (?:will|be|get)\b",
         r"100 ?% (?:sure|certain|safe|secure)|hundred percent|versprech|versprochen|versprich|zusicher|zugesichert|ehrenwort|gewahrleist",
         r"\b(?:wir|ich) versichern?\b|versichern (?:wir|ihnen)|mit sicherheit|auf jeden fall|verbindlich|hundertprozentig|konnen sie sich (?:darauf )?verlassen",
@@ -114,25 +136,27 @@ _SPOKEN = {
     ),
 }
 _AHEAD = re.compile(
-    r"\b(?:will|'ll|shall|going to|we are|be (?:there|done|fixed|ready)|expect|arrives?|get back|wird|werden|wirst|erhalten|bekommen|melden"
-    r"|kommt|ist .{0,30}(?:erledigt|gelost|da|behoben|fertig)|haben sie|sind sie|erledigen|losen|kummern|beheben)\b"
+    r"\b(?:will|'ll|shall|going to|we are|be (?:there|done|fixed|ready)|expect|arrives?|comes?|get back|wird|werden|wirst|erhalten|bekommen|melden"
+    r"|(?:we|i) (?:reply|answer|respond|call|deliver|ship|finish|fix|send)|\bwir (?!haben|hatten|waren|sind|wurden)\w+en|(?<!haben )(?<!sind )\w+en wir"
+    r"|ist .{0,40}bei ihnen|kommt|ist .{0,30}(?:erledigt|gelost|da|behoben|fertig)|haben sie|sind sie|erledigen|losen|kummern|beheben)\b"
 )
 _DAYS = (
     r"(?:tomorrow|today|tonight|noon|midnight|(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:the )?end of|eod|close of business"
     r"|next (?:week|month|\w+day)|the \d+|\d{1,2}(?:st|nd|rd|th)\b|\d{4}-\d\d|\d{1,2}[:.]\d\d|\d{1,2} ?(?:am|pm|o'clock|uhr)"
     r"|(?:january|february|march|april|may|june|july|august|september|october|november|december)\b)"
 )
-_SPAN = r"(?:\d+|an?|one|two|three|four|five|six|seven|ten|twelve|few|couple|half an|ein\w*|zwei|drei|vier|funf|wenig\w*|paar)"
+_SPAN = r"(?:\d+|an?|one|two|three|four|five|six|seven|ten|twelve|few|couple|half an|ein\w*|zwei|drei|vier|funf|sechs|sieben|acht|zehn|zwolf|zwanzig|dreissig|ten|twenty|thirty|wenig\w*|paar)"
 _UNITS = r"(?:seconds?|minutes?|hours?|days?|weeks?|months?|sekunden?|minuten?|stunden?|tag\w*|woch\w*|monat\w*|werktag\w*|h|min)\b"
 _TERM = _any(
     rf"\b(?:within|in|inside|under|less than|binnen|innerhalb|in hochstens)\b.{{0,25}}?\b{_SPAN}\b.{{0,20}}?{_UNITS}",
+    r"\bwithin the (?:hour|day|week|month)\b",
     rf"\b(?:by|before|until|till|on|no later than|latest)\b (?:\w+ ){{0,2}}?{_DAYS}|\b(?:tomorrow|today|tonight|heute|morgen|ubermorgen)\b",
     r"\b(?:bis|noch|spatestens|am|vor)\b.{0,20}\b(?:morgen|heute|(?:mon|diens|donners|frei|sams|sonn)tag|mittwoch|ende|mitternacht|mittag|\d{1,2}\.|\d{1,2} uhr)",
     r"\b(?:immediately|at once|right away|instantly|straight away|asap|sofort|umgehend|unverzuglich)\b",
 )
 _ABOUT = _any(
     r"\b(?:policy|policies|terms|conditions|request|requested|requesting|ask(?:ed|ing)? (?:for|about)|apply|applied|question|whether|eligib\w+|depends?)\b",
-    r"\b(?:learn|read|find out|how to|usually|normally|generally|typically|status|enter|redeem|if you have|expired)\b",
+    r"\b(?:learn|read|find out|how to|usually|normally|generally|typically|status|enter|redeem|if you have|expired|ended|belongs)\b",
     r"\b(?:cannot|can't|can not|could not|unable|not possible|unfortunately|no longer (?:offer|available)|not (?:available|offer|able|eligible|valid|yet)|do not (?:offer|give))\b",
     r"\b(?:richtlinie\w*|bedingung\w*|beantrag\w*|anfrage\w*|anfragen|frage\w*|ob|hangt|moglich\w*|in der regel|normalerweise|ublicherweise|meist\w*|formular|leider|einlosen|eingeben|falls|informationen)\b",
     r"\b(?:kann|konnen|konnten) (?:wir )?(?:\w+ ){0,4}nicht\b|\bkeine?n? (?:\w+ )?(?:rabatt|gutschein|gutschrift|erstattung|ruckerstattung|garantie|nachlass)",
@@ -185,4 +209,6 @@ def _made(sentence: str) -> set[str]:
         if _AHEAD.search(plain) and _TERM.search(plain):
             kinds.add("deadline")
         found |= kinds
+    if not found and commits(folded(sentence)):
+        found.add("compensation")
     return found
