@@ -5,8 +5,10 @@ import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from forestall.channels.outbound import outbound
@@ -25,7 +27,7 @@ from forestall.intervene.agents.provider import (
     UnusableModel,
     language_models,
 )
-from forestall.kernel.settings import LanguageModel, Outbound
+from forestall.kernel.settings import LanguageModel, Outbound, load_settings
 from model_server import KEY, Reply, model_server, propose
 
 TOOL = Tool(
@@ -212,16 +214,45 @@ def test_addresses_inside_are_not_asked() -> None:
         asyncio.run(ask())
 
 
-def test_a_model_without_a_key_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+def test_a_model_without_a_key_is_left_out_whatever_the_environment_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-for-somebody-else")
 
     async def names() -> list[str]:
+        section = LanguageModel(model="openai:gpt-4.1-mini")
         async with outbound(Outbound()) as client:
-            return list(
-                language_models({"fast": LanguageModel(model="openai:gpt-4.1-mini")}, client)
-            )
+            return list(language_models({"fast": section}, client))
 
     assert asyncio.run(names()) == []
+
+
+def test_an_address_of_ones_own_needs_no_key_and_is_sent_none_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-for-somebody-else")
+    section = LanguageModel(model="openai-chat:scripted")
+
+    async def ask(url: str) -> Said:
+        own = msgspec.structs.replace(section, url=url)
+        async with outbound(Outbound(allow=("127.0.0.1",))) as client:
+            return await language_models({"fast": own}, client)["fast"].ask(ASK)
+
+    with model_server(Reply(text="Hm."), key=None) as server:
+        assert asyncio.run(ask(server.url)).text == "Hm."
+    assert "somebody-else" not in repr(server.headers)
+
+
+@pytest.mark.parametrize(
+    ("written", "key"), [("env:NOT_SET", None), ("env:IS_SET", KEY), ("k", "k")]
+)
+def test_the_settings_take_a_key_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, key: str | None
+) -> None:
+    monkeypatch.setenv("IS_SET", KEY)
+    text = f'[language_models.fast]\nmodel = "openai:x"\nkey = "{written}"\n'
+    (tmp_path / "forestall.toml").write_text(text)
+    assert load_settings(tmp_path / "forestall.toml").language_models["fast"].key == key
 
 
 @pytest.mark.parametrize(

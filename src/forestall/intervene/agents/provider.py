@@ -154,8 +154,6 @@ class _Model:
         except ImportError as error:
             raise AgentsMissing(f"{where}: {_line(error)}") from None
         except (UserError, ValueError) as error:
-            if self._section.key is None and "key" in str(error).lower():
-                raise _NoKey from None
             raise UnusableModel(f"{where}: {_line(error)}") from None
 
     def _provider(self, name: str, trouble: "_Trouble") -> Any:
@@ -167,8 +165,8 @@ class _Model:
             message = f"the provider {name!r} would not leave by the one way out"
             raise UnusableModel(f"[language_models.{self._name}]: {message}")
         given: dict[str, Any] = {"http_client": self._leaving(takes["http_client"], trouble)}
-        if self._section.key is not None:
-            given["api_key"] = self._section.key
+        if "api_key" in takes:
+            given["api_key"] = self._key()
         if self._section.url is not None:
             address = next((word for word in _ADDRESSES if word in takes), None)
             if address is None:
@@ -176,6 +174,13 @@ class _Model:
                 raise UnusableModel(f"[language_models.{self._name}]: {message}")
             given[address] = self._section.url
         return kind(**given)
+
+    def _key(self) -> str:
+        """The key; for an address of one's own, something in its place where it needs none. Never
+        one that only the environment knows, as that may be for somebody else. Raises ``_NoKey``."""
+        if self._section.key is None and self._section.url is None:
+            raise _NoKey
+        return self._section.key or "unset"
 
     def _leaving(self, parameter: inspect.Parameter, trouble: "_Trouble") -> Any:
         """The one way out, as the provider's own client wants it."""

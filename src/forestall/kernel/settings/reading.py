@@ -177,11 +177,18 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         },
         mcp={name: _mcp(one, base) for name, one in file.mcp.items()},
         language_models={
-            name: msgspec.structs.replace(one, key=secret(one.key) if one.key else None)
+            name: msgspec.structs.replace(one, key=_key(one.key, secret))
             for name, one in file.language_models.items()
         },
         knowledge=_knowledge(file.knowledge, base),
     )
+
+
+def _key(key: str | None, secret: Callable[[str], str]) -> str | None:
+    """A model's key; none where the environment has none, as agents then answer without the model."""
+    if not key or (key.startswith("env:") and not os.environ.get(key.removeprefix("env:"))):
+        return None
+    return secret(key)
 
 
 def _knowledge(knowledge: Knowledge, base: Path) -> Knowledge:
