@@ -30,6 +30,8 @@ COMMANDS: Final = {
         "explain": "explain:explain",
         "action": "actions:app",
         "agent": "agent:app",
+        "tone": "tone:tone",
+        "mask": "tone:mask",
         "knowledge": "knowledge:app",
         "model": "model:app",
     },

@@ -93,7 +93,9 @@ class _Sign(msgspec.Struct, frozen=True):
 class _Lexicon(msgspec.Struct, frozen=True):
     signs: tuple[_Sign, ...]
     vulnerable: tuple[tuple[Vulnerable, Any, Any], ...]
-    content: Any
+    content: _Sign
+    about: Any
+    personal: Any
 
 
 class _Reading(msgspec.Struct, frozen=True):
@@ -119,7 +121,9 @@ def _lexicon() -> _Lexicon:
             (one["kind"], _program(one["patterns"], names), _program(one["unless"], {}))
             for one in kinds["vulnerable"]
         ),
-        content=_program(moods["content"]["patterns"], {}),
+        content=_Sign("content", 0.0, _program(moods["content"]["patterns"], {})),
+        about=_program(kinds["neutral"]["about"], {}),
+        personal=_program(kinds["neutral"]["personal"], {}),
     )
 
 
@@ -134,7 +138,7 @@ def _program(lines: str, names: dict[str, str]) -> Any:
     options = re2.Options()
     options.never_capture = True
     options.log_errors = False
-    return re2.compile(rf"\b(?:{pattern})\b".encode(), options)
+    return re2.compile(rf"\b(?:{pattern})(?:\b|\W|$)".encode(), options)
 
 
 _WRITTEN_OUT = str.maketrans(
@@ -173,7 +177,7 @@ def _read(text: str) -> _Reading:
         if said:
             points += min(sign.most, sign.points * (1 + _NEXT * (len(said) - 1)))
             why.append(f"{sign.name}: " + ", ".join(f"“{quote}”" for quote in said[:3]))
-    if 0 < points <= _QUIET and _lexicon().content.search(raw) is not None:
+    if 0 < points <= _QUIET and _said(_lexicon().content, raw):
         points = max(0.0, points - _CONTENT)
         why.append("but content words too")
     for more, reason in _voice(text, spoken=points > 0):
@@ -189,7 +193,7 @@ def _said(sign: _Sign, raw: bytes) -> list[str]:
         for match in sign.patterns.finditer(raw)
         if not (sign.negatable and _NEGATED.search(raw[max(0, match.start() - 30) : match.start()]))
     }
-    return [quote.decode()[:_QUOTED] for quote in said]
+    return [quote.decode()[:_QUOTED].strip() for quote in said]
 
 
 _NEGATED = re2.compile(
@@ -210,10 +214,19 @@ def _vulnerable(raw: bytes) -> Iterator[tuple[Vulnerable, str]]:
             if nth not in alike:
                 start = ends[nth - 1] if nth else 0
                 end = ends[nth] if nth < len(ends) else len(raw)
-                alike[nth] = unless.search(raw[start:end]) is not None
+                alike[nth] = _is_alike(raw[start:end], unless)
             if not alike[nth]:
                 yield kind, match[0].decode()[:_QUOTED].strip()
                 break
+
+
+def _is_alike(sentence: bytes, unless: Any) -> bool:
+    """Whether a sentence is not about a person: it has a look-alike, or speaks of a product's parts
+    and of nobody."""
+    if unless.search(sentence) is not None:
+        return True
+    lexicon = _lexicon()
+    return lexicon.about.search(sentence) is not None and lexicon.personal.search(sentence) is None
 
 
 _CAPITALS = re.compile(r"\b[A-ZÄÖÜ]{2,}\b")
