@@ -28,7 +28,7 @@ class Payments:
 
     ``payments`` are by id; ``charges`` and ``reissued`` what was done, by idempotency key; ``resent``
     counts receipts. ``trouble`` names what goes wrong, by operation; ``calls`` says what was asked
-    for, in order, and each is told to ``say``. Raises ``OSError`` if the port is taken.
+    for, in order, and each is told to ``say``, which may be changed. Raises ``OSError`` if the port is taken.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Payments:
         self.resent: dict[str, str] = {}
         self.trouble: dict[str, Trouble] = {}
         self.calls: list[str] = []
-        self._say = say
+        self.say = say
         self._turn = threading.Lock()
         self._over = threading.Event()
         provider = self
@@ -97,7 +97,7 @@ class Payments:
         operation, act = self._route(request.command, parts.path.strip("/").split("/"), key, given)
         with self._turn:
             self.calls.append(f"{operation}?dry_run" if dry else operation)
-            self._say(self.calls[-1])
+            self.say(self.calls[-1])
             trouble = self.trouble.get(operation)
         if trouble == "hang":
             self._over.wait(60)
