@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
-from forestall.cli import knowledge_gaps, knowledge_search
+from forestall.cli import knowledge_gaps, knowledge_import, knowledge_search
 from forestall.cli.contracts import Json, show_problems
+from forestall.cli.days import day_named
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.context.knowledge.lint import Around
 from forestall.context.knowledge.lint import lint as lint_folder
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.errors import UnreadableInput
-from forestall.contracts.instants import day_of
-from forestall.kernel.clock import wall_clock
 from forestall.kernel.settings import Settings
 from forestall.policy.actions.folder import load_declarations
 from forestall.policy.bundle import read_policies
@@ -27,18 +26,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+app.add_typer(knowledge_import.app, name="import")
 app.command("gaps")(knowledge_gaps.gaps)
 app.command("search")(knowledge_search.search)
-
-
-def day(text: str | None) -> datetime.date:
-    """The day that an option names, or today (UTC). Raises ``UnreadableInput``."""
-    if text is None:
-        return day_of(wall_clock())
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        raise UnreadableInput(f"{text}: not a day like 2027-01-31") from None
 
 
 @app.command()
@@ -64,7 +54,7 @@ def lint(
         raise UnreadableInput("name a folder, or set [runbooks] folder in forestall.toml")
     if not folder.is_dir():
         raise UnreadableInput(f"{folder}: no such folder")
-    number, problems = lint_folder(folder, _around(settings, day(on)))
+    number, problems = lint_folder(folder, _around(settings, day_named(on)))
     show_problems(problems, as_json=as_json, good=f"documents checked: {number}")
 
 

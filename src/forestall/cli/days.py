@@ -1,0 +1,20 @@
+"""Options that are days, such as ``--on 2027-01-31``."""
+
+import datetime
+
+from forestall.contracts.errors import UnreadableInput
+from forestall.contracts.instants import day_of
+from forestall.kernel.clock import wall_clock
+
+
+def day_named(text: str | None, later: datetime.timedelta = datetime.timedelta()) -> datetime.date:  # noqa: B008
+    """The day that an option names; today (UTC), or so much ``later``, where it names none.
+
+    Raises ``UnreadableInput``.
+    """
+    if text is None:
+        return day_of(wall_clock()) + later
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise UnreadableInput(f"{text}: not a day like 2027-01-31") from None
