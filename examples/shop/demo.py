@@ -25,10 +25,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from examples.shop import history
+from examples.shop.asking import QUESTION, Answered, ask
 from examples.shop.desk import Desk
 from examples.shop.player import DemoFailed, await_settled, play
 from forestall.contracts.decision import Decision
 from forestall.contracts.errors import ForestallError
+from forestall.contracts.instants import DAY
 from forestall.kernel.clock import random_id
 from forestall.kernel.settings import Settings, load_settings
 from forestall.log.sqlite import SqliteLog
@@ -97,6 +99,7 @@ def run(console: Console, config: Path, cache: Path, summary: Path, *, once: boo
         result = score(history.visits(rows), decisions(settings.data), grace=settings.decide.grace)
         _report(console, result, last["interventions"]["by_state"], verdicts, len(desk.cases))
         console.print(f"Played in {seconds:.0f} s, done after {time.monotonic() - started:.0f} s.")
+        _report_answer(console, _ask(client, settings, rows))
         body = msgspec.json.format(msgspec.json.encode(result), indent=2)
         summary.write_bytes(body + b"\n")
         console.print(f"The same in {summary}.")
@@ -211,6 +214,22 @@ def _play(
     if unwanted := verdicts.total() - verdicts["accepted"]:
         raise DemoFailed(f"{unwanted} events were not accepted: {dict(verdicts)}")
     return verdicts
+
+
+def _ask(client: httpx.Client, settings: Settings, rows: Sequence[history.Row]) -> Answered:
+    key = next(key.key for key in settings.keys if key.origin == "server")
+    after = max(row.at for row in rows) + DAY
+    return ask(client, key, settings.tokens.secret or "", settings.data, after)
+
+
+def _report_answer(console: Console, answered: Answered) -> None:
+    how = answered.inference
+    source = "a language model" if how.by == "model" else "what the shop knows, without a model"
+    console.print(
+        f"Then a customer asks: [italic]{QUESTION}[/]\nThe agent {how.agent} answers from {source}"
+        f" ({how.by}; {', '.join(how.evidence)}), {answered.seconds:.1f} s later:"
+    )
+    console.print(f"[bold]{answered.message}[/]\n", highlight=False)
 
 
 def _report(

@@ -72,6 +72,9 @@ def test_the_demo_plays_decides_and_scores(
     assert result["by_policy"] == {
         "payment-failed": {"interventions": 3, "followed_by_chat": 2, "precision": 0.667}
     }
+    answer = " ".join(said.out.split())
+    assert "The agent checkout-helper answers from what the shop knows, without a model" in answer
+    assert "(composer; " in answer
     assert "cannot show whether a chat would have been avoided" in said.out
     log = (tmp_path / "server.log").read_text()
     assert "Traceback" not in log
