@@ -4,12 +4,14 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from forestall.context.knowledge.embeddings import (
+    BATCH,
     Embeddings,
     EmbeddingsMissing,
     Meanings,
@@ -38,11 +40,8 @@ class Letters:
 
     def no_truncation(self) -> None: ...
 
-    def encode(self, text: str, **_: Any) -> Any:
-        class Encoded:
-            ids = [ord(letter) - ord("a") for letter in text]  # noqa: RUF012
-
-        return Encoded
+    def encode_batch(self, texts: list[str], **_: Any) -> list[SimpleNamespace]:
+        return [SimpleNamespace(ids=[ord(one) - ord("a") for one in text]) for text in texts]
 
 
 @pytest.fixture
@@ -78,9 +77,14 @@ def test_a_piece_that_repeats_tells_less_than_proportionally(letters: Embeddings
 
 
 def test_pieces_beyond_the_table_are_its_last_row(letters: Embeddings) -> None:
-    rows, times = letters.pieces("zd")
+    ((rows, times),) = letters.pieces(["zd"])
     assert rows.tolist() == [3]
     assert times.tolist() == [2]
+
+
+def test_many_texts_are_cut_in_their_order(letters: Embeddings) -> None:
+    texts = [number % 2 * "b" + "a" for number in range(3 * BATCH + 1)]
+    assert [len(rows) for rows, _ in letters.pieces(texts)] == [len(text) for text in texts]
 
 
 def test_a_library_without_texts_has_nothing_near(letters: Embeddings) -> None:

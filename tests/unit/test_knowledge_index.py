@@ -2,6 +2,7 @@ import datetime
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -241,11 +242,9 @@ class Topics:
 
     def no_truncation(self) -> None: ...
 
-    def encode(self, text: str, **_: Any) -> Any:
-        class Encoded:
-            ids = [self.rows.get(word, 2) for word in text.lower().split()]  # noqa: RUF012
-
-        return Encoded
+    def encode_batch(self, texts: list[str], **_: Any) -> list[SimpleNamespace]:
+        words = [text.lower().split() for text in texts]
+        return [SimpleNamespace(ids=[self.rows.get(one, 2) for one in own]) for own in words]
 
 
 @pytest.fixture

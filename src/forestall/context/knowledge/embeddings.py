@@ -8,7 +8,7 @@ and Ma, "A Simple but Tough-to-Beat Baseline for Sentence Embeddings", ICLR 2017
 
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,12 @@ import numpy.typing as npt
 from forestall.contracts.errors import ForestallError
 
 Vectors = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.intp]
+Pieces = tuple[Counts, Counts]
+"""The different pieces of a text as rows of the table, and how often each stands in it."""
+
+BATCH = 64
+"""Texts that are cut at once, while other threads of Python run."""
 
 LANGUAGES = frozenset({"en"})
 """Languages whose words the vectors know."""
@@ -46,11 +52,13 @@ class Embeddings:
         tokenizer.no_padding()
         tokenizer.no_truncation()
 
-    def pieces(self, text: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """The different pieces of ``text`` as rows of ``table``, and how often each stands in it."""
-        found = self._tokenizer.encode(text, add_special_tokens=False).ids
-        rows = np.minimum(np.asarray(found, dtype=np.intp), len(self.table) - 1)
-        return np.unique(rows, return_counts=True)
+    def pieces(self, texts: Sequence[str]) -> Iterator[Pieces]:
+        """The pieces of each text, in their order."""
+        for start in range(0, len(texts), BATCH):
+            batch = list(texts[start : start + BATCH])
+            for found in self._tokenizer.encode_batch(batch, add_special_tokens=False):
+                rows = np.minimum(np.asarray(found.ids, dtype=np.intp), len(self.table) - 1)
+                yield np.unique(rows, return_counts=True)
 
 
 class Meanings:
@@ -58,7 +66,7 @@ class Meanings:
 
     def __init__(self, embeddings: Embeddings, texts: Sequence[str]) -> None:
         self._embeddings = embeddings
-        pieces = [embeddings.pieces(text) for text in texts]
+        pieces = list(embeddings.pieces(texts))
         counts = np.zeros(len(embeddings.table))
         for rows, _ in pieces:
             counts[rows] += 1
@@ -69,10 +77,10 @@ class Meanings:
 
     def near(self, query: str) -> Vectors:
         """The cosine between ``query`` and each text, in their order; 0 where either says nothing."""
-        wanted = self._vector(*self._embeddings.pieces(query))
-        return _times(self._vectors, wanted)
+        (pieces,) = self._embeddings.pieces([query])
+        return _times(self._vectors, self._vector(*pieces))
 
-    def _vector(self, rows: npt.NDArray[np.intp], times: npt.NDArray[np.intp]) -> Vectors:
+    def _vector(self, rows: Counts, times: Counts) -> Vectors:
         weights = (self._rarity[rows] * (1 + np.log(times))).astype(np.float32)
         vector = _times(self._embeddings.table[rows].T, weights)
         length = float(np.linalg.norm(vector))

@@ -148,8 +148,9 @@ class Shelf:
             Query.boost_query(self._query(field, variant), boost * (SYNONYM if number else 1))
             for number, variant in enumerate(variants)
             for field, boost in BOOSTS.items()
+            if all(self._searcher.doc_freq(field, word) for word in variant)
         ]
-        query = Query.disjunction_max_query(forms, TIE)
+        query = Query.disjunction_max_query(forms, TIE) if forms else Query.empty_query()
         return Wanted(variants, weight if count else weight * UNKNOWN, query)
 
     def _query(self, field: str, words: Words) -> Query:
