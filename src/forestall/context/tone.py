@@ -27,7 +27,7 @@ _NEXT = 0.6
 _FADING = 0.75
 """What a message still counts for each one that came after it."""
 
-_SHOUTING, _LOUD = 3.0, 1.0
+_SHOUTING, _LOUD = 3.5, 1.0
 _CONTENT = 1.5
 _QUIET = 2.2
 """Up to so many points thanks and praise take the edge off."""

@@ -116,4 +116,4 @@ def _is_random(word: bytes) -> bool:
 def _is_mixed(piece: bytes) -> bool:
     kinds = [0 if byte <= 57 else 1 if byte <= 90 else 2 for byte in piece]
     changes = sum(one != other for one, other in pairwise(kinds))
-    return changes >= max(2, len(piece) // 6)
+    return changes >= max(2, len(piece) // 5)

@@ -18,7 +18,7 @@ _POSTCODE = r"(?:[A-Z]{1,2}[0-9][A-Z0-9]? ?[0-9][A-Z]{2}|[0-9]{5}(?:-[0-9]{4})?)
 _TOWN = rf"(?:, ?\n?{_TOWN_WORD}(?: {_TOWN_WORD}){{0,3}}|\n{_TOWN_WORD})?(?:,? ?\n?(?:[A-Z]{{2}} )?{_POSTCODE})?"
 _ENGLISH = pattern(
     rf"\b[0-9]{{1,5}}[A-Za-z]?,? (?:(?:[NSEW]|North|South|East|West)\.? )?(?:(?:{_CAP}|[0-9]{{1,3}}(?:st|nd|rd|th)) ){{1,4}}"
-    rf"{_CAPITAL}\b\.?{_UNIT}{_TOWN}"
+    rf"{_CAPITAL}\b\.?(?: [NSEW]{{1,2}}\b)?{_UNIT}{_TOWN}"
 )
 _SMALL = pattern(rf"\b[0-9]{{1,5}}[a-z]? ([a-z]{{3,20}}) {_SURE}\b{_UNIT}")
 _NO_NAME = {
