@@ -12,7 +12,7 @@ from benchmarks.figures import Result, number, summarise
 from benchmarks.machine import Machine, describe
 from benchmarks.report import between_markers
 from benchmarks.retrieval.asking import Finding, ask
-from benchmarks.retrieval.collections import development, test
+from benchmarks.retrieval.collections import for_choosing, for_results
 from benchmarks.retrieval.scores import LEVEL, RESAMPLES, Quality, Score
 from benchmarks.retrieval.speed import SEARCHES, measure
 from forestall.context.knowledge.embeddings import load_embeddings
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--runs", type=int, default=RUNS, help="runs of the speed (%(default)s)")
     options = parser.parse_args(arguments)
-    chosen = development(DATA) if options.development else test(DATA)
+    chosen = for_choosing(DATA) if options.development else for_results(DATA)
     embeddings = load_embeddings()
     findings = [ask(one, chosen, embeddings) for one in chosen]
     english = [one for one in chosen if one.language == "en"]

@@ -51,7 +51,7 @@ class Collection(msgspec.Struct, frozen=True):
         ]
 
 
-def development(folder: Path) -> list[Collection]:
+def for_choosing(folder: Path) -> list[Collection]:
     """Those on which boosts and limits were chosen; their figures are not reported as results."""
     return [
         _collection("Debian FAQ", "en", "GPL-2+", _debian_faq(folder, "debian-faq", "en")),
@@ -60,7 +60,7 @@ def development(folder: Path) -> list[Collection]:
     ]
 
 
-def test(folder: Path) -> list[Collection]:
+def for_results(folder: Path) -> list[Collection]:
     """Those whose figures are reported. Nothing was chosen by them."""
     return [
         _collection("Perl FAQ", "en", "Artistic or GPL-1+", _perl_faq(folder)),
@@ -120,10 +120,11 @@ def _plain(page: str) -> str:
 
 
 def _pod(text: str) -> str:
-    text = re.sub(r"X<[^>]*>", "", text).replace("E<lt>", "<").replace("E<gt>", ">")
+    text = re.sub(r"X<[^>]*>", "", text)
+    text = re.sub(r"E<(lt|gt|amp|quot)>", r"&\1;", text)
     for _ in range(3):
         text = re.sub(r"[BCFILS]<+ ?([^<>]*?) ?>+", r"\1", text)
-    return _one_line(text)
+    return _one_line(html.unescape(text))
 
 
 def _one_line(text: str) -> str:

@@ -40,7 +40,12 @@ def quality(ranks: Sequence[int | None]) -> Quality:
 
 
 def difference(ranks: Sequence[int | None], others: Sequence[int | None]) -> Quality:
-    """How much better ``ranks`` are than ``others`` for the same questions, question by question."""
+    """How much better ``ranks`` are than ``others`` for the same questions, question by question.
+
+    Raises ``ValueError`` where there are not as many of both.
+    """
+    if len(ranks) != len(others):
+        raise ValueError(f"{len(ranks)} ranks cannot be compared with {len(others)}")
     pairs = zip(_gains(ranks), _gains(others), strict=True)
     return Quality(*(_score(one - other) for one, other in pairs))
 

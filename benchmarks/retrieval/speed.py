@@ -17,7 +17,7 @@ from forestall.context.knowledge.passages import Passage
 from forestall.context.knowledge.synonyms import usual
 
 PASSAGES = 10_000
-SEARCHES = 5_000
+SEARCHES = 3_000
 TICK = 0.001
 """Seconds that the event loop sleeps between two looks at the clock."""
 
