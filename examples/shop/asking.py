@@ -53,7 +53,7 @@ def ask(client: httpx.Client, key: str, secret: str, data: Path, at: int) -> Ans
     message = _read(client, token)
     seconds = time.monotonic() - began
     (inference,) = inferences(data)
-    return Answered(f"{message['title']}. {message['body']}", inference, seconds)
+    return Answered(message["body"], inference, seconds)
 
 
 def inferences(data: Path) -> Iterator[Inference]:

@@ -69,7 +69,7 @@ def compose(request: Composing) -> Plan | None:
         if number == TRIED:
             break
         runbook = passage.kind == "runbook"
-        said = opening if runbook else " ".join([opening, _article(passage, tongue)]).strip()
+        said = opening if runbook else f"{opening}\n{_article(passage, tongue)}".strip()
         proposal = Proposal(
             message=said,
             runbook=passage.runbook if runbook else None,
@@ -125,14 +125,19 @@ def _sayable(passage: Passage) -> bool:
 
 
 def _article(passage: Passage, tongue: str) -> str:
-    """An article's section as far as it is said, and where it stands."""
+    """An article's section as far as it is said, line by line, and where it stands."""
     said = ""
-    for sentence in sentences(passage.text):
-        if len(said) + len(sentence) > MOST_WORDS:
-            break
-        said = f"{said} {sentence.strip()}".strip()
+    for line in passage.text.splitlines():
+        for number, sentence in enumerate(sentences(line)):
+            if len(said) + len(sentence) > MOST_WORDS:
+                return _sourced(said, passage, tongue)
+            said = f"{said}{' ' if number else chr(10)}{sentence.strip()}".strip()
+    return _sourced(said, passage, tongue)
+
+
+def _sourced(said: str, passage: Passage, tongue: str) -> str:
     source = _SOURCE.get(tongue, _SOURCE["en"])
-    return f"{said} ({source}: {passage.title})" if said else ""
+    return f"{said}\n({source}: {passage.title})" if said else ""
 
 
 def _opening(request: Composing, tongue: str) -> str:
