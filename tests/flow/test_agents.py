@@ -550,3 +550,17 @@ def test_answers_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
         outcomes = asyncio.run(run(server))
         assert len(server.requests) == 8
     assert {fell(outcome) for outcome in outcomes} == {None}
+
+
+def test_a_secret_in_what_it_is_given_does_not_reach_the_model(tmp_path: Path) -> None:
+    given = {"payment": "p1", "text": f"My card was declined, and I found {CANARY} in a page."}
+    assert answered(tmp_path, FINE, given=given, calls=1).outcome == "done"
+
+
+def test_the_mood_is_told_without_the_customers_own_data(tmp_path: Path) -> None:
+    given = {
+        "payment": "p1",
+        "text": f"My husband died. Write to {CUSTOMER_MAIL}, {CUSTOMER_MAIL}!",
+    }
+    outcome = answered(tmp_path, given=given, calls=0)
+    assert CUSTOMER_MAIL not in repr(msgspec.to_builtins(outcome))

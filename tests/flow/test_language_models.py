@@ -112,6 +112,12 @@ def test_tokens_are_estimated_where_the_provider_tells_none() -> None:
     assert 90 <= said.tokens_out <= 110
 
 
+def test_absurd_counts_are_bounded() -> None:
+    with model_server(Reply(text="Hm.", usage=(10**30, 10**30))) as server:
+        said = asyncio.run(asked(server.url))
+    assert (said.tokens_in, said.tokens_out) == (10**9, 10**9)
+
+
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
@@ -137,6 +143,27 @@ def test_a_status_has_its_reason_and_is_not_tried_again(status: int, reason: str
 def test_a_rate_limit_says_when_to_come_again(header: str, wait: int | None) -> None:
     failed = failure(Reply(status=429, headers={"retry-after": header}))
     assert (failed.reason, failed.retry_after) == ("rate-limited", wait)
+
+
+def test_nobody_comes_again_before_that() -> None:
+    section = LanguageModel(model="openai-chat:scripted", key=KEY)
+
+    async def ask_twice(url: str) -> list[ModelFailed]:
+        own = msgspec.structs.replace(section, url=url)
+        async with outbound(Outbound(allow=("127.0.0.1",))) as client:
+            model = language_models({"fast": own}, client)["fast"]
+            failed = []
+            for _ in range(2):
+                with pytest.raises(ModelFailed) as caught:
+                    await model.ask(ASK)
+                failed.append(caught.value)
+            return failed
+
+    with model_server(Reply(status=429, headers={"retry-after": "60"})) as server:
+        first, second = asyncio.run(ask_twice(server.url))
+        assert len(server.requests) == 1
+    assert first.reason == second.reason == "rate-limited"
+    assert 50 * SECOND < (second.retry_after or 0) <= 60 * SECOND
 
 
 def test_a_wrong_key_is_a_refusal() -> None:
@@ -189,6 +216,8 @@ def test_an_answer_without_room_is_too_long() -> None:
         Reply(body=b"data: {}\n\ndata: [DONE]\n\n", kind="text/event-stream"),
         Reply(body=b"", kind="text/event-stream"),
         Reply(text=""),
+        Reply(text="half a \ud800 character"),
+        Reply(calls=[("half a \ud800 name", {})]),
     ],
 )
 def test_what_is_no_answer_is_nonsense(reply: Reply) -> None:

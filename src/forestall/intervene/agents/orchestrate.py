@@ -20,18 +20,13 @@ from forestall.contracts.instants import SECOND
 from forestall.intervene.actions.answers import BadArguments
 from forestall.intervene.actions.calls import Expressions
 from forestall.intervene.actions.checks import Deadline
+from forestall.intervene.actions.credentials import Credentials
+from forestall.intervene.agents.allowing import Given, allowed, secrets_of
 from forestall.intervene.agents.asking import LanguageModel, ModelFailed
 from forestall.intervene.agents.compose import Composing, compose
 from forestall.intervene.agents.conversing import Conversation, Filled
 from forestall.intervene.agents.counting import count
-from forestall.intervene.agents.guard import (
-    Allowed,
-    Granted,
-    Proposal,
-    guard,
-    own_placeholders,
-    wording,
-)
+from forestall.intervene.agents.guard import Allowed, Proposal, guard, wording
 from forestall.intervene.agents.ledger import CutOff, Ledger
 from forestall.intervene.agents.looking import Looks
 from forestall.intervene.agents.paying import Bill, Purse
@@ -39,9 +34,9 @@ from forestall.intervene.agents.prompt import version
 from forestall.intervene.jobs import Job, Outcome, Workshop
 from forestall.intervene.masked import own_masks
 from forestall.kernel.clock import Clock
-from forestall.kernel.settings import Settings
+from forestall.kernel.settings import Credential, Settings
 from forestall.policy.actions.folder import Declarations
-from forestall.policy.actions.model import Agent, Grant
+from forestall.policy.actions.model import Agent
 from forestall.policy.actions.schema import Arguments
 from forestall.privacy.masking import PLACEHOLDER, finder
 
@@ -73,6 +68,8 @@ class Orchestrator:
         self.settings, self.workshop, self.ledger = settings, workshop, ledger
         self.models, self.clock = models, clock
         self.finder = finder(settings.privacy.find)
+        values = enumerate(secrets_of(settings))
+        self.hide = Credentials({str(n): Credential(value=value) for n, value in values}).hide
         self.use(search)
 
     def use(self, search: Search | None) -> None:
@@ -122,11 +119,13 @@ class _Attempt:
         self.section = self.settings.language_models.get(agent.model or "")
         self.model = all_.models.get(agent.model or "")
         self.left: Callable[[], float] = Deadline(min(job.timeout, agent.budget.time)).left
+        self.whole: Callable[[], float] = Deadline(job.timeout).left
         self.words = tuple(texts(job.arguments))
         self.signs = _signs(agent, job.arguments)
-        self.mood = mood(self.words, self.signs)
         self.masks, self.masked = own_masks(job.arguments, all_.finder)
+        self.mood = mood(texts(self.masked), self.signs)
         self.asked = tuple(_sentences(texts(self.masked)))
+        self.hide = all_.hide
         self.finder = all_.finder
         self.looks = Looks(
             key,
@@ -176,8 +175,10 @@ class _Attempt:
             self.agent,
             self.declarations,
             self.kind,
-            arguments=self.masked,
-            passages=self.passages,
+            arguments=self.hide(self.masked),
+            passages=tuple(
+                msgspec.structs.replace(one, text=self.hide(one.text)) for one in self.passages
+            ),
             mood=self.mood.level,
             masks=self.masks,
             looks=self.looks,
@@ -212,14 +213,16 @@ class _Attempt:
     async def _filled(self, said: Filled) -> Outcome:
         if said.confidence < self.agent.confidence:
             return await self._fallback("low-confidence")
-        allowed = self._allowed()
+        may = self._allowed()
         cites = tuple(passage.cite for passage in self.passages)
-        for name, value in said.fields.items():
-            for text in texts(value):
-                self.refused += [
-                    Turned(f"field {name}", turned.what) for turned in wording(text, allowed, cites)
-                ]
-        if any(turned.what.startswith("field ") for turned in self.refused):
+        refused = [
+            Turned(f"field {name}", turned.what)
+            for name in self.agent.output
+            for text in texts(said.fields.get(name))
+            for turned in wording(text, may, cites)
+        ]
+        if refused:
+            self.refused += refused
             return await self._fallback("refused")
         fields = {name: said.fields.get(name) for name in self.job.fields}
         return Outcome(
@@ -248,7 +251,7 @@ class _Attempt:
                 kind="action",
                 name=wanted.action,
                 arguments=wanted.arguments,
-                timeout=max(1, int(self.left() * SECOND)),
+                timeout=max(1, int(self.whole() * SECOND)),
             )
             tried = await self.workshop.perform(job, f"{self.key}-try-{number}", dry=True)
             if tried.outcome != "done":
@@ -258,37 +261,14 @@ class _Attempt:
         return True
 
     def _allowed(self) -> Allowed:
-        agent, settings = self.agent, self.settings
-        secrets = [one.value for one in settings.credentials.values()]
-        secrets += [one.key for one in settings.language_models.values() if one.key is not None]
-        return Allowed(
-            actions={grant.name: self._granted(grant) for grant in agent.actions},
-            risk=agent.risk,
+        given = Given(
+            words=self.words,
+            masked=self.masked,
+            masks=self.masks,
+            looks=self.looks,
             passages=self.passages,
-            promises=agent.promises,
-            links=settings.agents.links,
-            placeholders=own_placeholders(self.masked, self.masks.known),
-            own=frozenset(self.words),
-            secrets=tuple(secrets),
-            finds=self.finder,
-            confidence=agent.confidence,
         )
-
-    def _granted(self, grant: Grant) -> Granted:
-        action = self.declarations.actions[grant.name]
-        try:
-            bound: dict[str, Any] | None = self.looks.bound(grant)
-        except BadArguments:
-            bound = None
-        people = self.declarations.demands(grant.name)
-        return Granted(
-            bound=bound,
-            chooses=grant.chooses,
-            risk=action.risk,
-            approve=people > 0,
-            people=max(1, people),
-            wrong=Arguments(action.input).wrong,
-        )
+        return allowed(self.agent, self.declarations, self.settings, given, self.finder)
 
     def _to_person(self) -> Outcome:
         inference = self._inference("tone")

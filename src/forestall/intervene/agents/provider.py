@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
+import msgspec
 import structlog
 
 from forestall.channels.addresses import BlockedAddress
@@ -40,7 +41,10 @@ _BYTES_PER_TOKEN = 12
 _BUSY = 429
 _REFUSALS = range(400, 500)
 _SLOW = (408, 504)
-_LONGEST_WAIT = 86_400.0
+_LONGEST_WAIT = 3_600.0
+_ABSURD = 1_000_000_000
+"""More tokens no answer takes, whatever a provider counts."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -92,11 +96,15 @@ class _Model:
 
     def __init__(self, name: str, section: Section, client: httpx.AsyncClient) -> None:
         self._name, self._section, self._client = name, section, client
+        self._rests_until = 0.0
         self._model(_Trouble())
 
     async def ask(self, ask: Ask) -> Said:
         """See ``LanguageModel.ask``."""
-        trouble = _Trouble()
+        trouble, now = _Trouble(), asyncio.get_running_loop().time
+        if now() < self._rests_until:
+            wait = int((self._rests_until - now()) * SECOND)
+            raise ModelFailed("rate-limited", "not asked, as it is too soon", retry_after=wait)
         try:
             async with asyncio.timeout(ask.seconds):
                 return await self._answered(ask, trouble)
@@ -106,6 +114,8 @@ class _Model:
             failed = _failed("timeout", ask, trouble, "no answer in time")
         except Exception as error:  # noqa: BLE001
             failed = _failure(error, ask, trouble)
+        if failed.retry_after is not None:
+            self._rests_until = now() + failed.retry_after / SECOND
         raise failed  # here, so that it does not carry the provider's words along
 
     async def _answered(self, ask: Ask, trouble: "_Trouble") -> Said:
@@ -267,13 +277,15 @@ def _said(response: Any, ask: Ask, trouble: _Trouble) -> Said:
         raise _failed("nonsense", ask, trouble, "the answer is empty")
     usage = response.usage
     told = usage.input_tokens > 0 and usage.output_tokens > 0
-    return Said(
+    said = Said(
         text=text,
         calls=calls,
-        tokens_in=usage.input_tokens if told else given_tokens(ask),
-        tokens_out=usage.output_tokens if told else trouble.said // 3 + 1,
+        tokens_in=min(usage.input_tokens, _ABSURD) if told else given_tokens(ask),
+        tokens_out=min(usage.output_tokens, _ABSURD) if told else trouble.said // 3 + 1,
         estimated=not told,
     )
+    msgspec.json.encode(said)  # raises for what is no text, which then is nonsense
+    return said
 
 
 def _given(part: Any) -> str:
