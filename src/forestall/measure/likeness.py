@@ -88,16 +88,14 @@ def groups(askers: Mapping[str, Set[str]], stem: Stem) -> list[Group]:
     spread = Counter(one for stems in alike for one in stems)
     weights = {one: log(1 + len(alike) / count) for one, count in spread.items()}
     by_size = sorted(alike, key=lambda stems: (-_customers(alike[stems], askers), sorted(stems)))
+    leaders = _Leaders(weights)
     around: dict[frozenset[str], list[str]] = {}
-    leaders: dict[str, list[frozenset[str]]] = {}
     for stems in by_size:
-        leader = _nearest(stems, leaders, weights)
+        leader = leaders.nearest(stems)
         if leader is None:
-            around[stems] = []
-            for one in stems:
-                leaders.setdefault(one, []).append(stems)
+            leaders.add(stems)
             leader = stems
-        around[leader] += alike[stems]
+        around.setdefault(leader, []).extend(alike[stems])
     return [_group(leader, queries, askers, stem) for leader, queries in around.items()]
 
 
@@ -105,23 +103,45 @@ def _customers(queries: list[str], askers: Mapping[str, Set[str]]) -> int:
     return len(frozenset[str]().union(*(askers[query] for query in queries)))
 
 
-def _nearest(
-    stems: frozenset[str],
-    leaders: Mapping[str, list[frozenset[str]]],
-    weights: Mapping[str, float],
-) -> frozenset[str] | None:
-    """The leader most like ``stems``; of equal ones that with the first words."""
-    sharing = {leader for one in stems for leader in leaders.get(one, ())}
-    found = [(-_likeness(stems, leader, weights), sorted(leader), leader) for leader in sharing]
-    best = min(found, default=None)
-    return best[2] if best is not None and -best[0] >= LIKE else None
+class _Leaders:
+    """The queries that groups formed around, found by their rarest words.
 
+    Two that are alike share a third of the weight of each: so one of the words of each that are left
+    when the most frequent ones, of less than a third of its weight, are taken away.
+    """
 
-def _likeness(one: frozenset[str], other: frozenset[str], weights: Mapping[str, float]) -> float:
-    shared = fsum(weights[stem] for stem in one & other)
-    return (
-        2 * shared / (fsum(map(weights.__getitem__, one)) + fsum(map(weights.__getitem__, other)))
-    )
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        self._weights = weights
+        self._by_stem: dict[str, list[frozenset[str]]] = {}
+        self._whole: dict[frozenset[str], float] = {}
+
+    def add(self, stems: frozenset[str]) -> None:
+        self._whole[stems] = self._weight(stems)
+        for one in self._telling(stems):
+            self._by_stem.setdefault(one, []).append(stems)
+
+    def nearest(self, stems: frozenset[str]) -> frozenset[str] | None:
+        """The leader most like ``stems``; of equal ones that with the first words."""
+        whole = self._weight(stems)
+        near = {leader for one in self._telling(stems) for leader in self._by_stem.get(one, ())}
+        best, likest = None, LIKE
+        for leader in near:
+            likeness = 2 * self._weight(stems & leader) / (whole + self._whole[leader])
+            if likeness > likest or (
+                likeness == likest and (best is None or sorted(leader) < sorted(best))
+            ):
+                best, likest = leader, likeness
+        return best
+
+    def _weight(self, stems: frozenset[str]) -> float:
+        return fsum(map(self._weights.__getitem__, stems))
+
+    def _telling(self, stems: frozenset[str]) -> list[str]:
+        ordered = sorted(stems, key=lambda one: (self._weights[one], one))
+        spare = self._weight(stems) / 3.001
+        while len(ordered) > 1 and self._weights[ordered[0]] <= spare:
+            spare -= self._weights[ordered.pop(0)]
+        return ordered
 
 
 def _group(
