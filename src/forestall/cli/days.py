@@ -7,7 +7,7 @@ from forestall.contracts.instants import day_of
 from forestall.kernel.clock import wall_clock
 
 
-def day_named(text: str | None, later: datetime.timedelta = datetime.timedelta()) -> datetime.date:  # noqa: B008
+def day_named(text: str | None, later: datetime.timedelta = datetime.timedelta()) -> datetime.date:
     """The day that an option names; today (UTC), or so much ``later``, where it names none.
 
     Raises ``UnreadableInput``.

@@ -255,5 +255,6 @@ def _write(path: Path, text: str) -> None:
 
 
 def tidy_title(title: str) -> str:
-    """A title on one line, no longer than is kept."""
-    return " ".join(title.split())[:LONGEST_TITLE].strip()
+    """A title on one line, no longer than is kept, of what can be printed."""
+    printable = "".join(one if one.isprintable() else " " for one in title)
+    return " ".join(printable.split())[:LONGEST_TITLE].strip()
