@@ -57,7 +57,7 @@ def reviews(settings: Settings) -> list[Review]:
             found += [_of(kind, one) for one in those.values()]
     if settings.runbooks is not None:
         found += [
-            Review("runbook", one.id, one.owner, one.review_by)
+            Review(one.kind, one.id, one.owner, one.review_by)
             for one in load_runbooks(settings.runbooks).values()
         ]
     return [one for one in found if one is not None]
