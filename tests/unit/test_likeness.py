@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forestall.measure.likeness import Group, groups, informative, stemmer
+from forestall.measure.likeness import (
+    LIKE,
+    Group,
+    _Leaders,
+    groups,
+    informative,
+    stemmer,
+)
 
 STEM = stemmer()
 
@@ -96,3 +103,31 @@ def test_every_query_is_in_one_group_whatever_the_order(
 @given(st.dictionaries(st.text(max_size=20), st.sets(st.just("u"), min_size=1), max_size=8))
 def test_any_text_is_taken(askers: dict[str, set[str]]) -> None:
     assert {query for group in groups(askers, STEM) for query in group.queries} <= set(askers)
+
+
+STEMS = st.frozensets(st.sampled_from("abcdefgh"), min_size=1, max_size=6)
+
+
+@given(
+    st.lists(STEMS, max_size=12, unique=True),
+    STEMS,
+    st.lists(st.floats(0.1, 9), min_size=8, max_size=8),
+)
+def test_the_rarest_words_find_whatever_is_alike(
+    others: list[frozenset[str]], stems: frozenset[str], heavy: list[float]
+) -> None:
+    weights = dict(zip("abcdefgh", heavy, strict=True))
+    leaders = _Leaders(weights)
+    for one in others:
+        leaders.add(one)
+
+    def likeness(other: frozenset[str]) -> float:
+        whole = sum(weights[one] for one in stems) + sum(weights[one] for one in other)
+        return 2 * sum(weights[one] for one in stems & other) / whole
+
+    found = leaders.nearest(stems)
+    best = max(map(likeness, others), default=0.0)
+    if found is None:
+        assert best < LIKE + 1e-9
+    else:
+        assert likeness(found) == pytest.approx(best)
