@@ -54,13 +54,13 @@ async def keep_reading(
     while not await _within(stop, pause):
         began = monotonic()
         changed = await asyncio.to_thread(stock.look, day_of(log_time()))
+        pause = max(every, SHARE * (monotonic() - began))
         if changed or not told:
             await asyncio.to_thread(use, stock)
             if told:
                 _log.info("runbooks reloaded", documents=len(stock.runbooks))
             tell(stock, expired)
         told, expired = True, stock.expired
-        pause = max(every, SHARE * (monotonic() - began))
 
 
 def tell(stock: Stock, before: tuple[str, ...] = ()) -> None:
