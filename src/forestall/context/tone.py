@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
@@ -36,6 +37,8 @@ _WITHOUT_WORDS = 4.0
 """The most that failures, repetitions and waiting count: they alone never make very upset."""
 
 _QUOTED = 40
+_MANY = 500
+"""More matches than so many of a sign tell nothing more."""
 
 
 class Signs(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +193,7 @@ def _said(sign: _Sign, raw: bytes) -> list[str]:
     """The different words of ``raw`` that are this sign, as long as no "not" stands before them."""
     said = {
         match[0]: None
-        for match in sign.patterns.finditer(raw)
+        for match in islice(sign.patterns.finditer(raw), _MANY)
         if not (sign.negatable and _NEGATED.search(raw[max(0, match.start() - 30) : match.start()]))
     }
     return [quote.decode()[:_QUOTED].strip() for quote in said]
