@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from forestall.cli.contracts import Json
+from forestall.cli.days import day_named
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.cli.person import plain
 from forestall.contracts.errors import InvalidFile, Problem, UnreadableInput
@@ -82,7 +83,6 @@ def search(
 
 def _library(folder: Path | None, config: Path | None, on: str | None) -> "Library":
     """What may be used on the day. Raises ``InvalidFile``, ``UnreadableInput``."""
-    from forestall.cli.knowledge import day
     from forestall.context.knowledge.index import library_of
     from forestall.context.knowledge.runbooks import load_runbooks
 
@@ -90,7 +90,7 @@ def _library(folder: Path | None, config: Path | None, on: str | None) -> "Libra
     folder = folder or settings.runbooks
     if folder is None:
         raise UnreadableInput("name a --folder, or set [runbooks] folder in forestall.toml")
-    return library_of(load_runbooks(folder), day(on), settings.knowledge)
+    return library_of(load_runbooks(folder), day_named(on), settings.knowledge)
 
 
 def _answers(library: "Library", query: Query) -> "list[Passage]":
