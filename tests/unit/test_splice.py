@@ -8,6 +8,8 @@ import pytest
 from forestall.contracts.inference import Plan as Planned
 from forestall.contracts.inference import PlannedAction
 from forestall.contracts.instants import MINUTE
+from forestall.contracts.refusals import NotThere
+from forestall.intervene.approvals import alternatives
 from forestall.intervene.splice import MOST_ACTIONS, read_plan, splice
 from forestall.policy.language.flow import END, STOP, Node, holds
 from forestall.policy.language.model import Approve, Escalate, Guide, Plan, Remediate
@@ -75,6 +77,15 @@ def test_the_program_survives_being_stored() -> None:
     program = splice(PROGRAM, 1, STEP, plan)
     stored = msgspec.json.encode(program)
     assert msgspec.json.decode(stored, type=tuple[Node, ...]) == program
+
+
+def test_who_approves_is_told_what_a_no_brings() -> None:
+    plan = Planned(actions=(PlannedAction("refund", {}, approve=True),))
+    program = splice(PROGRAM, 1, STEP, plan)
+    said = ("undo what was done, last first, and hand over to payments",)
+    assert alternatives(program, 3) == said
+    with pytest.raises(NotThere):
+        alternatives(program, 9)
 
 
 def test_programs_stored_before_there_were_plans_are_read() -> None:

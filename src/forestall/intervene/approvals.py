@@ -15,7 +15,7 @@ from forestall.contracts.instants import format_time
 from forestall.contracts.refusals import NotThere, OwnRequest, TooLate
 from forestall.intervene.authority import Who
 from forestall.policy.language.flow import END, STOP, Node, kind_of
-from forestall.policy.language.model import Escalate, Remediate
+from forestall.policy.language.model import Escalate, Plan, Remediate
 
 Status = Literal["preparing", "open", "approved", "declined", "expired", "void"]
 """``preparing``: its dry run is under way, and nobody can decide yet. ``void``: the arguments
@@ -185,7 +185,10 @@ def alternatives(nodes: Sequence[Node], step: int) -> tuple[str, ...]:
             return (*told, "and so on, by its conditions")
         number = node.next
     if number == STOP:
-        return (*told, "undo what was done, last first, and end")
+        asked = nodes[step - 1]
+        plan = nodes[asked.planned - 1].step if asked.planned else None
+        then = f"hand over to {plan.queue}" if isinstance(plan, Plan) else "end"
+        return (*told, f"undo what was done, last first, and {then}")
     return (*told, "end")
 
 
