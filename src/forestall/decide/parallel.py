@@ -2,7 +2,8 @@
 
 A subject's decisions are a function of its own records and of control records, so shares need
 nothing of each other. Every process reads the whole history, keeps the records of its share, and
-sends what it decided chunk by chunk; put in order, it is byte for byte what one process decides.
+tells what it decided chunk by chunk; put in order, it is byte for byte what one process decides.
+The process that asks takes a share itself.
 """
 
 import gc
@@ -120,8 +121,8 @@ def decide(work: Work, jobs: int, take: Callable[[Part], None]) -> Found:
 
     Raises what reading raises, and ``WorkerLost``. No process outlives the call.
     """
+    core.large_pages()
     if jobs == 1:
-        core.large_pages()
         steps = decide_share(work, History(work.path))
         while True:
             try:
@@ -131,8 +132,9 @@ def decide(work: Work, jobs: int, take: Callable[[Part], None]) -> Found:
                 return found
     workers: list[_Worker] = []
     try:
-        workers.extend(_Worker(work, share) for share in shares(work.path, jobs))
-        return _gathered(workers, take)
+        own, *others = shares(work.path, jobs)
+        workers.extend(_Worker(work, share) for share in others)
+        return _gathered(_answers(work, own), workers, take)
     finally:
         for worker in workers:
             worker.stop()
@@ -189,6 +191,9 @@ def _grace(controls: Sequence[Control]) -> int:
 # -- processes -------------------------------------------------------------------------------------
 
 
+Answer = Part | Found | _Failed
+
+
 class _Worker:
     """A process that decides for a share, seen from outside."""
 
@@ -200,7 +205,7 @@ class _Worker:
         )
         self.process.start()
         theirs.close()
-        self.answers: deque[Part | Found | _Failed] = deque()
+        self.answers: deque[Answer] = deque()
         self.ended = False
 
     def receive(self) -> None:
@@ -223,8 +228,10 @@ class _Worker:
         self.connection.close()
 
 
-def _gathered(workers: Sequence[_Worker], take: Callable[[Part], None]) -> Found:
-    for answers in _in_step(workers):
+def _gathered(
+    own: Iterator[Answer], workers: Sequence[_Worker], take: Callable[[Part], None]
+) -> Found:
+    for answers in _in_step(own, workers):
         failures = [answer for answer in answers if isinstance(answer, _Failed)]
         if failures:
             first = min(failures, key=lambda failure: failure.row)
@@ -238,38 +245,50 @@ def _gathered(workers: Sequence[_Worker], take: Callable[[Part], None]) -> Found
     raise AssertionError("the last answer is never a part")
 
 
-def _in_step(workers: Sequence[_Worker]) -> Iterator[list[Part | Found | _Failed]]:
-    """The first answer of each worker, the second of each, and so on; no worker gets far ahead."""
+def _in_step(own: Iterator[Answer], workers: Sequence[_Worker]) -> Iterator[list[Answer]]:
+    """The first answer of each, the second of each, and so on; nobody gets far ahead."""
+    mine: deque[Answer] = deque()
+    ended = False
     while True:
-        while not all(worker.answers for worker in workers):
-            free = {
-                worker.connection: worker
-                for worker in workers
-                if not worker.ended and len(worker.answers) < _AHEAD
-            }
-            if not free:
-                raise WorkerLost("the processes of the backtest disagree; run with --jobs 1")
-            for connection in wait(list(free)):
-                free[connection].receive()  # type: ignore[index]
-        yield [worker.answers.popleft() for worker in workers]
+        free = {
+            worker.connection: worker
+            for worker in workers
+            if not worker.ended and len(worker.answers) < _AHEAD
+        }
+        busy = not ended and len(mine) < _AHEAD
+        if not (busy or free):
+            raise WorkerLost("the processes of the backtest disagree; run with --jobs 1")
+        for connection in wait(list(free), 0 if busy else None):
+            free[connection].receive()  # type: ignore[index]
+        if busy:
+            mine.append(next(own))
+            ended = not isinstance(mine[-1], Part)
+        while mine and all(worker.answers for worker in workers):
+            yield [mine.popleft(), *(worker.answers.popleft() for worker in workers)]
+
+
+def _answers(work: Work, share: Share) -> Iterator[Answer]:
+    """The parts of a share, then what was found or what went wrong."""
+    history = History(work.path, share=share)
+    steps = decide_share(work, history)
+    while True:
+        try:
+            yield next(steps)
+        except StopIteration as end:
+            yield end.value
+            return
+        except ForestallError as error:
+            yield _Failed(history.row, type(error), str(error))
+            return
 
 
 def _serve(connection: "Connection[object, object]", work: Work, share: Share) -> None:
-    """Decide for a share and send its parts, then what was found or what went wrong."""
+    """Decide for a share in a process of its own and send the answers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()
     core.large_pages()
-    history = History(work.path, share=share)
-    steps = decide_share(work, history)
     try:
-        while True:
-            try:
-                connection.send(next(steps))
-            except StopIteration as end:
-                connection.send(end.value)
-                return
-            except ForestallError as error:
-                connection.send(_Failed(history.row, type(error), str(error)))
-                return
+        for answer in _answers(work, share):
+            connection.send(answer)
     except BrokenPipeError:
         return
