@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import pairwise
 from math import log2
 
+from forestall.intervene.actions.credentials import MASK
 from forestall.intervene.agents.links import mail_host
 from forestall.privacy.finding import Found
 
@@ -37,9 +38,10 @@ def leaked(
 ) -> list[str]:
     """What leaks, in words: ``secret``, ``placeholder``, ``token``, ``personal data (email)``.
 
-    ``own`` are this customer's own texts, ``known`` what may be read by all customers.
+    ``own`` are this customer's own texts, ``known`` what may be read by all customers. ``***`` stands
+    for a secret that was hidden from the author.
     """
-    found = ["secret"] if betrays(text, secrets) else []
+    found = ["secret"] if MASK in text or betrays(text, secrets) else []
     if any(one[0] not in placeholders for one in _PLACEHOLDER.finditer(text)):
         found.append("placeholder")
     elif not all(_alone(text, one) for one in _PLACEHOLDER.finditer(text)):
