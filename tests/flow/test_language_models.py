@@ -1,6 +1,7 @@
 """A language model is asked over real HTTP: what it says arrives, and whatever it does has a word."""
 
 import asyncio
+import importlib.util
 import json
 import logging
 import subprocess
@@ -72,6 +73,41 @@ def test_text_arrives_with_what_it_took() -> None:
     assert [one["role"] for one in request["messages"]] == ["system", "user"]
     assert request["tools"][0]["function"]["name"] == "propose"
     assert 300 in (request.get("max_completion_tokens"), request.get("max_tokens"))
+
+
+@pytest.mark.parametrize("provider", ["openai", "ollama", "litellm", "vllm", "heroku", "alibaba"])
+def test_any_provider_is_had_by_its_name(provider: str) -> None:
+    async def ask(url: str) -> Said:
+        section = LanguageModel(model=f"{provider}:scripted", url=url, key=KEY)
+        async with outbound(Outbound(allow=("127.0.0.1",))) as client:
+            return await language_models({"fast": section}, client)["fast"].ask(ASK)
+
+    with model_server(Reply(text="Hm.")) as server:
+        assert asyncio.run(ask(server.url)).text == "Hm."
+    assert server.requests[0]["model"] == "scripted"
+
+
+def test_a_provider_whose_package_is_missing_names_it() -> None:
+    async def load() -> None:
+        async with outbound(Outbound()) as client:
+            language_models({"fast": LanguageModel(model="groq:x", key="k")}, client)
+
+    if importlib.util.find_spec("groq") is None:
+        with pytest.raises(AgentsMissing, match="groq"):
+            asyncio.run(load())
+    else:
+        asyncio.run(load())
+
+
+def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydantic_ai.models", None)
+
+    async def load() -> None:
+        async with outbound(Outbound()) as client:
+            language_models({"fast": LanguageModel(model="openai:x", key="k")}, client)
+
+    with pytest.raises(AgentsMissing, match=r"forestall\[agents\]"):
+        asyncio.run(load())
 
 
 def test_calls_arrive_as_they_were_made() -> None:

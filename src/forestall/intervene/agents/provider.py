@@ -159,12 +159,19 @@ class _Model:
         where = f"[language_models.{self._name}] model = {self._section.model!r}"
         try:
             return infer_model(
-                self._section.model, provider_factory=lambda name: self._provider(name, trouble)
+                self._named(), provider_factory=lambda name: self._provider(name, trouble)
             )
         except ImportError as error:
             raise AgentsMissing(f"{where}: {_line(error)}") from None
         except (UserError, ValueError) as error:
             raise UnusableModel(f"{where}: {_line(error)}") from None
+
+    def _named(self) -> str:
+        """The model's name; whatever speaks OpenAI's interface elsewhere speaks its chat completions,
+        and few speak more."""
+        provider, _, name = self._section.model.partition(":")
+        elsewhere = provider == "openai" and self._section.url is not None
+        return f"openai-chat:{name}" if elsewhere else self._section.model
 
     def _provider(self, name: str, trouble: "_Trouble") -> Any:
         from pydantic_ai.providers import infer_provider_class
