@@ -104,6 +104,13 @@ def test_a_word_in_common_is_no_good_answer() -> None:
     assert found("bank") == ["card", "karte"]
 
 
+def test_in_a_library_of_one_passage_no_word_tells_nothing() -> None:
+    one = Library([passage("card", "My card was declined", "The bank refuses.")], synonyms=usual())
+    assert found("Hi, why was my creditcard rejected??", one) == ["card"]
+    assert found("card declined on my visa", one) == ["card"]
+    assert found("where is my parcel", one) == []
+
+
 def test_a_long_complaint_is_answered_by_what_it_is_about() -> None:
     complaint = (
         "Good morning, I have sat at my desk for two hours and each time the wretched site says "
@@ -148,6 +155,7 @@ def test_a_slip_in_a_synonym_is_forgiven() -> None:
 
 def test_a_compound_is_found_by_its_parts() -> None:
     assert found("Kartenzahlung abgelehnt", language="de") == ["karte"]
+    assert found("trackingnumber") == ["parcel"]
 
 
 def test_a_product_keeps_what_is_about_it_or_about_all() -> None:

@@ -205,4 +205,4 @@ def library_of(runbooks: Runbooks, day: datetime.date, knowledge: Knowledge) -> 
 def _share(covered: float, wanted: Sequence[Wanted]) -> float:
     """The share of what is wanted that is covered; no more than ``FULL`` words need to be."""
     asked = sum(one.weight for one in wanted) * min(1.0, FULL / max(len(wanted), 1))
-    return covered / asked if asked else 0.0
+    return round(covered / asked, 4) if asked else 0.0

@@ -9,7 +9,7 @@ from tantivy import Document, Index, Occur, Query, Schema, SchemaBuilder
 from forestall.context.knowledge.passages import Passage
 from forestall.context.knowledge.spelling import nearest, parted
 from forestall.context.knowledge.synonyms import Synonyms, Words
-from forestall.context.knowledge.words import COMPOUNDING, Analyser, clean
+from forestall.context.knowledge.words import Analyser, clean
 
 BOOSTS = {"title": 2.0, "section": 0.5, "signals": 1.0, "text": 1.0}
 """How much more a word counts in each field."""
@@ -20,7 +20,7 @@ TIE = 0.3
 SYNONYM = 0.8
 """What a synonym counts, beside the word that the customer used."""
 
-UNKNOWN = 0.5
+UNKNOWN = 0.75
 """How much a word that no passage has tells, beside one that a single passage has."""
 
 LONGEST_QUERY = 2_000
@@ -43,7 +43,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """One word of a query: what else counts as it, and how much it tells.
 
     Each of ``variants`` is one word or several that stand together, as they are indexed.
-    ``weight`` is the word's inverse document frequency. ``query`` finds any of them.
+    ``weight`` is 1 and the word's inverse document frequency, so that in a library of a few
+    passages no word tells nothing. ``query`` finds any of them.
     """
 
     variants: tuple[Words, ...]
@@ -137,13 +138,11 @@ class Shelf:
         near = nearest(word, self._known)
         if near is not None:
             return [near]
-        if self._analyser.language in COMPOUNDING:
-            return parted(word, self._analyser.words, self._known) or [word]
-        return [word]
+        return parted(word, self._analyser.words, self._known) or [word]
 
     def _wanted(self, variants: tuple[Words, ...]) -> Wanted:
         count, every = max(map(self._count, variants)), self._searcher.num_docs
-        weight = math.log(1 + (every - count + 0.5) / (count + 0.5))
+        weight = 1 + math.log(1 + (every - count + 0.5) / (count + 0.5))
         forms = [
             Query.boost_query(self._query(field, variant), boost * (SYNONYM if number else 1))
             for number, variant in enumerate(variants)

@@ -32,7 +32,7 @@ def nearest(word: str, known: Known) -> str | None:
 
 
 def parted(word: str, stem: Callable[[str], list[str]], known: Known) -> tuple[str, str] | None:
-    """The two known words of which ``word`` is made, as in German: of several, the rarest.
+    """The two known words that ``word`` runs together, as German does: of several, the rarest.
 
     ``stem`` cuts and stems a text. None if there are none.
     """

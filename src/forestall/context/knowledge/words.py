@@ -15,9 +15,6 @@ LONGEST_WORD = 64
 UNSPACED = frozenset({"ja", "km", "lo", "my", "th", "zh"})
 """Languages that put no space between words."""
 
-COMPOUNDING = frozenset({"da", "de", "fi", "hu", "nl", "no", "sv"})
-"""Languages that write several words as one."""
-
 _STEMMERS = {
     "ar": "arabic",
     "da": "danish",
