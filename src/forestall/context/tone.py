@@ -89,7 +89,7 @@ class _Sign(msgspec.Struct, frozen=True):
     name: str
     points: float
     patterns: Any
-    most: float = 99.0
+    most: float = 12.0
     negatable: bool = True
 
 
@@ -124,7 +124,7 @@ def _lexicon() -> _Lexicon:
             (one["kind"], _program(one["patterns"], names), _program(one["unless"], {}))
             for one in kinds["vulnerable"]
         ),
-        content=_Sign("content", 0.0, _program(moods["content"]["patterns"], {})),
+        content=_Sign("content", 1.0, _program(moods["content"]["patterns"], {})),
         about=_program(kinds["neutral"]["about"], {}),
         personal=_program(kinds["neutral"]["personal"], {}),
     )
@@ -178,7 +178,7 @@ def _read(text: str) -> _Reading:
     for sign in _lexicon().signs:
         said = _said(sign, raw)
         if said:
-            points += min(sign.most, sign.points * (1 + _NEXT * (len(said) - 1)))
+            points += _counted(sign, len(said))
             why.append(f"{sign.name}: " + ", ".join(f"“{quote}”" for quote in said[:3]))
     if 0 < points <= _QUIET and _said(_lexicon().content, raw):
         points = max(0.0, points - _CONTENT)
@@ -190,13 +190,20 @@ def _read(text: str) -> _Reading:
 
 
 def _said(sign: _Sign, raw: bytes) -> list[str]:
-    """The different words of ``raw`` that are this sign, as long as no "not" stands before them."""
-    said = {
-        match[0]: None
-        for match in islice(sign.patterns.finditer(raw), _MANY)
-        if not (sign.negatable and _NEGATED.search(raw[max(0, match.start() - 30) : match.start()]))
-    }
-    return [quote.decode()[:_QUOTED].strip() for quote in said]
+    """The different words of ``raw`` that are this sign, as long as no "not" stands before them: as
+    many as count."""
+    said: dict[str, None] = {}
+    for match in islice(sign.patterns.finditer(raw), _MANY):
+        if _counted(sign, len(said)) >= sign.most:
+            break
+        start = match.start()
+        if not (sign.negatable and _NEGATED.search(raw[max(0, start - 30) : start])):
+            said[match[0].decode()[:_QUOTED].strip()] = None
+    return list(said)
+
+
+def _counted(sign: _Sign, words: int) -> float:
+    return min(sign.most, sign.points * (1 + _NEXT * (words - 1))) if words else 0.0
 
 
 _NEGATED = re2.compile(

@@ -6,7 +6,7 @@ from forestall.privacy.folding import pattern
 
 _UP = r"[A-Z\xc0-\xde\xfe]"
 _CAP = rf"{_UP}[A-Za-z\xc0-\xfe.'-]{{0,30}}"
-_TOWN_WORD = rf"(?:St\. ?)?{_UP}[a-z\xdf-\xfe]{{1,30}}(?:-{_UP}[a-z\xdf-\xfe]{{1,30}})?"
+_TOWN_WORD = rf"(?:St\. ?)?{_UP}(?:[a-z\xdf-\xfe]{{1,30}}|[A-Z\xc0-\xde]{{2,30}})(?:[/-](?:\w{{1,8}}-)?{_UP}[A-Za-z\xc0-\xfe]{{1,30}})?"
 _UNIT = r"(?:,? (?:apt|apartment|suite|ste|unit|flat|floor|#)\.? ?#?[0-9A-Za-z-]{1,6})?"
 _SURE = r"(?:street|avenue|boulevard|blvd|lane|road|crescent|terrace|parkway|highway)"
 _CAPITAL = (
@@ -54,6 +54,9 @@ _GERMAN = pattern(
 )
 _GERMAN_SMALL = pattern(rf"\b[a-z\xdf-\xfe-]{{3,30}}(?:stra\xdfe|strasse|str\.){_NUMBER}{_CITY}?")
 _GERMAN_WEAK = pattern(rf"({_UP}[A-Za-z\xc0-\xfe]{{2,30}}(?:-{_CAP})?{_WEAK}){_NUMBER}({_CITY})?")
+_WITH_TOWN = pattern(
+    rf"{_CAP}(?: {_CAP}){{0,2}} [0-9]{{1,4}}[a-z]?,? ?\n?(?:D-|A-|CH-)?[0-9]{{4,5}} {_TOWN_WORD}(?: {_TOWN_WORD}){{0,2}}"
+)
 _AT_THE = pattern(
     rf"\b(?:Am|An der|An den|Auf der|Auf dem|Im|In der|In den|Unter den|Unter der|Zum|Zur|Hinter der|Hinter dem) "
     rf"{_CAP}(?: {_CAP})?{_NUMBER}({_CITY})?"
@@ -73,7 +76,7 @@ _NEEDS_TOWN = (b"ring", b"hof", b"berg", b"markt", b"pfad", b"kamp", b"wall")
 def addresses(plain: bytes) -> Iterator[tuple[int, int]]:
     """Start and end of each street with a house number, with its town where that follows, and of
     each post-office box. A street without a number, or a town alone, is not looked for."""
-    for program in (_ENGLISH, _BOX, _GERMAN, _GERMAN_SMALL):
+    for program in (_ENGLISH, _BOX, _GERMAN, _GERMAN_SMALL, _WITH_TOWN):
         for match in program.finditer(plain):
             yield match.span()
     for match in _SMALL.finditer(plain):
