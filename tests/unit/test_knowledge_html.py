@@ -84,6 +84,21 @@ def test_what_runs_hides_or_surrounds_is_gone(html: str) -> None:
     assert body(f"<p>before</p>{html}<p>after</p>").split() == ["before", "after"]
 
 
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<html lang='en'><title>Fees</title><nav>Menu</nav><main><p>Text.</p></main></html>",
+        "<title>Fees</title><header>Shop</header><section>Text.</section>",
+        "<head><title>Fees</title><p>Text.</p></head>",
+        "<article><h1>Fees</h1>Text.</article><article hidden>x</article>",
+        "<title>Fees</title>Text.",
+    ],
+)
+def test_pages_without_a_body_are_read(html: str) -> None:
+    page = read_page(html)
+    assert (page.title, page.markdown) == ("Fees", "Text.")
+
+
 def test_what_was_taken_out_is_told() -> None:
     html = "<p hidden>a</p><p hidden></p><script></script><iframe></iframe><a href='data:x'>y</a>"
     assert read_page(html).told == ("2 × script or frame", "1 × hidden text", "1 × unsafe link")

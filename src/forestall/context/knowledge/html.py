@@ -27,8 +27,9 @@ SAFE = ("http", "https", "mailto", "tel")
 
 _ACTIVE = ("script", "style", "iframe", "object", "embed", "applet", "svg", "math", "template")
 _AROUND = ("nav", "footer", "aside", "form", "button", "input", "select", "textarea", "dialog")
-_SILENT = ("head", "noscript", "canvas", "video", "audio", "map", "link", "meta", "title", "base")
+_SILENT = ("noscript", "canvas", "video", "audio", "map", "link", "meta", "title", "base")
 _ROLES = ("navigation", "banner", "contentinfo", "search", "complementary")
+_WHOLE = ("html", "head", "body")
 _HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0", re.IGNORECASE)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _BLANK = re.compile(r"[\x00-\x20\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
@@ -100,7 +101,8 @@ def _cleaned(soup: BeautifulSoup) -> list[str]:
         if tag.decomposed:
             continue
         if tag.name in _ACTIVE:
-            scripts += tag.name != "style"
+            usual = tag.name == "style" or (soup.body is not None and tag.find_parent("head"))
+            scripts += not usual
             tag.decompose()
         elif _hidden(tag):
             hidden += bool(_words(tag))
@@ -111,7 +113,7 @@ def _cleaned(soup: BeautifulSoup) -> list[str]:
 
 
 def _hidden(tag: Tag) -> bool:
-    return tag.name not in ("html", "body") and (
+    return tag.name not in _WHOLE and (
         tag.has_attr("hidden")
         or tag.get("aria-hidden") == "true"
         or _HIDING.search(str(tag.get("style") or "")) is not None
@@ -119,7 +121,7 @@ def _hidden(tag: Tag) -> bool:
 
 
 def _surrounds(tag: Tag) -> bool:
-    top = tag.parent is not None and tag.parent.name == "body"
+    top = tag.parent is not None and tag.parent.name in _WHOLE
     return str(tag.get("role")) in _ROLES or (tag.name == "header" and top and tag.h1 is None)
 
 
