@@ -10,6 +10,7 @@ from forestall.context.knowledge.index import Library
 from forestall.context.knowledge.passages import Passage
 from forestall.context.knowledge.spelling import nearest
 from forestall.context.knowledge.synonyms import Synonyms, read_synonyms, usual
+from forestall.context.knowledge.words import analyser
 from forestall.contracts.errors import InvalidFile, Problem
 
 LANGUAGES = st.sampled_from(["en", "de", "fr", "pl", "zh", "sv"])
@@ -103,6 +104,13 @@ def test_the_answer_is_the_same_in_whatever_order_the_library_was_filled(
     scores = [one.score for one in answers]
     assert scores == sorted(scores, reverse=True)
     assert len({one.cite for one in answers}) == len(answers)
+
+
+@given(TEXT, LANGUAGES)
+def test_a_text_has_as_many_words_stemmed_as_unstemmed(text: str, language: str) -> None:
+    one = analyser(language)
+    assert len(one.words(text)) == len(one.unstemmed(text))
+    assert set(one.telling(text)) <= set(one.words(text))
 
 
 RANKING = st.lists(st.integers(0, 30), unique=True, max_size=15)

@@ -101,7 +101,7 @@ def test_where_nothing_speaks_of_it_there_is_no_answer(query: str) -> None:
 
 def test_a_word_in_common_is_no_good_answer() -> None:
     assert found("bank holiday opening hours in Berlin") == []
-    assert found("bank") == ["card", "karte"]
+    assert sorted(found("bank")) == ["card", "karte"]
 
 
 def test_in_a_library_of_one_passage_no_word_tells_nothing() -> None:

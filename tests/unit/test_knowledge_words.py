@@ -42,6 +42,14 @@ def test_a_query_of_nothing_but_such_words_keeps_them() -> None:
     assert analyser("en").telling("how to do it?") == ["how", "to", "do", "it"]
 
 
+@pytest.mark.parametrize("language", ["en", "de", "zh", "xx"])
+def test_there_are_as_many_words_before_they_are_stemmed(language: str) -> None:
+    text = "Déclined cards, Rückerstattungen 支付失败 can't " + "x" * 80
+    one = analyser(language)
+    assert len(one.unstemmed(text)) == len(one.words(text))
+    assert analyser("en").unstemmed("Declined CARDS") == ["declined", "cards"]
+
+
 def test_signals_fall_into_their_words() -> None:
     assert analyser("en").words("payment.failed checkout_step-2") == [
         "payment", "fail", "checkout", "step", "2",

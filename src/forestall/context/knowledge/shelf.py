@@ -124,21 +124,24 @@ class Shelf:
         telling = set(self._analyser.telling(query))
         words: list[str] = []
         slips = 0
-        for word in self._analyser.words(query):
+        written = self._analyser.unstemmed(query)
+        for word, whole in zip(self._analyser.words(query), written, strict=True):
             if word in telling and not self._known(word) and slips < MOST_SLIPS:
                 slips += 1
-                words += self._meant(word)
-                telling.update(self._meant(word))
+                meant = self._meant(word, whole)
+                words += meant
+                telling.update(meant)
             else:
                 words.append(word)
         return words, telling
 
-    def _meant(self, word: str) -> Sequence[str]:
-        """What is probably meant by an unknown word; the word itself where nothing is known."""
+    def _meant(self, word: str, whole: str) -> Sequence[str]:
+        """What is probably meant by an unknown word, which was ``whole`` before it was stemmed;
+        the word itself where nothing is known."""
         near = nearest(word, self._known)
         if near is not None:
             return [near]
-        return parted(word, self._analyser.words, self._known) or [word]
+        return parted(whole, self._analyser.words, self._known) or [word]
 
     def _wanted(self, variants: tuple[Words, ...]) -> Wanted:
         count, every = max(map(self._count, variants)), self._searcher.num_docs

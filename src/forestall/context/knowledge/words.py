@@ -76,8 +76,10 @@ class Analyser:
 
     def __init__(self, language: str) -> None:
         self.language = language
-        self.every = _built(language, [])
-        self._telling = _built(language, _stop_words(language))
+        stem = [Filter.stemmer(_STEMMERS[language])] if language in _STEMMERS else []
+        self.every = _built(language, stem)
+        self._telling = _built(language, [*_stop_words(language), *stem])
+        self._unstemmed = _built(language, [])
 
     def prepared(self, text: str) -> str:
         """``text`` as ``every`` takes it: clean, and without gaps where words have none."""
@@ -87,6 +89,10 @@ class Analyser:
     def words(self, text: str) -> list[str]:
         """All words of ``text``, in order."""
         return self.every.analyze(self.prepared(text))
+
+    def unstemmed(self, text: str) -> list[str]:
+        """The same words, as many, before they are stemmed."""
+        return self._unstemmed.analyze(self.prepared(text))
 
     def telling(self, text: str) -> list[str]:
         """The words that say what ``text`` is about, in order: all of them if none does."""
@@ -110,13 +116,11 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFKC", text.encode("utf-8", "replace").decode())
 
 
-def _built(language: str, stop: list[Filter]) -> TextAnalyzer:
+def _built(language: str, filters: list[Filter]) -> TextAnalyzer:
     cut = Tokenizer.ngram(2, 2) if language in UNSPACED else Tokenizer.simple()
-    filters = [Filter.remove_long(LONGEST_WORD), Filter.lowercase(), *stop]
-    if language in _STEMMERS:
-        filters.append(Filter.stemmer(_STEMMERS[language]))
     builder = TextAnalyzerBuilder(cut)
-    for one in [*filters, Filter.ascii_fold()]:
+    first = [Filter.remove_long(LONGEST_WORD), Filter.lowercase()]
+    for one in [*first, *filters, Filter.ascii_fold()]:
         builder = builder.filter(one)
     return builder.build()
 
