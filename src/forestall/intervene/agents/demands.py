@@ -54,6 +54,7 @@ _NEVER_AFTER = re.compile(
     r"^.{0,40}?\b(?:nie|niemals|nicht|keine?n?|keinesfalls|auf keinen fall|never|to (?:anyone|anybody|nobody)|an niemanden)\b(?! (?:only|nur|sure|hesitate|zogern))"
 )
 _PRESSURE = re.compile(
+    r"\b(?:sofort|bitte|jetzt|schnell|gleich|einfach)\b.{0,20}\b(?:freigeben|genehmigen|zustimmen)\b|"
     r"\b(?:approve|approver|reviewer|approval|genehmig\w*|freigabe|freigeben|freigegeben)\b.{0,60}\b(?:this|now|immediately|already|granted|given|without|not (?:needed|necessary|required)|skip\w*|urgent\w*|please|just|bitte|bereits|schon|sofort|ohne|nicht notig)\b"
     r"|\b(?:already|pre-?|bereits|schon|please|just|must|bitte|sofort) ?(?:been )?(?:approved?|authori[sz]ed|signed off|cleared|verified|confirmed by|genehmig\w*|freigegeben|autorisiert|geprüft|gepruft)\b"
     r"|\b(?:no need|not necessary|don't|do not|no time|unnecessary|nicht notig|brauchen? nicht)\b.{0,20}\b(?:check|verify|review|look|read|pruf\w*|anschau\w*|lesen)"

@@ -31,7 +31,7 @@ _SCHEME = re.compile(
     r"|\b(?:javascript|data|vbscript|file|blob|mailto|tel|sms|smsto|facetime|whatsapp|tg|skype|intent"
     r"|market|itms|magnet|bitcoin|ethereum|view-source|about|chrome|ftp|ldap|jar)\s*:\s?[^\s<>\"'`]+",
 )
-_MAIL = re.compile(r"[\w.+%-]+\s?@\s?(?:[\w-]+\.)+[\w-]{2,}|[\w.+%-]+@\[?[\w.:-]+\]?")
+_MAIL = re.compile(r"[\w.+%-]+(?:@[\w.-]+)*\s?@\s?(?:[\w-]+\.)+[\w-]{2,}|[\w.+%-]+@\[?[\w.:-]+\]?")
 _BARE = re.compile(r"(?<![\w@])(?:[\w-]+\.)+[^\W\d_][\w-]{1,23}(?::\d+)?(?:[/?#]\S*)?", re.UNICODE)
 _ADDRESS = re.compile(
     r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\w)|\[?[0-9a-f]{0,4}::[0-9a-f:]*\]?"
@@ -92,11 +92,12 @@ def _ways(text: str) -> Iterator[tuple[str, str]]:
         ("phone", _PHONE),
         ("phone", _SPELLED),
     ):
-        for found in pattern.finditer(text):
-            if pattern is _BARE and _no_host(found[0]):
-                continue
-            yield kind, found[0].strip()
-        text = pattern.sub(" \u241f ", text)
+        taken = list(pattern.finditer(text))
+        for found in taken:
+            if pattern is not _BARE or not _no_host(found[0]):
+                yield kind, found[0].strip()
+        if taken:
+            text = pattern.sub(" \u241f ", text)
     for called in _CALLED.finditer(text):
         yield "phone", called[1]
 
@@ -123,12 +124,12 @@ def _fine(kind: str, place: str, listed: Sequence[str]) -> bool:
         return bool(digits) and digits in numbers
     if kind == "e-mail":
         return place.count("@") == 1 and _listed(place.partition("@")[2].strip(), listed)
+    if place.startswith(("mailto:", "tel:")):
+        inner = place.partition(":")[2].partition("?")[0]
+        return _fine("e-mail" if place[0] == "m" else "phone", inner, listed)
     if kind != "link" or "@" in place or "\\" in place or "%" in place.split("?")[0]:
         return False
     place = place.rstrip(".,;:!?)]}")
-    if place.startswith(("mailto:", "tel:")):
-        inner = place.partition(":")[2]
-        return _fine("e-mail" if place[0] == "m" else "phone", inner.partition("?")[0], listed)
     address = place if place.startswith(("http://", "https://")) else f"//{place.lstrip('/')}"
     try:
         parts = urlsplit(address)

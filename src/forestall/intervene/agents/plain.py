@@ -144,7 +144,7 @@ def _foreign(sentence: str) -> bool:
     found = _WORD.findall(folded(_NAMES.sub(" ", sentence)))
     ours = sum(word in _OURS for word in found)
     others = sum(word in _OTHERS - _OURS for word in found)
-    if len(found) >= 4 and ours == 0 and others >= 1:
+    if len(found) >= 5 and ours == 0 and others >= 1:
         return True
     return (len(found) >= 10 and ours == 0) or (others >= 3 and others > 2 * ours)
 
