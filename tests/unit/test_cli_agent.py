@@ -15,6 +15,7 @@ from forestall.contracts.errors import InvalidFile, UnreadableInput
 from forestall.intervene.agents.asking import Said
 from forestall.intervene.agents.ledger import LEDGER_FILE, Call, Ledger
 from forestall.kernel.clock import wall_clock
+from model_server import KEY, model_server, propose
 
 SETTINGS = """
 [actions]
@@ -348,10 +349,22 @@ def test_a_batch_may_come_by_a_pipe(folder: Path) -> None:
     assert len(answer.stdout.splitlines()) == 1
 
 
-def test_a_model_needs_its_secrets(folder: Path) -> None:
-    answer = run(folder, "try", "helper", "--input", "{}", "--model", "fast")
-    assert "FORESTALL_TEST_NO_SUCH_KEY" in str(answer.exception)
+def test_a_model_that_is_named_needs_a_key(folder: Path) -> None:
+    for words in (
+        ("try", "helper", "--input", "{}"),
+        ("eval", "helper", str(folder / "cases.yaml")),
+    ):
+        error = run(folder, *words, "--model", "fast").exception
+        assert isinstance(error, UnreadableInput)
+        assert "set [language_models.fast] key" in str(error)
     assert run(folder, "try", "helper", "--input", "{}", "--model", "none").exit_code == 1
+
+
+def test_an_agent_whose_own_model_has_no_key_is_judged_as_the_composer(folder: Path) -> None:
+    agents = folder / "actions" / "agents.yaml"
+    agents.write_text(agents.read_text().replace("  mood:", "  model: fast\n  mood:"))
+    found = json.loads(evaluated(folder, "--json").stdout)
+    assert (found["model"], found["share"]) == (None, 0.5)
 
 
 # -- looking ---------------------------------------------------------------------------------------
@@ -394,3 +407,40 @@ def test_an_agent_is_shown_with_its_evaluations_and_what_it_spent(folder: Path) 
     assert shown["spent_today"]["cost"] == 0.5
     elsewhere = run(folder, "show", "helper", "--results", str(folder / "none.jsonl"))
     assert json.loads(elsewhere.stdout)["evaluations"] == []
+
+
+# -- a model that is really asked ------------------------------------------------------------------
+
+
+def with_server(folder: Path, url: str) -> None:
+    address = url.split("/")[2]
+    settings = SETTINGS.replace("openai:gpt-none", "openai-chat:scripted").replace(
+        'key = "env:FORESTALL_TEST_NO_SUCH_KEY"',
+        f'key = "{KEY}"\nurl = "{url}"\ninput = 1.0\noutput = 2.0',
+    )
+    (folder / "forestall.toml").write_text(f'{settings}[outbound]\nallow = ["{address}"]\n')
+
+
+def test_a_model_is_asked_where_it_is_named(folder: Path) -> None:
+    answers = [propose(message="It was your bank."), propose(hand_over="nothing fits")]
+    with model_server(*answers) as server:
+        with_server(folder, server.url)
+        found = json.loads(evaluated(folder, "--model", "fast", "--json").stdout)
+    assert (found["model"], found["passed"], len(server.requests)) == ("fast", 1, 2)
+    assert found["tokens"] > 0
+    assert found["cost"] > 0
+    assert [one["by"] for one in found["results"]] == ["model", "model"]
+    without = json.loads(evaluated(folder, "--model", "none", "--json").stdout)
+    assert without["comparison"]["model"] == "fast"
+    assert not (folder / "data" / LEDGER_FILE).exists()
+
+
+def test_a_trial_may_ask_a_model(folder: Path) -> None:
+    with model_server(propose(message="It was your bank.")) as server:
+        with_server(folder, server.url)
+        given = '{"payment": "p1"}'
+        answer = run(folder, "try", "helper", "--input", given, "--model", "fast")
+    assert answer.exit_code == 0, answer.output
+    assert "say: It was your bank." in answer.stdout
+    assert "by model; the customer seems calm" in answer.stdout
+    assert "calls 1, tokens" in answer.stdout

@@ -73,17 +73,20 @@ def evaluate(
         settings = agent_stage.settings_of(config, secrets=True)
     started = wall_clock()
 
-    async def run() -> "list[Judged]":
-        clock = _clock(cases)
-        async with agent_stage.staged(settings, agent, asked, clock=clock) as stage:
-            return await _judged(stage, cases)
+    async def run() -> "tuple[list[Judged], bool]":
+        staged = agent_stage.staged(
+            settings, agent, asked, clock=_clock(cases), demanded=model is not None
+        )
+        async with staged as stage:
+            return await _judged(stage, cases), bool(stage.models)
 
+    judged, modelled = asyncio.run(run())
     found = summarise(
         cases,
-        asyncio.run(run()),
+        judged,
         at=format_time(started),
         version=version(known),
-        model=asked,
+        model=asked if modelled else None,
         threshold=threshold,
     )
     place = out or agent_results.beside(path)

@@ -88,9 +88,18 @@ def quiet() -> Iterator[None]:
 
 @asynccontextmanager
 async def staged(
-    settings: Settings, agent: str, model: str | None, *, clock: Clock, live: bool = False
+    settings: Settings,
+    agent: str,
+    model: str | None,
+    *,
+    clock: Clock,
+    live: bool = False,
+    demanded: bool = False,
 ) -> "AsyncIterator[Stage]":
     """Everything that trials of ``agent`` with ``model`` need, closed at the end.
+
+    Where the model has no key the composer answers, unless it is ``demanded``: then this raises
+    ``UnreadableInput``.
 
     Calls of models are noted in a file of their own, which is thrown away: a trial spends nothing of
     the server's day. With ``live`` lookups really are asked.
@@ -117,6 +126,10 @@ async def staged(
             if model is not None:
                 section = {model: settings.language_models[model]}
                 models = language_models(section, client)
+                if demanded and not models:
+                    raise UnreadableInput(
+                        f"set [language_models.{model}] key, or take --model none"
+                    )
             if live:
                 workshop = load_workshop(settings, client=client, clock=clock)
                 behind = await stack.enter_async_context(workshop)

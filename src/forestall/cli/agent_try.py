@@ -87,7 +87,9 @@ def try_(
 
     async def run() -> None:
         nonlocal worst
-        staged = agent_stage.staged(settings, agent, asked, clock=wall_clock, live=live)
+        staged = agent_stage.staged(
+            settings, agent, asked, clock=wall_clock, live=live, demanded=model is not None
+        )
         async with staged as stage:
             for number, line in enumerate(lines, start=1):
                 shown, code = await _tried(
