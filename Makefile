@@ -5,6 +5,7 @@
 #   make bench   the benchmarks, into benchmarks/results.json  (ARGS="decide latency", ARGS=--quick)
 #   make bench-peers  the same questions in Flink SQL, csp and DuckDB  (ARGS="csp --events 100000")
 #   make bench-retrieval  how well knowledge is found, on public questions (ARGS=--development)
+#   make bench-words  how well moods are told and personal data is found, on public data
 #   make soak    thousands of random cases for the engine and the conditions; takes an hour
 #   make docs    write the reference of commands and errors from the code
 #   make lock    pin the newest packages that fit pyproject.toml
@@ -13,10 +14,10 @@ BIN := .venv/bin
 ARGS ?=
 JOBS ?= 2
 
-.PHONY: help demo test check bench bench-peers bench-retrieval soak docs lock setup servers data clean
+.PHONY: help demo test check bench bench-peers bench-retrieval bench-words soak docs lock setup servers data clean
 
 help:
-	@sed -n '2,10s/^#   //p' Makefile
+	@sed -n '2,11s/^#   //p' Makefile
 
 setup:
 	@PYTHON="$(PYTHON)" scripts/setup.sh
@@ -50,6 +51,9 @@ bench-peers: setup
 bench-retrieval: setup
 	@scripts/retrieval.sh
 	@$(BIN)/python -m benchmarks.retrieval $(ARGS)
+
+bench-words: setup data
+	@$(BIN)/python -m benchmarks.words
 
 soak: setup servers data
 	$(BIN)/pytest -n $(JOBS) -m soak --timeout 7200 $(ARGS)
