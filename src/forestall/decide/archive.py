@@ -66,6 +66,7 @@ class Archive:
                 metadata=metadata,
                 read_dictionary=[name for name in _FEW_VALUES if name in self._names],
                 buffer_size=_BUFFER,
+                pre_buffer=False,  # it would hold on to all that was read until the end
             )
         except _BROKEN as error:
             raise UnreadableInput(f"{path}: not a Parquet file: {error}") from None
