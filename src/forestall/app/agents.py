@@ -10,7 +10,6 @@ import structlog
 from forestall.context.knowledge.stock import Stock
 from forestall.contracts.errors import ForestallError
 from forestall.intervene.actions.workshop import ActionWorkshop
-from forestall.intervene.agents.load import open_agents
 from forestall.kernel.clock import wall_clock
 from forestall.kernel.settings import Settings
 
@@ -34,6 +33,7 @@ async def join_agents(
         yield lambda _: None
         return
     from forestall.context.knowledge.index import library_of
+    from forestall.intervene.agents.load import open_agents
 
     library_of({}, datetime.date.min, settings.knowledge)
     async with open_agents(settings, workshop, client=client, clock=wall_clock) as orchestrator:
