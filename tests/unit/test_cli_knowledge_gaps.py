@@ -156,6 +156,32 @@ def test_without_searches_in_the_settings_it_says_so(tmp_path: Path) -> None:
     assert "revise card-declined@3" in answer.stdout
 
 
+def test_a_page_tells_it_all(tmp_path: Path) -> None:
+    deployment(tmp_path, *RECORDS, search(9, "a", "<b>crocodile</b> leather"))
+    page = tmp_path / "gaps.html"
+    assert run(tmp_path, "--html", str(page)).exit_code == 0
+    text = page.read_text()
+    assert "<h1" in text
+    assert "write an article or a runbook about: gift voucher balance" in text
+    for title in ("Asked for, and not there", "Read, and no help", "Policies without words"):
+        assert title in text
+    assert "gift voucher balance for [email-1]" in text
+    assert "&lt;b&gt;crocodile&lt;/b&gt; leather" in text
+    assert "<b>" not in text
+    assert "eve@example.com" not in text
+    assert "<script" not in text
+
+
+def test_a_page_of_no_gaps_says_so(tmp_path: Path) -> None:
+    deployment(tmp_path, search(1, "a", "card declined"))
+    page = tmp_path / "gaps.html"
+    run(tmp_path, "--html", str(page))
+    assert "There is no gap." in page.read_text()
+    assert "Read, and no help" not in page.read_text()
+    nowhere = run(tmp_path, "--html", str(tmp_path / "no" / "gaps.html"))
+    assert "cannot be written" in str(nowhere.exception)
+
+
 @pytest.mark.parametrize("missing", ["gateway.db", "worker.db"])
 def test_a_folder_of_something_else(tmp_path: Path, missing: str) -> None:
     deployment(tmp_path)

@@ -1,6 +1,7 @@
 """``forestall knowledge gaps``: what customers asked and our knowledge does not answer."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -11,6 +12,7 @@ from forestall.cli.deployment import ConfigOption, DataOption, data_for, setting
 from forestall.cli.durations import span
 from forestall.cli.person import AsJson, cell, echo_json
 from forestall.cli.tables import print_table
+from forestall.cli.writing import write
 from forestall.contracts.instants import day_of
 from forestall.kernel.settings import Settings
 from forestall.measure.reading import Folder
@@ -27,6 +29,7 @@ def gaps(
         int, span("A ticket this soon after guidance says that it did not help.")
     ] = "7d",  # type: ignore[assignment]
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many gaps to list.")] = 20,
+    html: Annotated[Path | None, typer.Option(help="Write a page (HTML, one file).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List what customers needed and our knowledge does not have, most customers first.
@@ -43,7 +46,8 @@ def gaps(
 
     settings = settings_for(config)
     finds = finder(settings.privacy.find)
-    folder = Folder(data_for(data, config))
+    path = data_for(data, config)
+    folder = Folder(path)
     try:
         now = folder.now
         runbooks = load_runbooks(settings.runbooks) if settings.runbooks is not None else {}
@@ -63,6 +67,10 @@ def gaps(
         found = knowledge_gaps(folder.happenings(), asked)
     finally:
         folder.close()
+    if html is not None:
+        from forestall.console.gaps_page import render
+
+        write(html, render(found, path.resolve().parent.name).encode())
     if as_json:
         echo_json(_shown(found, limit))
         return
