@@ -296,6 +296,9 @@ async def test_an_agent_fills_fields_and_is_described_when_dry(
         assert scene.workshop.deduplication(job) == "dedupes"
         assert scene.workshop.deduplication(Job(kind="action", name="nobody")) == "neither"
     assert outcome.fields == {"topic": "REFUND"}
+    assert outcome.inference is not None, "the history tells who answered"
+    assert (outcome.inference.agent, outcome.inference.by) == ("guess", "function")
+    assert outcome.inference.version == scene.workshop.declarations.agents["guess"].version
     assert dry.evidence["request"]["call"] == "guessing:guess"
     assert (broken.outcome, broken.again) == ("failed", True)
 

@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import Counter
 
 from forestall.channels.base import Deduplication
+from forestall.contracts.inference import Inference
 from forestall.intervene.actions.answers import Answer, BadArguments
 from forestall.intervene.actions.cache import Cache
 from forestall.intervene.actions.calls import Calls, Expressions
@@ -191,7 +192,7 @@ class ActionWorkshop:
         if dry:
             request = self.request(source, job.arguments)
             return Outcome(outcome="done", evidence={"dry_run": "describe", "request": request})
-        fields = None
+        fields, began = None, self._clock()
         if job.cache:
             fields = self._cache.get(job.name, job.arguments, job.cache)
             CACHED.labels(job.name, "no" if fields is None else "yes").inc()
@@ -202,7 +203,18 @@ class ActionWorkshop:
             fields = found.fields
             if job.kind == "enrich":
                 self._cache.put(job.name, job.arguments, fields)
-        return Outcome(outcome="done", fields={name: fields.get(name) for name in job.fields})
+        return Outcome(
+            outcome="done",
+            fields={name: fields.get(name) for name in job.fields},
+            inference=self._inference(source, began),
+        )
+
+    def _inference(self, source: Lookup | Agent, began: int) -> Inference | None:
+        """That a function answered as an agent, and how long it took."""
+        if isinstance(source, Lookup):
+            return None
+        latency = max(0, self._clock() - began)
+        return Inference(agent=source.name, version=source.version, by="function", latency=latency)
 
     def _hidden(self, outcome: Outcome) -> Outcome:
         """The outcome without secrets, whatever the other side sent back."""

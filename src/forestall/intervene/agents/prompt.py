@@ -176,7 +176,7 @@ def prompt_hash(model: str, ask: Ask) -> str:
 
 def version(agent: Agent) -> str:
     """The SHA-256, in hex, of an agent's declaration."""
-    return hashlib.sha256(msgspec.json.encode(agent, order="sorted")).hexdigest()
+    return agent.version
 
 
 _DEFS = "#/$defs/"

@@ -71,6 +71,8 @@ async def replay(around: Replaying, effect: Effect) -> Replayed | None:
     recorded = None if effect.result is None else msgspec.json.decode(effect.result, type=Outcome)
     if effect.kind not in ("infer", "plan") or recorded is None or recorded.inference is None:
         return None
+    if recorded.inference.by == "function":
+        return None
     step, agent = effect.step, effect.channel
     try:
         now = await _again(around, effect, recorded.inference)

@@ -6,6 +6,7 @@ Expressions are CEL over ``arguments`` (what the playbook gave), ``fields`` (wha
 """
 
 import datetime
+import hashlib
 from typing import Any, Literal
 
 import msgspec
@@ -135,6 +136,11 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 0.6
     budget: Budget = Budget()
     fallback: Fallback = "compose"
+
+    @property
+    def version(self) -> str:
+        """The SHA-256 of the declaration, in hex."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
