@@ -151,6 +151,12 @@ class TestBatches:
         result = run("--batch", "-", "--limit", "1", given=given)
         assert [len(json.loads(line)["results"]) for line in result.stdout.splitlines()] == [1, 2]
 
+    def test_a_line_may_have_an_id_which_its_answer_has_too(self) -> None:
+        result = run("--batch", "-", given='{"id": "q7", "query": "help"}\n{"query": "help"}')
+        first, second = (json.loads(line) for line in result.stdout.splitlines())
+        assert first["id"] == "q7"
+        assert "id" not in second
+
     def test_a_batch_that_finds_nothing_is_no(self) -> None:
         assert run("--batch", "-", given='{"query": "vegan pizza"}').exit_code == 1
         assert run("--batch", "-", given="").exit_code == 1

@@ -26,12 +26,13 @@ SHOWN = 240
 
 
 class Query(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One line of a batch; what it leaves out is as the options say."""
+    """One line of a batch; what it leaves out is as the options say. ``id`` stands in the answer."""
 
     query: str
     products: tuple[str, ...] = ()
     language: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+    id: str | int | None = None
 
 
 def search(
@@ -106,6 +107,7 @@ def _filled(query: Query, options: Query) -> Query:
         query.products or options.products,
         query.language or options.language,
         query.limit or options.limit,
+        query.id,
     )
 
 
@@ -133,7 +135,8 @@ def _lines(batch: Path) -> list[bytes]:
 
 
 def _shown(query: Query, passages: "list[Passage]") -> dict[str, Any]:
-    return {"query": query.query, "results": passages}
+    named = {} if query.id is None else {"id": query.id}
+    return {**named, "query": query.query, "results": passages}
 
 
 def _show(passages: "list[Passage]") -> None:
