@@ -46,7 +46,7 @@ spec:
   risk: high
   mood: {failures: arguments.failures}
   confidence: 0.6
-  budget: {steps: 4, time: 10s, tokens: 20000}
+  budget: {steps: 4, time: 60s, tokens: 20000}
   fallback: compose
 """
 DESK = """
@@ -172,7 +172,7 @@ class Helping:
         given: dict[str, Any] | None = None,
         key: str = "effect-1",
         *fields: str,
-        timeout: int = 30 * SECOND,
+        timeout: int = 120 * SECOND,
     ) -> Outcome:
         job = Job(
             kind=kind,
