@@ -19,6 +19,7 @@ from forestall.intervene.running import Running
 from forestall.kernel.telemetry import parse_traceparent
 from forestall.policy.language.model import Ask
 from forestall.privacy.door import DoorState
+from forestall.privacy.masking import Masks
 
 MOST_EVENTS, MOST_HYPOTHESES = 50, 10
 """Of the customer's events, and of other conclusions about them, the newest so many."""
@@ -54,7 +55,38 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_case(material: Material, key: str, queue: str, step: int) -> Case:
-    """The case that ``queue`` is handed under ``key`` by ``step`` of the playbook."""
+    """The case that ``queue`` is handed under ``key`` by ``step`` of the playbook.
+
+    Personal data that stands in texts is masked: a ticket is read by many, and kept elsewhere.
+    """
+    return _masked(_built(material, key, queue, step))
+
+
+def _masked(case: Case) -> Case:
+    hide, replace = Masks().hide, msgspec.structs.replace
+    return replace(
+        case,
+        timeline=tuple(replace(one, fields=hide(one.fields)) for one in case.timeline),
+        seen=tuple(
+            replace(one, title=hide(one.title), body=hide(one.body), choice=hide(one.choice))
+            for one in case.seen
+        ),
+        tried=tuple(
+            replace(
+                one,
+                arguments=one.arguments if one.kind in _THINKING else hide(one.arguments),
+                fields=hide(one.fields),
+                evidence=hide(one.evidence),
+            )
+            for one in case.tried
+        ),
+        traits=hide(case.traits),
+        fields=hide(case.fields),
+        reply=hide(case.reply),
+    )
+
+
+def _built(material: Material, key: str, queue: str, step: int) -> Case:
     state, decision = material.state, material.decision
     trace = decision.traceparent if isinstance(decision.traceparent, str) else None
     traced = parse_traceparent(trace)
