@@ -25,7 +25,7 @@ from forestall.intervene.effect_store import Effect, decode_case, decode_job
 from forestall.intervene.jobs import Job, Outcome
 from forestall.intervene.masked import UnknownPlaceholder, own_masks, unmasked
 from forestall.intervene.reports import report_event
-from forestall.intervene.splice import read_plan
+from forestall.intervene.splice import MOST_ACTIONS, read_plan
 from forestall.intervene.telling import (
     LARGEST_INFERENCE,
     LARGEST_PLAN,
@@ -264,7 +264,7 @@ PLANS = st.builds(
             PlannedAction,
             action=st.sampled_from(["a", "x" * 300]),
             arguments=st.dictionaries(TEXT, JSON, max_size=3),
-            people=st.integers(1, 5),
+            people=st.integers(0, 6),
         ),
         max_size=3,
     ).map(tuple),
@@ -280,6 +280,9 @@ INFERENCES = st.builds(
     by=st.sampled_from(["model", "composer", "tone"]),
     evidence=st.lists(TEXT, max_size=40).map(tuple),
     refused=st.lists(st.builds(Turned, what=TEXT, why=TEXT), max_size=40).map(tuple),
+    model=st.none() | TEXT,
+    tone=st.none() | TEXT,
+    fallback=st.none() | TEXT,
     cost=st.floats(0, 5),
 )
 
@@ -319,6 +322,9 @@ def test_an_ordinary_plan_is_told_as_it_is() -> None:
         deep = {"x": deep}
     action = PlannedAction("a", deep)
     assert tellable_plan(Plan(actions=(action,))) is None
+    many = (PlannedAction("a"),) * (MOST_ACTIONS + 1)
+    assert tellable_plan(Plan(actions=many)) is None
+    assert tellable_plan(Plan(actions=many[1:])) is not None
 
 
 # -- masks

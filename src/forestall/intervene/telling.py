@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from forestall.contracts.inference import Inference, Plan, Turned
 from forestall.ingest.letter import DEEPEST
+from forestall.intervene.splice import read_plan
 from forestall.policy.language.step_parts import MAX_TEXT
 
 LARGEST_FIELDS = 16_000
@@ -52,13 +53,18 @@ def tellable_plan(plan: Plan) -> Plan | None:
     fits = len(plan.message) <= MAX_TEXT and all(len(name) <= _LONGEST_NAME for name in names)
     plain = _plain([plan.message, *names], 1)
     plain = plain and all(_plain(one.arguments, DEEPEST - 5) for one in plan.actions)
-    return told if fits and plain and len(msgspec.json.encode(told)) <= LARGEST_PLAN else None
+    if not (fits and plain and len(msgspec.json.encode(told)) <= LARGEST_PLAN):
+        return None
+    return read_plan(msgspec.to_builtins(told))
 
 
 def tellable_inference(inference: Inference) -> Inference:
     """``inference`` with no more passages and refusals than an event can carry."""
     told = replace(
         inference,
+        model=_named(inference.model),
+        fallback=_named(inference.fallback),
+        tone=_named(inference.tone),
         evidence=tuple(_cut(one, LONGEST_CITED) for one in inference.evidence[:MOST_CITED]),
         refused=tuple(
             Turned(_cut(one.what, LONGEST_CITED), _cut(one.why, LONGEST_CITED))
@@ -68,6 +74,10 @@ def tellable_inference(inference: Inference) -> Inference:
     while len(msgspec.json.encode(told)) > LARGEST_INFERENCE and (told.refused or told.evidence):
         told = replace(told, refused=told.refused[:-1], evidence=told.evidence[:-1])
     return told
+
+
+def _named(word: str | None) -> str | None:
+    return None if word is None else _cut(word, _LONGEST_NAME)
 
 
 def _cut(text: str, most: int) -> str:
