@@ -52,6 +52,9 @@ cdef uint64_t xxh64(const char* at, Py_ssize_t size, uint64_t seed) noexcept nog
     return h ^ (h >> 32)
 
 
+cdef int LOOK_BACK = plain_ids.LOOK_BACK
+
+
 cdef struct Id:
     uint64_t low, high
     int64_t received
@@ -161,6 +164,8 @@ cdef int know(Ids ids, str source, str name, int64_t received) except -2:
     if at >= 0:
         if ids.known[at].received >= horizon:
             return -1
+        forget(ids, older(ids, horizon))
+    if ids.size & (LOOK_BACK - 1) == 0 and ids.size and ids.known[0].received < horizon:
         forget(ids, older(ids, horizon))
     if ids.size >= 1024 and ids.size >= <int> plain_ids.IDS:
         gone = max(<int> plain_ids.IDS // 100, 1)

@@ -19,6 +19,11 @@ IDS: Final = 100_000
 """Ids remembered per subject; beyond that the oldest are forgotten."""
 
 
+LOOK_BACK: Final = 16
+"""Each time there are so many more ids, those that no repetition can meet any more are forgotten. A
+power of two."""
+
+
 class Ids:
     """The ids of one subject's events, of all sources, with when they were ``received``: in order,
     and never before what is known."""
@@ -41,6 +46,8 @@ class Ids:
             self.left(received - REPEATED_WITHIN)
             if one in known:
                 return -1
+        if len(known) & (LOOK_BACK - 1) == 0:
+            self.left(received - REPEATED_WITHIN)
         if len(known) >= IDS:
             gone = max(IDS // 100, 1)
             self._forget(gone)

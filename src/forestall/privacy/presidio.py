@@ -100,14 +100,14 @@ def _pipelines(spacy: Any) -> dict[str, Any]:
 def _blank(spacy: Any) -> Any:
     """Splits a text into words; each is its own base form, for Presidio's context words."""
 
-    @spacy.Language.component("forestall_words")  # type: ignore[untyped-decorator]
+    @spacy.Language.component("plain words")  # type: ignore[untyped-decorator]
     def words(doc: Any) -> Any:
         for token in doc:
             token.lemma_ = token.lower_
         return doc
 
     blank = spacy.blank("en")
-    blank.add_pipe("forestall_words")
+    blank.add_pipe("plain words")
     return blank
 
 
