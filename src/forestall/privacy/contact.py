@@ -14,7 +14,7 @@ _TOP = r"(?:xn--[A-Za-z0-9-]{2,40}|[A-Za-z\xc0-\xfe]{2,24})"
 _FENCED_AT = r" ?[(\[{<] ?(?:at|@|aet|\xe4t) ?[)\]}>] ?"
 _FENCED_DOT = r" ?[(\[{<] ?(?:dot|punkt|\.) ?[)\]}>] ?"
 _EMAIL = pattern(
-    rf"(?:{_LOCAL}|\"[^\"@\n]{{1,64}}\")(?:@|%40|{_FENCED_AT})"
+    rf"(?:{_LOCAL}|\"[^\"@\n]{{1,64}}\")(?:@| @|@ |%40|{_FENCED_AT})"
     rf"(?:{_LABEL}(?:\.|{_FENCED_DOT}))+{_TOP}",
     any_case=True,
 )
@@ -22,6 +22,7 @@ _SPOKEN = pattern(
     rf"({_LOCAL}) {{1,2}}(at|@|\xe4t) {{1,2}}(?:{_LABEL}(?: dot | punkt | ?\. ?))+{_TOP}",
     any_case=True,
 )
+_SPACED = pattern(r"\b(?:[a-z0-9] ){2,40}@(?: [a-z0-9-]){1,40} \.(?: [a-z]){2,10}\b", any_case=True)
 _PROVIDER = pattern(
     r"[ .@](?:gmail|googlemail|outlook|hotmail|yahoo|gmx|web|icloud|proton|protonmail|t-online|"
     r"freenet|aol|live|posteo|mailbox|me|msn)[ .]",
@@ -37,6 +38,8 @@ def emails(plain: bytes) -> Iterator[tuple[int, int]]:
         found = match[0].lower()
         if found.rsplit(b".", 1)[-1] not in _FILES and found.split(b"@")[0] not in _NOBODY:
             yield match.span()
+    for match in _SPACED.finditer(plain):
+        yield match.span()
     for match in _SPOKEN.finditer(plain):
         words = match[0].lower()
         told = b" dot " in words or b" punkt " in words
@@ -51,7 +54,7 @@ _SEP = r"[ ./()-]"
 _ABROAD = pattern(rf"(?:\+ ?|\b00 ?)[1-9](?:{_SEP}{{0,3}}[0-9]){{6,14}}")
 _HOME = pattern(rf"(?:\(|\b)0[1-9](?:{_SEP}{{0,2}}[0-9]){{6,12}}")
 _AMERICA = pattern(
-    r"(?:\b1[ .-])?(?:\([2-9][0-9]{2}\) ?|\b[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}\b"
+    r"(?:\b1[ .-])?(?:\([2-9][0-9]{2}\) ?|\b[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}\b|\b555-[0-9]{4}\b"
 )
 _CALLED = pattern(
     r"\b(?:tel|telefon|telefonnummer|phone|telephone|mobile|mobil|mobilnummer|handy|handynummer|cell|"
@@ -148,7 +151,7 @@ def _abroad(number: bytes) -> bool:
     if not number.startswith(b"+"):
         digits = digits[2:]
     if digits[0] in "17":
-        return len(digits) == 11
+        return len(digits) == 11 or (b"555" in number and len(digits) >= 8)
     return 8 <= len(digits) <= 15 and any(digits[:size] in _CALLING for size in (2, 3))
 
 
