@@ -9,6 +9,7 @@ from forestall.context.knowledge.passages import Passage
 from forestall.intervene.actions.answers import BadArguments
 from forestall.intervene.agents.guard import Allowed, Granted, own_placeholders
 from forestall.intervene.agents.looking import Looks
+from forestall.intervene.agents.secrets import secrets_of
 from forestall.kernel.settings import Settings
 from forestall.policy.actions.folder import Declarations
 from forestall.policy.actions.model import Agent, Grant
@@ -25,12 +26,6 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     masks: Masks
     looks: Looks
     passages: tuple[Passage, ...] = ()
-
-
-def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """Every secret that actions or models are used with."""
-    keys = [one.key for one in settings.language_models.values() if one.key]
-    return (*(one.value for one in settings.credentials.values()), *keys)
 
 
 def allowed(

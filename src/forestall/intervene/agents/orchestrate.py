@@ -21,7 +21,7 @@ from forestall.intervene.actions.answers import BadArguments
 from forestall.intervene.actions.calls import Expressions
 from forestall.intervene.actions.checks import Deadline
 from forestall.intervene.actions.credentials import Credentials
-from forestall.intervene.agents.allowing import Given, allowed, secrets_of
+from forestall.intervene.agents.allowing import Given, allowed
 from forestall.intervene.agents.asking import LanguageModel, ModelFailed
 from forestall.intervene.agents.compose import Composing, compose
 from forestall.intervene.agents.conversing import Conversation, Filled
@@ -31,6 +31,7 @@ from forestall.intervene.agents.ledger import CutOff, Ledger
 from forestall.intervene.agents.looking import Looks
 from forestall.intervene.agents.paying import Bill, Purse
 from forestall.intervene.agents.prompt import version
+from forestall.intervene.agents.secrets import secrets_of
 from forestall.intervene.jobs import Job, Outcome, Workshop
 from forestall.intervene.masked import own_masks
 from forestall.kernel.clock import Clock
