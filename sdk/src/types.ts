@@ -1,0 +1,184 @@
+/** The words that the modules of the SDK share. */
+
+/** A value of JSON. */
+export type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
+
+/** The data of an event: a JSON object. */
+export type Data = { [name: string]: Json };
+
+/** Something noticed: an event type with a contract, and its data. */
+export interface Signal {
+  type: string;
+  data: Data;
+}
+
+/** Where signals go. Never throws. */
+export type Emit = (signal: Signal) => void;
+
+/** Ends what a `start` began; a second call does nothing. */
+export type Stop = () => void;
+
+/** What can be noticed; each can be switched off. */
+export type SignalName =
+  | "errors"
+  | "requests"
+  | "vitals"
+  | "clicks"
+  | "forms"
+  | "wandering"
+  | "searches"
+  | "waits";
+
+/** Who somebody is: a signed-in user, or a visitor. */
+export interface Who {
+  subject?: string;
+  anonymousid?: string;
+}
+
+/** Why a token is asked for. */
+export type TokenReason = "start" | "expires" | "refused";
+
+/** Fetches a subject token for the signed-in user from your backend. */
+export type TokenSource = (reason: TokenReason) => string | Promise<string>;
+
+/** What a page says to `init`. */
+export interface Options {
+  /** A write key of origin browser. */
+  key: string;
+  /** Where the gateway is, such as `https://help.example.com`; by default where the script is from. */
+  host?: string;
+  /** Fetches a token for the signed-in user. Without it sign-ins are left to your backend. */
+  token?: TokenSource;
+  /** `required`: nothing is stored or sent before `consent(true)`. Default `granted`. */
+  consent?: "required" | "granted";
+  /** `false`: no signals at all; or some of them off. */
+  signals?: false | Partial<Record<SignalName, boolean>>;
+  /** Names of query parameters that may stay in addresses. Default none. */
+  queries?: readonly string[];
+  /** Origins whose requests get a W3C `traceparent`. Default none. */
+  trace?: readonly string[];
+  /** Milliseconds from which a request counts as slow. Default 3000. */
+  slow?: number;
+  /** `true`: words of searches may be sent. Default `false`: only their length. */
+  words?: boolean;
+  /** Limits that are lower than the built-in ones. */
+  limits?: Partial<Limits>;
+}
+
+/** Hard limits of what the SDK takes of a page; options can only lower them. */
+export interface Limits {
+  /** Events that wait to be sent. */
+  events: number;
+  /** Bytes that wait to be sent. */
+  bytes: number;
+  /** Milliseconds of the main thread within ten seconds. */
+  cpu: number;
+  /** Bytes sent within an hour. */
+  network: number;
+  /** Events within a minute. */
+  rate: number;
+}
+
+/** Options with all defaults filled in. */
+export interface Settled {
+  key: string;
+  host: string;
+  token: TokenSource | undefined;
+  consent: "required" | "granted";
+  signals: Record<SignalName, boolean>;
+  queries: readonly string[];
+  trace: readonly string[];
+  slow: number;
+  words: boolean;
+  limits: Limits;
+}
+
+/** An element as detectors know it: described, never its typed text. */
+export interface Target {
+  /** Tag, role, id or test id, and the page's own label, up to 40 characters of it. */
+  name: string;
+  /** Something happens when it is used: a link, a button, a field, or it has a handler or role. */
+  interactive: boolean;
+  /** Made to be used many times quickly: stepper, pager, carousel, slider, canvas, player, key. */
+  repeatable: boolean;
+  /** It is disabled, or says so by `aria-disabled`. */
+  disabled: boolean;
+  /** It takes text: field, `contenteditable`. */
+  editable: boolean;
+}
+
+/** How a click was made. */
+export type Pointer = "mouse" | "touch" | "pen" | "keyboard" | "script";
+
+/**
+ * What happened between a person and a page, as the pure detectors read it and as traces in
+ * `test/traces` hold it. `at` is milliseconds on a clock that never goes back.
+ */
+export type Interaction =
+  | { kind: "click"; at: number; target: Target; x: number; y: number; pointer: Pointer; count: number }
+  | { kind: "change"; at: number }
+  | { kind: "scroll"; at: number }
+  | { kind: "select"; at: number }
+  | { kind: "error"; at: number }
+  | { kind: "navigation"; at: number; path: string }
+  | { kind: "request"; at: number; id: number; phase: "start" | "end"; ok?: boolean }
+  | { kind: "focus"; at: number; form: string; field: string }
+  | { kind: "input"; at: number; form: string; field: string }
+  | { kind: "invalid"; at: number; form: string; field: string }
+  | { kind: "submit"; at: number; form: string }
+  | { kind: "busy"; at: number; what: string; on: boolean }
+  | { kind: "leave"; at: number }
+  | { kind: "tick"; at: number };
+
+/** One pure detector: a state and the next interaction give a state and what was found. */
+export interface Detector<State> {
+  /** The state before anything happened. */
+  initial: State;
+  /** The next state and the findings. Never changes what it is given. */
+  step: (state: State, next: Interaction) => readonly [State, readonly Signal[]];
+}
+
+/** What `start(page, emit, settled)` of a signal is given of the browser; tests give their own. */
+export interface Page {
+  window: Window & typeof globalThis;
+  document: Document;
+  /** Milliseconds since the page began, never going back. */
+  now: () => number;
+  /** `fn`, but it never throws, and its time counts against the limit of CPU. */
+  guard: <A extends unknown[]>(fn: (...args: A) => void) => (...args: A) => void;
+  /** An address as it may be sent: without query (but `queries`), without fragment. */
+  address: (url: string) => string;
+  /** Whether an element is, or is under, `data-private`, a password or a card field. */
+  isPrivate: (element: Element) => boolean;
+}
+
+/** Every signal's module exports this. */
+export type Start = (page: Page, emit: Emit, settled: Settled) => Stop;
+
+/** What listeners of `on` hear, by name. */
+export interface Happenings {
+  /** The SDK runs. */
+  ready: { anonymous: boolean };
+  /** Somebody signed in or out, in this tab or another. */
+  identity: Who;
+  /** The person chose, in this tab or another. */
+  choice: Choice;
+  /** The page asked for help with `trigger`. */
+  trigger: { topic: string; data: Data };
+  /** Guidance is held back, or no longer. */
+  suppress: { held: boolean };
+  /** An event went into the queue. */
+  event: { type: string; data: Data };
+  /** Events were lost: too many, refused, or without a token. */
+  lost: { events: number };
+  /** The SDK switched itself off. */
+  off: { reason: string };
+}
+
+/** What a person chose on this device. */
+export interface Choice {
+  /** About storing and sending; `null`: not asked yet. */
+  consent: boolean | null;
+  /** Wants no interventions. */
+  optedOut: boolean;
+}
