@@ -239,16 +239,15 @@ def _is_alike(sentence: bytes, unless: Any) -> bool:
     return lexicon.about.search(sentence) is not None and lexicon.personal.search(sentence) is None
 
 
-_CAPITALS = re.compile(r"\b[A-ZÄÖÜ]{2,}\b")
+_CAPITALS = re.compile(r"\b[A-ZÄÖÜ]{3,}\b")
 _MARKS = re.compile(r"!{2,}|\?!|!\?|\?{2,}")
 
 
 def _voice(text: str, *, spoken: bool) -> Iterator[tuple[float, str]]:
     """Capitals and marks: they make loud what is ``spoken``, and tell little where nothing is."""
-    letters = sum(char.isalpha() for char in text)
-    capitals = [word for word in _CAPITALS.findall(text) if len(word) > 2]
+    capitals = _CAPITALS.findall(text)
     loud = sum(map(len, capitals))
-    if len(capitals) >= 3 and loud * 2 >= letters:
+    if len(capitals) >= 3 and loud * 2 >= sum(map(str.isalpha, text)):
         yield (_SHOUTING if spoken else _LOUD), "writes in capitals"
     elif spoken and len(capitals) >= 2:
         yield _LOUD, "capitals"
