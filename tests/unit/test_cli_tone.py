@@ -92,6 +92,13 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path, command: str, content: 
     assert "Traceback" not in done.stderr
 
 
+def test_json_that_is_nested_too_deep_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "deep.jsonl"
+    file.write_text("[" * 800 + "]" * 800)
+    done = run("mask", "--batch", str(file))
+    assert (done.returncode, done.stderr.startswith(f"{file}:1: ")) == (2, True), done.stderr[:300]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

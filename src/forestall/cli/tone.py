@@ -121,9 +121,12 @@ def mask(
 
     find = finder(settings_for(config).privacy.find)
     if batch is not None:
-        for _, value in _lines(batch, Any):
+        for number, value in _lines(batch, Any):
             masks = Masks(find)
-            echo_json({"hidden": masks.hide(value), "known": masks.known})
+            try:
+                echo_json({"hidden": masks.hide(value), "known": masks.known})
+            except RecursionError:
+                raise UnreadableInput(f"{batch}:{number}: nested too deep") from None
         return
     if text is None:
         raise UnreadableInput("give a text, or - to read the standard input")
