@@ -18,6 +18,7 @@ from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import day_of
 from forestall.contracts.intervention import Message, Told
+from forestall.intervene.agents.filling import filled
 from forestall.intervene.case import build_case
 from forestall.intervene.effect_store import Effect, Kind, decode_job
 from forestall.intervene.gather import Gatherer, newest
@@ -244,7 +245,8 @@ class Carrier:
             parts.append(parse_template(words.text).render(self._context(state, decision)))
         if isinstance(words, Guide) and words.runbook is not None:
             title, template = words_of(self.runbooks, words.runbook, day_of(say.at))
-            parts.append(template.render(self._context(state, decision)))
+            context = self._context(state, decision)
+            parts.append(filled(template, context) if node.planned else template.render(context))
         return title, "\n\n".join(parts)
 
     def _planned(self, state: Running, node: Node, text: str) -> str:
