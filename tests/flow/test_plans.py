@@ -83,12 +83,14 @@ CHARGE = {"action": "retry-charge"}
 
 
 @contextmanager
-def story(folder: Path, *script: Script) -> Iterator[tuple[Shop, ModelServer]]:
+def story(
+    folder: Path, *script: Script, policy: str = POLICY
+) -> Iterator[tuple[Shop, ModelServer]]:
     """A shop whose agent asks a model that follows ``script``, and a payment that failed."""
     files = {"actions/mender.yaml": AGENT, "books/card.md": RUNBOOK}
     with model_server(*script) as model:
         more = SETTINGS.format(url=model.url, key=KEY)
-        with shop(folder, POLICY, more=more, files=files) as told:
+        with shop(folder, policy, more=more, files=files) as told:
             told.payments.add("p1", amount=20)
             yield told, model
 
