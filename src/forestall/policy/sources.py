@@ -15,13 +15,15 @@ import msgspec
 from forestall.contracts.errors import ForestallError, Problem, UnreadableInput
 from forestall.policy.actions.folder import DOCUMENT
 from forestall.policy.actions.model import Agent
-from forestall.policy.actions.read import problems_of, read_declarations
+from forestall.policy.actions.prompts import SUFFIXES, prompt_name
+from forestall.policy.actions.read import Located, problems_of, read_declarations
 from forestall.policy.bundle import jointly
 from forestall.policy.language.asked import models_in
 from forestall.policy.language.canonical import canonical, version
 from forestall.policy.language.check import ANYTHING, Surroundings, check
 from forestall.policy.language.document import Mapping, Scalar, Source
-from forestall.policy.language.parse import Located, parse_located
+from forestall.policy.language.parse import Located as LocatedPolicy
+from forestall.policy.language.parse import parse_located
 from forestall.policy.language.reader import Fields
 from forestall.policy.plan import Item, content_of, hashed
 
@@ -102,7 +104,7 @@ def _kind(parts: tuple[str, ...], path: Path, whole: bool) -> Kind | None:
     if path.name.endswith(_MODEL):
         return "model"
     if top == "prompts":
-        return "prompt" if path.suffix in (".md", ".txt") else None
+        return "prompt" if path.suffix in SUFFIXES else None
     if path.suffix not in _YAML:
         return None
     if path.name == THRESHOLDS and len(parts) == 1:
@@ -112,10 +114,22 @@ def _kind(parts: tuple[str, ...], path: Path, whole: bool) -> Kind | None:
     return "policy" if top == "policies" or (whole and not top) else None
 
 
+JudgeAgent = Callable[[Located], tuple[Problem, ...]]
+"""What is wrong with an agent in a deployment."""
+
+
+def _sound(_: Located) -> tuple[Problem, ...]:
+    return ()
+
+
 def contents(
-    written: Sequence[Written], read_model: ReadModel, around: Surroundings = ANYTHING
+    written: Sequence[Written],
+    read_model: ReadModel,
+    around: Surroundings = ANYTHING,
+    judge: JudgeAgent = _sound,
 ) -> Contents:
-    """What stands in ``written``, judged against ``around`` and the models in it."""
+    """What stands in ``written``, judged against ``around`` and the models in it; agents by
+    ``judge``."""
     models = models_in(one.text.encode() for one in written if one.kind == "model")
     if models:
         around = msgspec.structs.replace(around, models={**(around.models or {}), **models})
@@ -126,7 +140,7 @@ def contents(
     for one in written:
         match one.kind:
             case "agent":
-                items += _agents(one, problems)
+                items += _agents(one, problems, judge)
             case "prompt":
                 items += _prompt(one, problems)
             case "threshold":
@@ -152,8 +166,8 @@ def _once(items: list[Item], problems: list[Problem]) -> Iterator[Item]:
 def _policies(
     texts: dict[str, str], around: Surroundings, problems: list[Problem]
 ) -> Iterator[Item]:
-    located: list[Located] = []
-    sound: list[Located] = []
+    located: list[LocatedPolicy] = []
+    sound: list[LocatedPolicy] = []
     for file, text in texts.items():
         found, wrong = parse_located(text, file)
         located += found
@@ -188,7 +202,7 @@ def part_at(text: str, line: int) -> str:
     return text
 
 
-def _agents(one: Written, problems: list[Problem]) -> Iterator[Item]:
+def _agents(one: Written, problems: list[Problem], judge: JudgeAgent) -> Iterator[Item]:
     located, source = read_declarations(one.text, one.path)
     found = problems_of(source)
     problems += found
@@ -197,14 +211,13 @@ def _agents(one: Written, problems: list[Problem]) -> Iterator[Item]:
     for declared in located:
         agent = declared.declaration
         if isinstance(agent, Agent):
-            plain = msgspec.to_builtins(agent)
-            for key in ("title", "owner", "review_by"):
-                del plain[key]
             yield _item(
                 "agent",
                 agent.name,
-                plain,
+                agent.meaning,
                 one,
+                risk=agent.risk if agent.actions else "low",
+                problems=judge(declared),
                 source=part_at(one.text, declared.document.node.place.line),
                 title=agent.title,
                 owner=agent.owner,
@@ -213,7 +226,7 @@ def _agents(one: Written, problems: list[Problem]) -> Iterator[Item]:
 
 
 def _prompt(one: Written, problems: list[Problem]) -> Iterator[Item]:
-    name = ".".join(Path(one.path).with_suffix("").parts[1:])
+    name = prompt_name(Path(*Path(one.path).parts[1:]))
     if _NAME.fullmatch(name):
         yield _item("prompt", name, {"text": one.text}, one)
     else:

@@ -33,7 +33,8 @@ _BY_INSTRUCTIONS = (
 )  # fmt: skip
 AGENT = ("input", "output", "timeout", "python", *_BY_INSTRUCTIONS)
 _SEES = ("arguments", "fields")
-_MOST_WORDS = 20_000
+MOST_WORDS = 20_000
+"""Characters of the longest instructions."""
 _MOST_TOKENS = 10_000_000
 
 
@@ -52,10 +53,7 @@ def read_agent(name: str, title: str, spec: Fields) -> Agent:
     if "timeout" in spec:
         spec.fail("timeout", "bad-value", "write the time in `budget`, as `time`")
     budget = _budget(spec)
-    instructions = spec.text("instructions", "")
-    if len(instructions) > _MOST_WORDS:
-        message = f"`instructions` are longer than {_MOST_WORDS:,} characters"
-        spec.fail("instructions", "too-large", message)
+    instructions, prompt = _instructions(spec)
     schema = _fields(spec)
     return Agent(
         name=name,
@@ -65,6 +63,7 @@ def read_agent(name: str, title: str, spec: Fields) -> Agent:
         timeout=budget.time,
         purpose=spec.text("purpose", ""),
         instructions=instructions,
+        prompt=prompt,
         model=spec.text("model", None),
         schema=schema,
         knowledge=_topics(spec),
@@ -77,6 +76,23 @@ def read_agent(name: str, title: str, spec: Fields) -> Agent:
         budget=budget,
         fallback=cast("Fallback", spec.choice("fallback", Fallback, "compose")),
     )
+
+
+def _instructions(spec: Fields) -> tuple[str, str | None]:
+    """The text, or none and the name of the prompt whose text it is."""
+    entry = spec.node.entries.get("instructions")
+    if entry is not None and isinstance(entry.value, Mapping):
+        named = spec.fields("instructions")
+        if named is None:
+            return "", None
+        named.allow(("prompt",), {})
+        named.require("prompt")
+        return "", named.text("prompt", None)
+    text = spec.text("instructions", "")
+    if len(text) > MOST_WORDS:
+        message = f"`instructions` are longer than {MOST_WORDS:,} characters"
+        spec.fail("instructions", "too-large", message)
+    return text, None
 
 
 def _function(name: str, title: str, spec: Fields) -> Agent:

@@ -31,6 +31,7 @@ from forestall.policy.actions.openapi import (
     read_document,
     sound_url,
 )
+from forestall.policy.actions.prompts import beside, read_prompts, with_prompt
 from forestall.policy.actions.read import Located, read_declarations
 from forestall.policy.language.document import MAX_CHARACTERS, Source
 from forestall.policy.language.offers import Offer, Offers
@@ -40,15 +41,38 @@ DOCUMENT = ".openapi"
 """What stands in an OpenAPI document's file name between the API's name and the suffix."""
 
 
+class Unusable(msgspec.Struct, frozen=True, kw_only=True):
+    """A live version of an agent that cannot be used here: why, and the version in its place."""
+
+    agent: str
+    version: str
+    problems: tuple[Problem, ...]
+    instead: str | None = None
+
+
 class Declarations(msgspec.Struct, frozen=True, kw_only=True):
     """What a deployment declares, by name, with the operations it calls (by API and id) and the
-    address of each API."""
+    address of each API. Where it is ``managed`` the agents are the live ones, but those that are
+    ``unusable`` here."""
 
     lookups: dict[str, Lookup] = {}
     agents: dict[str, Agent] = {}
     actions: dict[str, Action] = {}
     operations: dict[tuple[str, str], Operation] = {}
     addresses: dict[str, str] = {}
+    managed: bool = False
+    unusable: tuple[Unusable, ...] = ()
+
+    def why_no_agent(self, name: str) -> str:
+        """Why there is no agent of that name."""
+        for one in self.unusable:
+            if one.agent == name:
+                return (
+                    f"the live version of the agent {name!r} cannot be used here: {one.problems[0]}"
+                )
+        if self.managed:
+            return f"no version of the agent {name!r} is live; promote one"
+        return f"the deployment declares no agent {name!r}"
 
     def demands(self, action: str) -> int:
         """How many people have to approve each call of an action; 0 where none has to."""
@@ -57,9 +81,25 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_declarations(folder: Path, settings: Settings) -> Declarations:
-    """Everything declared in the ``*.yaml`` and ``*.yml`` files below ``folder``.
+    """Everything declared in the ``*.yaml`` and ``*.yml`` files below ``folder``, with the prompts
+    beside it.
 
     Raises ``InvalidFile`` with the problems of all files.
+    """
+    found, sources = read_folder(folder)
+    prompts, problems = read_prompts(beside(folder))
+    judge = Judge(folder, settings, [with_prompt(one, prompts) for one in found])
+    judge.judge()
+    problems += {problem for source in sources for problem in source.problems}
+    if problems:
+        raise InvalidFile(sorted(problems))
+    return judge.declarations()
+
+
+def read_folder(folder: Path) -> tuple[list[Located], list[Source]]:
+    """What the files below ``folder`` declare, and their sources with the mistakes found so far.
+
+    Raises ``InvalidFile`` where there is no such folder.
     """
     if not folder.is_dir():
         raise InvalidFile([Problem(str(folder), 1, 1, "actions-folder", "there is no such folder")])
@@ -75,18 +115,7 @@ def load_declarations(folder: Path, settings: Settings) -> Declarations:
             located, source = read_declarations(text, str(path))
             found += located
         sources.append(source)
-    judged = _Judge(folder, settings, found)
-    judged.judge()
-    problems = {problem for source in sources for problem in source.problems}
-    if problems:
-        raise InvalidFile(sorted(problems))
-    return Declarations(
-        lookups={one.name: one for one in judged.of(Lookup)},
-        agents={one.name: one for one in judged.of(Agent)},
-        actions={one.name: one for one in judged.of(Action)},
-        operations=judged.operations,
-        addresses=judged.addresses,
-    )
+    return found, sources
 
 
 def offers(declarations: Declarations) -> tuple[Offers, Offers, Offers]:
@@ -126,7 +155,7 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-class _Judge:
+class Judge:
     """Holds declarations against each other, against the documents and against the settings."""
 
     def __init__(self, folder: Path, settings: Settings, found: list[Located]) -> None:
@@ -164,10 +193,25 @@ class _Judge:
                     self._action(one, one.declaration)
                 case Lookup(way=way):
                     self._lookup(one, way)
-                case Agent(way=None):
-                    judge_agent(one, one.declaration, self._lookups, self._actions, self._settings)
-                case Agent(way=Function() as way):
-                    self._way(one, (), way)
+                case Agent():
+                    self.agent(one, one.declaration)
+
+    def agent(self, one: Located, agent: Agent) -> None:
+        """Note what is wrong with an agent."""
+        if agent.way is None:
+            judge_agent(one, agent, self._lookups, self._actions, self._settings)
+        else:
+            self._way(one, (), agent.way)
+
+    def declarations(self) -> Declarations:
+        """Everything, once nothing is wrong."""
+        return Declarations(
+            lookups=self._lookups,
+            agents={one.name: one for one in self.of(Agent)},
+            actions=self._actions,
+            operations=self.operations,
+            addresses=self.addresses,
+        )
 
     def _lookup(self, one: Located, way: Way) -> None:
         operation = self._way(one, (), way)

@@ -105,7 +105,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """Fills fields by judgement, or plans; changes nothing by itself.
 
     Either ``way`` is a Python function, whose answer ``output`` points into; or it is declared by
-    ``instructions`` for the language model ``model`` (``[language_models.NAME]``; none: the
+    ``instructions`` (those of the ``prompt`` of that name, where it names one) for the language model ``model`` (``[language_models.NAME]``; none: the
     composer answers). ``input`` is the schema of all that it may read, ``schema`` (written
     ``output``) that of the fields it fills, ``output`` then their names. ``lookups`` and ``actions``
     are granted to it, ``promises`` are kinds of promises that it may make, and ``risk`` is the
@@ -125,6 +125,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     review_by: datetime.date | None = None
     purpose: str = ""
     instructions: str = ""
+    prompt: str | None = None
     model: str | None = None
     schema: dict[str, Any] | None = None
     knowledge: Topics | None = None
@@ -138,9 +139,15 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     fallback: Fallback = "compose"
 
     @property
+    def meaning(self) -> dict[str, Any]:
+        """The declaration as JSON data, without what changes no answer: title, owner, day of review."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return {key: plain[key] for key in plain if key not in ("title", "owner", "review_by")}
+
+    @property
     def version(self) -> str:
-        """The SHA-256 of the declaration, in hex."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+        """The SHA-256 of its meaning with the text of its prompt, in hex."""
+        return hashlib.sha256(msgspec.json.encode(self.meaning, order="sorted")).hexdigest()
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
