@@ -29,10 +29,10 @@ from flow.reaching import OpenDoor
 from forestall.channels.base import Channels, Deduplication, Delivery
 from forestall.contracts.event import CloudEvent, Record
 from forestall.contracts.inference import Plan, PlannedAction
-from forestall.contracts.instants import parse_time
+from forestall.contracts.instants import DAY, parse_time
 from forestall.contracts.intervention import Case, Message
 from forestall.decide.stage import Stage as Worker
-from forestall.intervene import run
+from forestall.intervene import run, splice
 from forestall.intervene.deliver import Deliveries
 from forestall.intervene.jobs import Job, Outcome
 from forestall.intervene.run import Interventions, open_interventions
@@ -268,6 +268,7 @@ def _watch_commits(store: Store, deaths: Deaths) -> None:
 
 async def _live(folder: Path, tables: str, port: int, deaths: Deaths) -> None:
     other = Other(port, deaths)
+    splice.ACTING = DAY  # the clock runs fast here, and dying takes a while
     began = monotonic()
     signals = SqliteLog(folder / "gateway.db", read_only=True)
     decisions = SqliteLog(folder / "worker.db", read_only=True)

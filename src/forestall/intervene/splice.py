@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from forestall.contracts import inference
+from forestall.contracts.instants import SECOND
 from forestall.policy.language.flow import STOP, Node
 from forestall.policy.language.model import Approve, Guide, Plan, PlaybookStep, Remediate
 from forestall.policy.language.steps import MAX_PEOPLE
@@ -20,6 +21,9 @@ MOST_ACTIONS = 16
 
 MOST_REASON = 200
 """Characters of a reason."""
+
+ACTING = 30 * SECOND
+"""How long a planned action may take."""
 
 
 def read_plan(data: Any) -> inference.Plan | None:
@@ -42,7 +46,8 @@ def splice(
         if one.approve or one.people > 1:
             why = plan.rationale[:MOST_REASON] or None
             laid.append((_approve(step, one.people, why), {}))
-        laid.append((Remediate(action=one.action, queue=step.queue), one.arguments))
+        acting = Remediate(action=one.action, queue=step.queue, timeout=ACTING)
+        laid.append((acting, one.arguments))
     if plan.message or plan.runbook is not None:
         said = Guide(channel=step.channel, text=plan.message or None, runbook=plan.runbook)
         laid.append((said, {}))
