@@ -1,5 +1,8 @@
-"""What is known in words: runbooks, and the templates that fill them with a customer's own values.
+"""What is known in words: runbooks, articles, and the templates that fill in a customer's own values.
 
-``template`` parses and renders text over declared fields only. ``runbooks`` loads Markdown files
-with front matter: what the customer reads, and what the agent reads when a case is handed over.
+``runbooks`` reads Markdown files with front matter (``front``), cuts them into ``sections`` and gives
+``passages`` in ``plain`` words; ``stock`` keeps them up to date in a server, ``lint`` tells mistakes.
+``index`` finds passages: by words (``shelf``), by meaning (``embeddings``), or by both (``fusion``).
+``importing`` writes articles from elsewhere: ``zendesk``, or ``pages`` of ``html``. ``template``
+parses and renders text over declared fields only.
 """
