@@ -53,6 +53,51 @@ def test_a_core_goes_on_from_a_snapshot_of_either(pure: str, tmp_path: Path) -> 
     assert done.stdout.strip() == f"{core} 150 50 ['p0', 'p2', 'p1']"
 
 
+def test_a_function_of_texts_is_asked_once_for_those_it_remembers() -> None:
+    typed = pytest.importorskip("forestall.context.typed")
+    asked: list[object] = []
+
+    def told(value: object) -> str:
+        asked.append(value)
+        return f"<{value}>"
+
+    remembered = typed.Remembered(told, 2)
+    assert [remembered.of(one) for one in ("a", "b", "a", "b")] == ["<a>", "<b>", "<a>", "<b>"]
+    assert asked == ["a", "b"]
+    assert [remembered.of(one) for one in (1, 1, True, None)] == ["<1>", "<1>", "<True>", "<None>"]
+    assert remembered.of("c") == "<c>"
+    assert remembered.of("c") == "<c>"
+    assert remembered.of("a") == "<a>"
+    assert asked == ["a", "b", 1, 1, True, None, "c", "a"]
+
+
+PAGES = """
+from forestall.context import core
+core.large_pages()
+core.large_pages()
+for turn in range(3):
+    kept = [{"n": (turn, n)} for n in range(60_000)]
+    assert all(one["n"] == (turn, n) for n, one in enumerate(kept))
+    del kept
+print(core.large_pages())
+"""
+
+
+@pytest.mark.parametrize("pure", ["1", ""])
+def test_memory_in_large_pages_is_memory(pure: str) -> None:
+    if not pure:
+        pytest.importorskip("forestall.context.typed")
+    done = subprocess.run(
+        [sys.executable, "-c", PAGES],
+        env={**os.environ, "FORESTALL_PURE": pure},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == str(not pure and sys.platform == "linux")
+
+
 def test_content_that_does_not_fit_together_is_refused() -> None:
     typed = pytest.importorskip("forestall.context.typed")
     with pytest.raises(ValueError, match="ids that do not fit"):

@@ -102,6 +102,15 @@ def test_an_id_that_has_grown_old_takes_those_before_it_along(twin: ModuleType) 
         assert made.oldest() == START + old + 1
 
 
+def test_ids_that_nothing_can_repeat_do_not_pile_up(twin: ModuleType) -> None:
+    made, day = twin.Ids(), REPEATED_WITHIN // 7
+    for n in range(4_000):
+        at = START + n * day // 10
+        assert made.add("a", f"e{n}", at) == 0
+        assert len(made) <= 70 + ids.LOOK_BACK
+        assert made.add("a", f"e{max(n - 70, 0)}", at) == -1
+
+
 @pytest.mark.parametrize("count", [5, 40, 3_000])
 def test_the_oldest_ids_go_first(twin: ModuleType, count: int) -> None:
     made = known(twin, count)
