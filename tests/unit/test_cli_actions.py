@@ -67,7 +67,7 @@ def test_everything_declared_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
         "dry_run": "argument dry_run",
         "undo": True,
     }
-    assert {one["kind"] for one in lines} == {"lookup", "action"}
+    assert {one["kind"] for one in lines} == {"lookup", "agent", "action"}
 
 
 @pytest.mark.usefixtures("provider")

@@ -10,13 +10,14 @@ from forestall.contracts.instants import SECOND
 from forestall.decide.history import deployed_controls
 from forestall.kernel.settings import Settings
 from forestall.measure.model import canonical, decode
-from forestall.policy.actions.folder import load_declarations
+from forestall.policy.actions.folder import Declarations, load_declarations
+from forestall.policy.actions.live import load_managed
 from forestall.policy.bundle import read_policies
 from forestall.policy.drift import Drift, Force, drift
 from forestall.policy.language.model import Policy
 from forestall.policy.plan import Item, policy_in
 from forestall.policy.reviews import Review
-from forestall.policy.shelf import shelf
+from forestall.policy.shelf import live_in, shelf
 from forestall.policy.sources import contents, read_folder
 
 
@@ -48,7 +49,7 @@ def reviews(settings: Settings) -> list[Review]:
     """Everything of a deployment that has a day of review. Raises ``InvalidFile``."""
     found = [_of("policy", one) for one in _policies(settings)]
     if settings.actions is not None:
-        declared = load_declarations(settings.actions, settings)
+        declared = _declared(settings.actions, settings)
         for kind, those in (
             ("lookup", declared.lookups),
             ("agent", declared.agents),
@@ -61,6 +62,13 @@ def reviews(settings: Settings) -> list[Review]:
             for one in load_runbooks(settings.runbooks).values()
         ]
     return [one for one in found if one is not None]
+
+
+def _declared(folder: Path, settings: Settings) -> Declarations:
+    """What the folder declares; of a managed deployment with the live agents."""
+    if settings.lifecycle.managed:
+        return load_managed(folder, settings, live_in(settings.data))
+    return load_declarations(folder, settings)
 
 
 def _of(kind: str, one: Any) -> Review | None:

@@ -21,14 +21,22 @@ from forestall.contracts.errors import ForestallError, InvalidFile, Problem, Unr
 from forestall.decide.examine import examine
 from forestall.decide.trial import Figures
 from forestall.kernel.settings import Settings, load_settings
+from forestall.policy.actions.live import Live, judging
 from forestall.policy.deployment import surroundings
 from forestall.policy.language.asked import models_in
 from forestall.policy.language.check import Surroundings
 from forestall.policy.lifecycle import Set
 from forestall.policy.plan import Checked, Item, Plan, compare
 from forestall.policy.reviews import overdue
-from forestall.policy.shelf import Shelf, shelf
-from forestall.policy.sources import MOST_BYTES, MOST_FILES, Written, contents
+from forestall.policy.shelf import Shelf, live_in, shelf
+from forestall.policy.sources import (
+    MOST_BYTES,
+    MOST_FILES,
+    JudgeAgent,
+    Written,
+    contents,
+    prompts_in,
+)
 
 MEMORY: Final = 4_000_000_000
 SECONDS: Final = 1_800
@@ -91,12 +99,13 @@ def weigh(task: Task, told: Told) -> Weighed:
     if task.what == "standing":
         return _standing(settings, task.at)
     known, files = shelf(settings.data, task.set), _files(task.files)
-    world = World(settings, _around(settings, known, files))
+    live = live_in(settings.data, known.set)
+    world = World(settings, _around(settings, known, files, live))
     number = known.standing.number
     if task.what == "backtest":
         figures = version_figures(task.name, task.version, known, world, told)
         return Weighed(number, figures=figures)
-    found = contents(files, read_model, world.around)
+    found = contents(files, read_model, world.around, _judge(settings, live, files))
     errors = [one for one in found.problems if one.severity == "error"]
     if errors:
         raise InvalidFile(errors)
@@ -126,12 +135,21 @@ def _files(raw: bytes) -> list[Written]:
     return files
 
 
-def _around(settings: Settings, known: Shelf, files: Sequence[Written]) -> Surroundings:
-    """What policies may name: of models those that the registry has and those that come along."""
+def _judge(settings: Settings, live: Live, files: Sequence[Written]) -> JudgeAgent:
+    """What is wrong with an agent here; its prompt may be live or come along."""
+    if settings.actions is None:
+        return lambda _: ()
+    prompts = live.prompts | prompts_in(files)
+    return judging(settings.actions, settings, prompts)
+
+
+def _around(settings: Settings, known: Shelf, files: Sequence[Written], live: Live) -> Surroundings:
+    """What policies may name: of models those that the registry has and those that come along, of
+    agents the live ones."""
     kept = (one.content for one in known.kept() if one.kind == "model" and one.state != "retired")
     come = (one.text.encode() for one in files if one.kind == "model")
     models = models_in([*kept, *come])
-    return msgspec.structs.replace(surroundings(settings), models=models or None)
+    return msgspec.structs.replace(surroundings(settings, live), models=models or None)
 
 
 def _plan(task: Task, items: tuple[Item, ...], known: Shelf, world: World) -> Plan:

@@ -73,6 +73,11 @@ def depends(policy: Artifact, kind: Kind, name: str) -> bool:
     return kind in ("policy", "threshold") and policy.name == name
 
 
+def names(agent: Artifact, prompt: str) -> bool:
+    """Whether an agent's instructions are the prompt of that name."""
+    return bool(_content(agent).get("prompt") == prompt)
+
+
 def _content(policy: Artifact) -> dict[str, Any]:
     return msgspec.json.decode(policy.content, type=dict[str, Any])
 

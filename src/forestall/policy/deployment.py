@@ -16,6 +16,8 @@ from forestall.contracts.control import (
 )
 from forestall.kernel.settings import Settings, load_settings
 from forestall.policy.actions.folder import load_declarations, offers
+from forestall.policy.actions.live import Live, load_managed
+from forestall.policy.actions.prompts import beside
 from forestall.policy.bundle import Bundle, applied, load_folder
 from forestall.policy.language.asked import Reads, models_in
 from forestall.policy.language.check import ANYTHING, INAPP, Surroundings
@@ -30,8 +32,9 @@ def load_bundle(path: Path, settings: Settings) -> Bundle:
     return load_folder(path, surroundings(settings))
 
 
-def surroundings(settings: Settings) -> Surroundings:
-    """What policies of this deployment may name; anything where there is no settings file.
+def surroundings(settings: Settings, live: Live | None = None) -> Surroundings:
+    """What policies of this deployment may name; anything where there is no settings file. Agents
+    are those that are ``live``, where that is given.
 
     Without a catalogue any type, field and trait; without queues, runbooks, or write keys and
     webhooks in the settings any queue, runbook or channel; without a folder of actions any lookup,
@@ -42,7 +45,7 @@ def surroundings(settings: Settings) -> Surroundings:
         return ANYTHING
     serves = bool(settings.keys or settings.webhooks)
     runbooks = _shown(load_runbooks(settings.runbooks)) if settings.runbooks else None
-    lookups, agents, actions = _offered(settings)
+    lookups, agents, actions = _offered(settings, live)
     return Surroundings(
         catalogue=load_catalogue(settings.contracts) if settings.contracts else None,
         runbooks=None if runbooks is None else frozenset(runbooks),
@@ -73,9 +76,13 @@ def _needed(words: Template) -> frozenset[str]:
     return frozenset(part.path for part in words.reads() if part.default is None)
 
 
-def _offered(settings: Settings) -> tuple[Offers | None, Offers | None, Offers | None]:
+def _offered(
+    settings: Settings, live: Live | None
+) -> tuple[Offers | None, Offers | None, Offers | None]:
     if settings.actions is None:
         return None, None, None
+    if live is not None:
+        return offers(load_managed(settings.actions, settings, live))
     return offers(load_declarations(settings.actions, settings))
 
 
@@ -132,7 +139,7 @@ def read_deployment(config: Path) -> Wanted:
     settings = load_settings(config, secrets=False)
     folder = settings.policies
     if settings.lifecycle.managed:
-        catalogue = surroundings(settings).catalogue
+        catalogue = surroundings(settings, Live()).catalogue
         numbers = {} if catalogue is None else catalogue.numbers
         return Wanted(Bundle(numbers=numbers), settings)
     return Wanted(load_bundle(folder, settings) if folder else Bundle(), settings)
@@ -141,6 +148,8 @@ def read_deployment(config: Path) -> Wanted:
 def fingerprint(config: Path, settings: Settings) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and times of change of every file that matters; equal means nothing changed."""
     folders = [settings.policies, settings.contracts, settings.runbooks, settings.actions]
+    if settings.actions is not None:
+        folders.append(beside(settings.actions))
     files = [config, *(file for folder in folders if folder for file in sorted(folder.rglob("*")))]
     found = []
     for file in files:

@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from forestall.policy.lifecycle import KINDS, Artifact, Kind, Set, Standing
+from forestall.policy.actions.live import Live, Version
+from forestall.policy.lifecycle import KINDS, Artifact, Held, Kind, Set, Standing
 from forestall.policy.plan import Kept
 from forestall.policy.store import REGISTRY_FILE, Registry, RegistryMissing
 
@@ -67,6 +68,52 @@ def shelf_of(registry: Registry, set_: Set | None = None) -> Shelf:
     """The same for a registry that is open."""
     standing = registry.standing()
     return Shelf(standing, tuple(_artifacts(registry)), set_ or standing.active)
+
+
+def live_in(data: Path, set_: Set | None = None) -> Live:
+    """The live agents and prompts of the registry in ``data``; nothing where there is none."""
+    try:
+        registry = Registry(data / REGISTRY_FILE, read_only=True)
+    except RegistryMissing:
+        return Live()
+    with closing(registry):
+        return live_of(registry, set_)
+
+
+def live_of(registry: Registry, set_: Set | None = None) -> Live:
+    """The same for a registry that is open. Raises ``ContentDamaged``."""
+    standing = registry.standing()
+    of = set_ or standing.active
+    held = [one for one in standing.in_force(of) if one.mode == "live"]
+    return Live(
+        {one.name: _versions(registry, of, one) for one in held if one.kind == "agent"},
+        {
+            one.name: str(msgspec.json.decode(found.content).get("text", ""))
+            for one in held
+            if one.kind == "prompt"
+            and (found := registry.artifact("prompt", one.name, one.version)) is not None
+        },
+    )
+
+
+def _versions(registry: Registry, set_: Set, held: Held) -> tuple[Version, ...]:
+    """The live version and those that were live before it, newest first."""
+    lives = registry.standing().lives.get((set_, held.kind, held.name), ())
+    found = [
+        registry.artifact(held.kind, held.name, version)
+        for version in dict.fromkeys((held.version, *reversed(lives)))
+    ]
+    return tuple(
+        Version(
+            name=one.name,
+            version=one.version,
+            content=one.content,
+            source=_written(registry, one),
+            title=one.title,
+        )
+        for one in found
+        if one is not None
+    )
 
 
 def written(registry: Registry, kind: Kind, name: str, version: str) -> str | None:

@@ -226,12 +226,21 @@ def _agents(one: Written, problems: list[Problem], judge: JudgeAgent) -> Iterato
 
 
 def _prompt(one: Written, problems: list[Problem]) -> Iterator[Item]:
-    name = prompt_name(Path(*Path(one.path).parts[1:]))
+    name = _prompt_name(one)
     if _NAME.fullmatch(name):
         yield _item("prompt", name, {"text": one.text}, one)
     else:
         message = f"`{name[:80]}` is not a prompt's name: letters, digits, _, . and - only"
         problems.append(Problem(one.path, 1, 1, "bad-name", message))
+
+
+def _prompt_name(one: Written) -> str:
+    return prompt_name(Path(*Path(one.path).parts[1:]))
+
+
+def prompts_in(written: Sequence[Written]) -> dict[str, str]:
+    """The texts of the prompts in ``written``, by name."""
+    return {_prompt_name(one): one.text for one in written if one.kind == "prompt"}
 
 
 def _thresholds(one: Written, problems: list[Problem]) -> Iterator[Item]:

@@ -25,6 +25,7 @@ from forestall.policy.consequences import (
     depends,
     effective,
     leaving,
+    names,
     running_rule,
     with_running,
 )
@@ -312,12 +313,17 @@ class Registry:
 
     def _highest(self, one: Artifact, set_: Set) -> Risk:
         """The risk of a version: its own, or that of a policy with effects that it stands in for,
-        or that depends on it. So nobody gets around a second person by calling it low."""
+        or that depends on it. A prompt is as risky as the live agents that name it. So nobody gets
+        around a second person by calling it low."""
         risks = [one.risk]
         for held in effective(self.standing(), set_):
             policy = self._there(held)
             if depends(policy, one.kind, one.name):
                 risks.append(policy.risk)
+        if one.kind == "prompt":
+            live = [held for held in self.standing().in_force(set_) if held.kind == "agent"]
+            agents = [self._there(held) for held in live]
+            risks += [self._highest(agent, set_) for agent in agents if names(agent, one.name)]
         return max(risks, key=RISKS.index)
 
     def _write(

@@ -122,7 +122,7 @@ class ActionWorkshop:
                 return await self._answer(agent, job, key, dry=dry)
         action = self.declarations.actions.get(job.name)
         if action is None:
-            return _nobody("action", job.name)
+            return self._nobody(job)
         if job.undoes is not None:
             return await self._undo(action, job, deadline, dry=dry)
         return await self._act(action, job, key, deadline, dry=dry)
@@ -188,7 +188,7 @@ class ActionWorkshop:
         """Fill fields from a lookup or by an agent."""
         source: Lookup | Agent | None = sources.get(job.name)
         if source is None:
-            return _nobody("lookup" if job.kind == "enrich" else "agent", job.name)
+            return self._nobody(job)
         if dry:
             request = self.request(source, job.arguments)
             return Outcome(outcome="done", evidence={"dry_run": "describe", "request": request})
@@ -209,6 +209,15 @@ class ActionWorkshop:
             inference=self._inference(source, began),
         )
 
+    def _nobody(self, job: Job) -> Outcome:
+        """That there is nothing that could do the job, and why."""
+        if job.kind in ("infer", "plan"):
+            detail = self.declarations.why_no_agent(job.name)
+        else:
+            kind = "lookup" if job.kind == "enrich" else "action"
+            detail = f"the deployment declares no {kind} {job.name!r}"
+        return Outcome(outcome="failed", reason="refused", detail=detail)
+
     def _inference(self, source: Lookup | Agent, began: int) -> Inference | None:
         """That a function answered as an agent, and how long it took."""
         if isinstance(source, Lookup):
@@ -225,11 +234,6 @@ class ActionWorkshop:
             detail=hide(outcome.detail),
             evidence=hide(outcome.evidence),
         )
-
-
-def _nobody(kind: str, name: str) -> Outcome:
-    detail = f"the deployment declares no {kind} {name!r}"
-    return Outcome(outcome="failed", reason="refused", detail=detail)
 
 
 def _ended(answer: Answer) -> Outcome:
