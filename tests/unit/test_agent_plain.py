@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from forestall.intervene.agents.plain import (
     LONGEST,
+    LONGEST_WORD,
     folded,
     readings,
     sentences,
@@ -36,7 +37,8 @@ def test_ordinary_text_is_fit(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a" * (LONGEST + 1),
+        "hello " * LONGEST,
+        "a" * (LONGEST_WORD + 1),
         "zero\u200bwidth",
         "soft\u00adhyphen",
         "bidi \u202eevil\u202c",

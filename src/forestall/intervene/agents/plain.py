@@ -13,6 +13,10 @@ from urllib.parse import unquote
 LONGEST = 2_000
 """Characters of a message."""
 
+LONGEST_WORD = 200
+"""Characters without a space between them; links are such words."""
+
+_ENDLESS = re.compile(rf"\S{{{LONGEST_WORD + 1}}}")
 _HARMLESS = frozenset("²³¹½¼¾ªºµ\ufb01\ufb02")
 _MARKUP = re.compile(r"<\s*[a-z/!?]|!\[|\]\s*\(|\]\s*:\s*\S+[./]|```", re.IGNORECASE)
 _TEMPLATE = re.compile(r"[{}]|<%|\\")
@@ -58,6 +62,8 @@ def unfit(text: str) -> str | None:
     """Why ``text`` is no plain text that a person can read and we can check; none if it is."""
     if len(text) > LONGEST:
         return f"it is longer than {LONGEST} characters"
+    if _ENDLESS.search(text):
+        return f"it has a word of more than {LONGEST_WORD} characters"
     if _odd(text):
         return "it has characters that hide something, or letters of another script"
     shown = unquote(html.unescape(text))
