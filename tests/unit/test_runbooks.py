@@ -45,6 +45,7 @@ def test_a_runbook_has_words_for_the_customer_and_for_the_agent() -> None:
     book = read_runbook(GOOD, "a.md")
     assert (book.id, book.title, book.version) == ("card-declined", "Card declined twice", 3)
     assert book.review_by == datetime.date(2027, 1, 31)
+    assert book.customer is not None
     said = book.customer.render({"event": {"data": {"order_id": "o1"}}})
     assert said == "Order o1 is safe. Try another card."
     assert book.agent is not None
@@ -54,6 +55,7 @@ def test_a_runbook_has_words_for_the_customer_and_for_the_agent() -> None:
 def test_a_short_text_may_stand_in_the_front_matter() -> None:
     text = GOOD.split("## Customer")[0].replace("fields:", "message: All is well.\nfields:")
     book = read_runbook(text, "a.md")
+    assert book.customer is not None
     assert book.customer.render({}) == "All is well."
     assert book.agent is None
 

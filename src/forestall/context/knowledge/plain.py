@@ -8,7 +8,7 @@ from markdown_it.token import Token
 
 MARKDOWN = MarkdownIt("commonmark").enable("table").disable("html_block")
 """Parses what we know; tags of HTML stand within paragraphs, so that headings after them count."""
-MARKDOWN.validateLink = lambda _: True  # type: ignore[method-assign]
+MARKDOWN.validateLink = lambda _: True  # type: ignore[method-assign, assignment]
 
 _CONTROL = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+"
