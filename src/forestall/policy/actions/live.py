@@ -13,7 +13,7 @@ import msgspec
 from forestall.contracts.errors import InvalidFile, Problem
 from forestall.kernel.settings import Settings
 from forestall.policy.actions.folder import Declarations, Judge, Unusable, read_folder
-from forestall.policy.actions.model import Agent, Function
+from forestall.policy.actions.model import Agent
 from forestall.policy.actions.prompts import with_prompt
 from forestall.policy.actions.read import Located, read_declarations
 from forestall.policy.language.document import Mapping as Node
@@ -50,7 +50,11 @@ def load_managed(folder: Path, settings: Settings, live: Live) -> Declarations:
     for name, versions in live.agents.items():
         told: list[tuple[Problem, ...]] = []
         for version in versions:
-            agent, problems = held.judged(located(version), live.prompts)
+            try:
+                agent, problems = held.judged(located(version), live.prompts)
+            except InvalidFile as error:
+                told.append(tuple(error.problems))
+                continue
             if not problems:
                 agents[name] = agent
                 break
@@ -74,15 +78,21 @@ def judging(
 
 
 def located(version: Version) -> Located:
-    """An agent of the registry, with the places of what people wrote as far as that is known."""
+    """An agent of the registry, with the places of what people wrote as far as that is known.
+
+    Raises ``InvalidFile`` for one that is not as agents are now.
+    """
     file = f"{version.name}@{version.version[:8]}"
     if version.source:
         found, source = read_declarations(version.source, file)
         agents = [one for one in found if isinstance(one.declaration, Agent)]
         if len(agents) == 1 and not source.problems and _same(agents[0].declaration, version):
             return agents[0]
-    plain: dict[str, Any] = msgspec.json.decode(version.content)
-    agent = msgspec.convert({**plain, "title": version.title or version.name}, Agent)
+    try:
+        plain = msgspec.json.decode(version.content, type=dict[str, Any])
+        agent = msgspec.convert({**plain, "title": version.title or version.name}, Agent)
+    except msgspec.DecodeError as error:
+        raise InvalidFile([Problem(file, 1, 1, "unusable-agent", str(error))]) from None
     nothing = Fields(Source("", file), Node({}, Place(1, 1)), "")
     return Located(agent, nothing, nothing)
 
@@ -103,13 +113,14 @@ class _Held:
         problems = {problem for source in sources for problem in source.problems}
         if problems:
             raise InvalidFile(sorted(problems))
-        ways = [getattr(one.declaration, "way", None) for one in found]
-        self._functions = {way.call for way in ways if isinstance(way, Function)}
+        agents = [one.declaration for one in found if isinstance(one.declaration, Agent)]
+        self._functions = {one.way.call for one in agents if one.way is not None}
 
     def judged(self, one: Located, prompts: Mapping[str, str]) -> tuple[Agent, tuple[Problem, ...]]:
         """The agent with its prompt's text, and what is wrong with it here.
 
-        A function runs only if the folder names it too: code comes with the server, not by promotion.
+        A function answers only if an agent of the folder names it too: which code may run as one
+        comes with the server, not by promotion, and an action's code is none.
         """
         source = one.spec.source
         before = len(source.problems)
@@ -117,7 +128,7 @@ class _Held:
         agent = one.declaration
         assert isinstance(agent, Agent)  # noqa: S101
         if agent.way is not None and agent.way.call not in self._functions:
-            message = f"no declaration in [actions] names the function `{agent.way.call}`"
+            message = f"no agent in the folder of [actions] names the function `{agent.way.call}`"
             one.problem(("python", "call"), "unknown-function", message)
         self.judge.agent(one, agent)
         return agent, tuple(dict.fromkeys(source.problems[before:]))
