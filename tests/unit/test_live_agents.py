@@ -154,8 +154,14 @@ def test_the_live_version_answers_in_place_of_the_folders(tmp_path: Path) -> Non
 def test_what_was_never_promoted_is_not_used(tmp_path: Path) -> None:
     found = managed(tmp_path, Live(), agent() + FOLDER)
     assert found.agents == {}
-    assert found.why_no_agent("helper") == "no version of the agent 'helper' is live; promote one"
-    assert Declarations().why_no_agent("x") == "the deployment declares no agent 'x'"
+    assert found.why_no_agent("helper") == (
+        "not-live",
+        "no version of the agent 'helper' is live; promote one",
+    )
+    assert Declarations().why_no_agent("x") == (
+        "refused",
+        "the deployment declares no agent 'x'",
+    )
 
 
 def test_the_last_good_version_stays_where_the_live_one_cannot_be_used(tmp_path: Path) -> None:
@@ -179,8 +185,10 @@ def test_without_a_good_version_the_reason_is_clear_and_others_go_on(tmp_path: P
     found = managed(tmp_path, both)
     assert set(found.agents) == {"other"}
     assert found.unusable[0].instead is None
-    assert "cannot be used here: helper@" in found.why_no_agent("helper")
-    assert "there is no action `refund`" in found.why_no_agent("helper")
+    reason, words = found.why_no_agent("helper")
+    assert reason == "unusable"
+    assert "cannot be used here: helper@" in words
+    assert "there is no action `refund`" in words
 
 
 def test_a_model_that_is_not_set_up_and_an_action_that_is_too_risky_are_refused(
@@ -402,7 +410,7 @@ def test_a_promotion_is_at_work_without_a_restart(desk: Desk, tmp_path: Path) ->
         way = Lifecycle(managed=True)
         async with workshop(tmp_path, agent() + FOLDER, watch=0.01, lifecycle=way) as scene:
             before = await scene.do("plan", "helper", {})
-            assert (before.outcome, before.reason) == ("failed", "refused")
+            assert (before.outcome, before.reason) == ("failed", "not-live")
             assert before.detail == "no version of the agent 'helper' is live; promote one"
             first, bad = one(agent("One.")), one(agent("Two.", action="gone"))
             desk.bring(first, "draft", "validated", "live")

@@ -212,11 +212,11 @@ class ActionWorkshop:
     def _nobody(self, job: Job) -> Outcome:
         """That there is nothing that could do the job, and why."""
         if job.kind in ("infer", "plan"):
-            detail = self.declarations.why_no_agent(job.name)
+            reason, detail = self.declarations.why_no_agent(job.name)
         else:
             kind = "lookup" if job.kind == "enrich" else "action"
-            detail = f"the deployment declares no {kind} {job.name!r}"
-        return Outcome(outcome="failed", reason="refused", detail=detail)
+            reason, detail = "refused", f"the deployment declares no {kind} {job.name!r}"
+        return Outcome(outcome="failed", reason=reason, detail=detail)
 
     def _inference(self, source: Lookup | Agent, began: int) -> Inference | None:
         """That a function answered as an agent, and how long it took."""

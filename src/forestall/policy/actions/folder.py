@@ -63,16 +63,16 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True):
     managed: bool = False
     unusable: tuple[Unusable, ...] = ()
 
-    def why_no_agent(self, name: str) -> str:
-        """Why there is no agent of that name."""
+    def why_no_agent(self, name: str) -> tuple[str, str]:
+        """Why there is no agent of that name: ``not-live``, ``unusable`` or ``refused`` (nobody
+        declared it), and in words."""
         for one in self.unusable:
             if one.agent == name:
-                return (
-                    f"the live version of the agent {name!r} cannot be used here: {one.problems[0]}"
-                )
+                why = f"the live version of the agent {name!r} cannot be used here"
+                return "unusable", f"{why}: {one.problems[0]}"
         if self.managed:
-            return f"no version of the agent {name!r} is live; promote one"
-        return f"the deployment declares no agent {name!r}"
+            return "not-live", f"no version of the agent {name!r} is live; promote one"
+        return "refused", f"the deployment declares no agent {name!r}"
 
     def demands(self, action: str) -> int:
         """How many people have to approve each call of an action; 0 where none has to."""
