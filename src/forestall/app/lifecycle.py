@@ -3,6 +3,7 @@
 import msgspec
 import structlog
 
+from forestall.app.standing import read_model
 from forestall.console.lifecycle_api import Desk
 from forestall.contracts.control import FlagsApplied, PoliciesApplied, PolicyInForce, Transition
 from forestall.contracts.instants import parse_duration
@@ -13,6 +14,7 @@ from forestall.log.port import Log
 from forestall.log.streams import CONTROL, read_control
 from forestall.policy.bundle import policy_of
 from forestall.policy.lifecycle import Artifact, Rules, content_version
+from forestall.policy.sources import contents, read_actions
 from forestall.policy.store import ADOPTED, REGISTRY_FILE, Registry, RegistryUnusable
 
 _log = structlog.get_logger("app")
@@ -53,7 +55,7 @@ def _registry(settings: Settings, control: Log, store: Store, clock: Clock) -> R
         running=lambda policy, version: running(store, policy, version),
     )
     if registry.version() == 0 and not told:
-        found = in_force(control, clock())
+        found = [*in_force(control, clock()), *_agents(settings, control, clock())]
         registry.adopt(found, clock())
         _log.info("the lifecycle is managed from now on", adopted=len(found))
     return registry
@@ -83,6 +85,28 @@ def in_force(control: Log, at: int) -> list[Artifact]:
     return [
         *(_policy(one, at) for one in policies if one.mode == "live"),
         *(_flag(name, value, at) for name, value in flags.items()),
+    ]
+
+
+def _agents(settings: Settings, control: Log, at: int) -> list[Artifact]:
+    """The agents and prompts of the folder, which answered until now if anything was in force."""
+    records = (one for batch in control.follow(CONTROL) for one in read_control(batch))
+    if settings.actions is None or not any(isinstance(one, PoliciesApplied) for one in records):
+        return []
+    return [
+        Artifact(
+            kind=one.kind,
+            name=one.name,
+            version=one.version,
+            content=one.content,
+            by="files",
+            at=at,
+            why=ADOPTED,
+            source=one.source,
+            title=one.title,
+            risk=one.risk,
+        )
+        for one in contents(read_actions(settings.actions), read_model).items
     ]
 
 

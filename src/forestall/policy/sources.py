@@ -15,7 +15,8 @@ import msgspec
 from forestall.contracts.errors import ForestallError, Problem, UnreadableInput
 from forestall.policy.actions.folder import DOCUMENT
 from forestall.policy.actions.model import Agent
-from forestall.policy.actions.prompts import SUFFIXES, prompt_name
+from forestall.policy.actions.prompts import FOLDER as PROMPTS
+from forestall.policy.actions.prompts import SUFFIXES, beside, prompt_name
 from forestall.policy.actions.read import Located, problems_of, read_declarations
 from forestall.policy.bundle import jointly
 from forestall.policy.language.asked import models_in
@@ -35,7 +36,7 @@ MOST_BYTES: Final = 8_000_000
 
 THRESHOLDS: Final = "thresholds.yaml"
 _MODEL = ".model.json"
-_PARTS: Final = ("policies", "actions", "prompts", "contracts", "runbooks")
+_PARTS: Final = ("policies", "actions", PROMPTS, "contracts", "runbooks")
 _YAML = (".yaml", ".yml")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _MARK = re.compile(r"^---(?=\s|\Z)", re.MULTILINE)
@@ -71,21 +72,38 @@ def read_folder(folder: Path) -> list[Written]:
     found: list[Written] = []
     size = 0
     for path, kind in _files(folder):
-        try:
-            raw = path.read_bytes()
-            text = raw.decode()
-        except OSError as error:
-            raise UnreadableInput(f"{path}: cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise UnreadableInput(f"{path}: not UTF-8 text") from None
-        size += len(raw)
-        if len(found) == MOST_FILES or size > MOST_BYTES:
+        one = _read(path, kind, path.relative_to(folder).as_posix())
+        found.append(one)
+        size += len(one.text.encode())
+        if len(found) > MOST_FILES or size > MOST_BYTES:
             raise UnreadableInput(
                 f"{folder}: more than {MOST_FILES:,} files or {MOST_BYTES:,} bytes; apply a"
                 " smaller folder"
             )
-        found.append(Written(kind, path.relative_to(folder).as_posix(), text))
     return found
+
+
+def read_actions(actions: Path) -> list[Written]:
+    """The files of a deployment's folder of actions and of the prompts beside it, as they would
+    stand in a folder under change control. Raises ``UnreadableInput``."""
+    found = []
+    for top, folder in (("actions", actions), (PROMPTS, beside(actions))):
+        for path in sorted(folder.rglob("*")):
+            below = path.relative_to(folder)
+            kind = _kind((top, *below.parts), path, whole=False)
+            hidden = any(part.startswith(".") for part in below.parts)
+            if kind in ("agent", "prompt") and path.is_file() and not hidden:
+                found.append(_read(path, kind, f"{top}/{below.as_posix()}"))
+    return found
+
+
+def _read(path: Path, kind: Kind, name: str) -> Written:
+    try:
+        return Written(kind, name, path.read_bytes().decode())
+    except OSError as error:
+        raise UnreadableInput(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UnreadableInput(f"{path}: not UTF-8 text") from None
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, Kind]]:
@@ -103,7 +121,7 @@ def _kind(parts: tuple[str, ...], path: Path, whole: bool) -> Kind | None:
     top = parts[0] if len(parts) > 1 and parts[0] in _PARTS else ""
     if path.name.endswith(_MODEL):
         return "model"
-    if top == "prompts":
+    if top == PROMPTS:
         return "prompt" if path.suffix in SUFFIXES else None
     if path.suffix not in _YAML:
         return None
