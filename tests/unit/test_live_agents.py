@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from forestall.app.lifecycle import open_desk
+from forestall.contracts.control import PoliciesApplied
 from forestall.contracts.errors import InvalidFile
 from forestall.intervene.actions.live import LiveAgents
+from forestall.intervene.store import Store
 from forestall.kernel.clock import monotonic
 from forestall.kernel.settings import LanguageModel, Lifecycle, Settings
-from forestall.policy.actions.folder import Declarations
+from forestall.log.memory import MemoryLog
+from forestall.log.streams import control
+from forestall.policy.actions.folder import Declarations, load_declarations
 from forestall.policy.actions.live import Live, Version, judging, load_managed, located
 from forestall.policy.actions.model import Agent
 from forestall.policy.lifecycle import Artifact, Ask
@@ -352,6 +357,35 @@ def test_nothing_is_said_before_there_is_a_registry(tmp_path: Path) -> None:
         assert looking.look() == Live()
     assert told == []
     looking.close()
+
+
+@pytest.mark.parametrize("ran", [True, False])
+def test_agents_that_answered_so_far_go_on_where_management_begins(
+    tmp_path: Path, ran: bool
+) -> None:
+    actions = tmp_path / "actions"
+    actions.mkdir()
+    (actions / "all.yaml").write_text(agent("{prompt: kind}", risk="high") + FOLDER)
+    (actions / "pay.openapi.yaml").write_text("openapi: 3.1.0")
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "kind.md").write_text("Be kind.")
+    (tmp_path / "prompts" / ".kind.md").write_text("Hidden.")
+    settings = Settings(data=tmp_path, actions=actions, lifecycle=Lifecycle(managed=True))
+    log, store = MemoryLog(), Store(tmp_path / "app.db")
+    if ran:
+        log.commit([control([PoliciesApplied(1, (), {}, "files", "so")])])
+    begun = open_desk(settings, log, store, lambda: 7)
+    found = live_of(begun.managed)
+    adopted = {(one.artifact, one.name, one.by) for one in begun.managed.transitions()}
+    begun.managed.close()
+    store.close()
+    if not ran:
+        assert (found, adopted) == (Live(), set()), "nothing answered yet"
+        return
+    assert adopted == {("agent", "helper", "files"), ("prompt", "kind", "files")}
+    used = load_managed(actions, settings, found)
+    assert used.agents == load_declarations(actions, settings).agents
+    assert used.agents["helper"].instructions == "Be kind."
 
 
 # -- the second person -----------------------------------------------------------------------------
