@@ -372,3 +372,63 @@ def test_a_model_is_read_as_the_engine_reads_it() -> None:
 
 def test_a_day_is_that_of_utc() -> None:
     assert str(today(parse_time("2027-01-31T23:59:59Z"))) == "2027-01-31"
+
+
+DESK = """apiVersion: forestall/v1
+kind: Lookup
+metadata: {name: sent}
+spec: {input: {type: object}, output: {at: /at}, python: {call: "desk:sent"}}
+---
+apiVersion: forestall/v1
+kind: Action
+metadata: {name: resend}
+spec:
+  risk: low
+  input: {type: object}
+  dry_run: describe
+  execute: {python: {call: "desk:act"}}
+  verify: {lookup: sent, if: "true"}
+"""
+HELPER = """apiVersion: forestall/v1
+kind: Agent
+metadata: {name: helper}
+spec:
+  purpose: Help
+  instructions: {prompt: PROMPT}
+  input: {type: object}
+  output: {type: object, properties: {why: {type: string}}}
+  actions: [{action: ACTION}]
+  risk: low
+"""
+INFER = SPEC.replace("[{guide", "[{infer: {agent: helper, fields: [why]}}, {guide")
+
+
+def test_agents_are_held_against_the_deployment_and_policies_against_the_live_ones(
+    shop: Shop,
+) -> None:
+    actions = shop.config.parent / "actions"
+    actions.mkdir()
+    (actions / "all.yaml").write_text(DESK)
+    shop.config.write_text(shop.config.read_text() + '[actions]\nfolder = "actions"\n')
+    kind = file("prompt", "prompts/kind.md", "Be kind.")
+    good = HELPER.replace("PROMPT", "kind").replace("ACTION", "resend")
+    bad = HELPER.replace("PROMPT", "rude").replace("ACTION", "gone")
+
+    def wrong(name: str, *files: Written) -> str:
+        found = shop.plan(*files, backtest=False)
+        assert found.plan is not None
+        (line,) = [one for one in found.plan.lines if one.name == name]
+        assert line.checked is not None
+        return " ".join(line.checked.problems)
+
+    told = wrong("helper", file("agent", "actions/a.yaml", bad), kind)
+    assert "a.yaml:6:26" in told
+    assert "there is no prompt `rude`" in told
+    assert "there is no action `gone`" in told
+    helper = file("agent", "actions/a.yaml", good)
+    assert wrong("helper", helper, kind) == ""
+    asking = p(policy("asking", INFER))
+    assert "helper" in wrong("asking", asking, helper, kind), "it is not live yet"
+    shop.adopt(helper, kind)
+    assert wrong("asking", asking) == ""
+    assert wrong("helper", file("agent", "actions/a.yaml", good + "  confidence: 0.9\n")) == ""
