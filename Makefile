@@ -7,6 +7,7 @@
 #   make bench-retrieval  how well knowledge is found, on public questions (ARGS=--development)
 #   make bench-words  how well moods are told and personal data is found, on public data
 #   make soak    thousands of random cases for the engine and the conditions; takes an hour
+#   make sdk     build the browser SDK, where a source of it changed
 #   make docs    write the reference of commands and errors from the code
 #   make lock    pin the newest packages that fit pyproject.toml
 
@@ -14,10 +15,10 @@ BIN := .venv/bin
 ARGS ?=
 JOBS ?= 2
 
-.PHONY: help demo test check bench bench-peers bench-retrieval bench-words soak docs lock setup servers data clean
+.PHONY: help demo test check bench bench-peers bench-retrieval bench-words soak sdk docs lock setup servers data clean
 
 help:
-	@sed -n '2,11s/^#   //p' Makefile
+	@sed -n '2,12s/^#   //p' Makefile
 
 setup:
 	@PYTHON="$(PYTHON)" scripts/setup.sh
@@ -28,10 +29,13 @@ servers:
 data: setup
 	@scripts/data.sh
 
+sdk: setup
+	@scripts/sdk.sh
+
 demo: setup
 	@$(BIN)/python -m examples.shop.demo $(ARGS)
 
-test: setup servers data
+test: setup servers data sdk
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 check: setup
@@ -40,6 +44,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
+	@scripts/sdk.sh check
 	@$(BIN)/python -m benchmarks.guard
 
 bench: setup
@@ -68,4 +73,5 @@ lock: setup
 
 clean:
 	rm -f src/forestall/context/typed.*.so
+	rm -rf sdk/node_modules sdk/dist sdk/.lock src/forestall/ingest/sdk
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-summary.json

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the servers ready that the tests run against: PostgreSQL, Request Tracker, Dovecot.
+# Makes ready what the tests run against: PostgreSQL, Request Tracker, Dovecot, and a browser.
 # They come from Debian; the tests start their own copies, in folders of their own.
 # Does nothing, quickly, when all is there.
 set -euo pipefail
@@ -10,6 +10,7 @@ declare -A needs=(
     [rt5-standalone]=/usr/share/doc/rt5-standalone/copyright
     [rt5-db-sqlite]=/usr/share/doc/rt5-db-sqlite/copyright
     [dovecot-imapd]=/usr/lib/dovecot/imap
+    [chromium]=/usr/bin/chromium
 )
 
 missing=()

@@ -95,16 +95,12 @@ export interface Settled {
 
 /** An element as detectors know it: described, never its typed text. */
 export interface Target {
-  /** Tag, role, id or test id, and the page's own label, up to 40 characters of it. */
+  /** Tag, id or test id, and the page's own label, up to 40 characters of it. */
   name: string;
-  /** Something happens when it is used: a link, a button, a field, or it has a handler or role. */
+  /** A click on it should have an effect that a page can see: a link, a button, or it looks like one. */
   interactive: boolean;
-  /** Made to be used many times quickly: stepper, pager, carousel, slider, canvas, player, key. */
+  /** Made to be used many times, or answers where no page can see it: slider, canvas, player, open tab. */
   repeatable: boolean;
-  /** It is disabled, or says so by `aria-disabled`. */
-  disabled: boolean;
-  /** It takes text: field, `contenteditable`. */
-  editable: boolean;
 }
 
 /** How a click was made. */
@@ -115,18 +111,20 @@ export type Pointer = "mouse" | "touch" | "pen" | "keyboard" | "script";
  * `test/traces` hold it. `at` is milliseconds on a clock that never goes back.
  */
 export type Interaction =
-  | { kind: "click"; at: number; target: Target; x: number; y: number; pointer: Pointer; count: number }
-  | { kind: "change"; at: number }
+  | { kind: "click"; at: number; target: Target; x: number; y: number; pointer: Pointer; form?: string }
+  | { kind: "change"; at: number; where?: string | number }
   | { kind: "scroll"; at: number }
   | { kind: "select"; at: number }
-  | { kind: "error"; at: number }
+  | { kind: "error"; at: number; message: string }
   | { kind: "navigation"; at: number; path: string }
-  | { kind: "request"; at: number; id: number; phase: "start" | "end"; ok?: boolean }
+  | { kind: "request"; at: number; id: string | number; phase: "start" | "end"; status?: number; method?: string }
   | { kind: "focus"; at: number; form: string; field: string }
-  | { kind: "input"; at: number; form: string; field: string }
+  | { kind: "input"; at: number; form: string; field: string; live?: boolean }
   | { kind: "invalid"; at: number; form: string; field: string }
+  | { kind: "enter"; at: number }
   | { kind: "submit"; at: number; form: string }
   | { kind: "busy"; at: number; what: string; on: boolean }
+  | { kind: "away"; at: number }
   | { kind: "leave"; at: number }
   | { kind: "tick"; at: number };
 

@@ -11,7 +11,7 @@ import msgspec
 
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import format_time, parse_duration
-from forestall.ingest import counting, glance, quarantine, splitting
+from forestall.ingest import counting, glance, quarantine, scripts, splitting
 from forestall.ingest.admit import Rules, admit
 from forestall.ingest.commit import Closed, Committer, Outcome
 from forestall.ingest.exchange import (
@@ -84,8 +84,9 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "http" and scope["path"] in self._routes:
-            await self._answer(Request(scope, receive), send)
+        route = self._route(scope["path"]) if scope["type"] == "http" else None
+        if route is not None:
+            await self._answer(Request(scope, receive), send, *route)
         elif self._fallback is not None:
             await self._fallback(scope, receive, send)
         elif scope["type"] == "http":
@@ -153,8 +154,10 @@ class Gateway:
             return None
         return json(202, {**counting.count(outcome), "verdicts": outcome})
 
-    async def _answer(self, request: Request, send: Send) -> None:
-        method, handler = self._routes[request.path]
+    def _route(self, path: str) -> tuple[str, Handler] | None:
+        return ("GET", self._script) if path.startswith(scripts.PREFIX) else self._routes.get(path)
+
+    async def _answer(self, request: Request, send: Send, method: str, handler: Handler) -> None:
         cross = self._cross_origin(request)
         if request.method == "OPTIONS" and cross:
             await respond(send, Response(204), {**cross, **_PREFLIGHT})
@@ -180,6 +183,9 @@ class Gateway:
         if "*" in allowed:
             return {"access-control-allow-origin": "*"}
         return {"access-control-allow-origin": origin, "vary": "origin"}
+
+    async def _script(self, request: Request) -> Response:
+        return scripts.script(request)
 
     async def _health(self, _request: Request) -> Response:
         return json(200, {"status": "ok"})

@@ -1,0 +1,59 @@
+// Bundles the SDK: `node build.mjs` writes it where the gateway serves it from and into dist/ for npm;
+// `node build.mjs --check` says how large the bundles are and fails where one is larger than it may be.
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const SERVED = "../src/forestall/ingest/sdk";
+
+// `most`: bytes when packed with gzip, as the promise to the pages that carry it says.
+const BUNDLES = [
+  { name: "forestall.js", entry: "src/global.ts", format: "iife", most: 8_192 },
+  { name: "forestall.mjs", entry: "src/index.ts", format: "esm", most: 8_192 },
+  { name: "snippet.js", entry: "src/snippet.ts", format: "iife", most: 1_024 },
+  { name: "forestall-ui.js", entry: "src/ui/index.ts", format: "iife", most: 14_336 },
+  { name: "forestall-edge.js", entry: "src/edge/index.ts", format: "iife", most: 6_144 },
+];
+
+async function bundle({ entry, format }) {
+  const { outputFiles } = await build({
+    entryPoints: [entry],
+    bundle: true,
+    format,
+    minify: true,
+    target: "es2022",
+    charset: "utf8",
+    legalComments: "none",
+    write: false,
+    logLevel: "error",
+  });
+  return outputFiles[0].contents;
+}
+
+const check = process.argv.includes("--check");
+const integrity = {};
+const files = [];
+let fits = true;
+for (const each of BUNDLES) {
+  if (!existsSync(each.entry)) continue;
+  const contents = await bundle(each);
+  const packed = gzipSync(contents, { level: 9 }).length;
+  fits &&= packed <= each.most;
+  if (check || packed > each.most) console.log(`${each.name}: ${packed} of ${each.most} bytes packed`);
+  integrity[each.name] = `sha384-${createHash("sha384").update(contents).digest("base64")}`;
+  files.push([each.name, contents]);
+}
+if (!fits) {
+  console.error("sdk: a bundle is larger than it may be");
+  process.exit(1);
+}
+if (!check) {
+  files.push(["integrity.json", `${JSON.stringify(integrity, null, 2)}\n`]);
+  for (const folder of [SERVED, "dist"]) {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+    for (const [name, contents] of files) writeFileSync(`${folder}/${name}`, contents);
+  }
+  writeFileSync(`${SERVED}/sources.sha256`, readFileSync(0, "utf8").trim());
+}

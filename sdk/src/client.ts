@@ -1,0 +1,280 @@
+/** The SDK in one tab: puts the modules of `core/` together behind the words of analytics.js. */
+import { beacon, isControl, visitorToken } from "./core/transport";
+import { caps } from "./core/caps";
+import { asksForPrivacy, CHOICE, consent as consents } from "./core/consent";
+import { identity as identities, passes } from "./core/identity";
+import { eventType } from "./core/naming";
+import { EVENT_BYTES } from "./core/options";
+import { queue as queues } from "./core/queue";
+import { address, isPrivate } from "./core/redact";
+import { sender as senders } from "./core/sender";
+import { storage } from "./core/storage";
+import { type Tabs, tabs as between } from "./core/tabs";
+import type { Choice, Data, Happenings, Json, Page, Settled, Signal, Start, Stop, Who } from "./types";
+
+const FLUSH_AFTER = 200;
+
+/** What `init` gives, and what the module exports. */
+export interface Client {
+  identify: (subject: string | undefined, traits?: Data) => void;
+  track: (name: string, data?: Data) => void;
+  page: (category?: string, name?: string) => void;
+  group: (group: string, traits?: Data) => void;
+  alias: (subject: string, previous?: string) => void;
+  reset: () => void;
+  flush: () => Promise<void>;
+  optIn: () => void;
+  optOut: (reason?: string) => void;
+  consent: (what: boolean | string, granted?: boolean) => void;
+  on: <N extends keyof Happenings>(name: N, listener: (what: Happenings[N]) => void) => Stop;
+  trigger: (topic: string, data?: Data) => void;
+  suppress: (milliseconds?: number) => Stop;
+  /** Whether guidance is held back now. */
+  held: () => boolean;
+  who: () => Who;
+  choice: () => Choice;
+  /** Ends everything in this tab, without a trace. */
+  stop: Stop;
+}
+
+/** Starts in `window`; `starts` are the signals, by name. */
+export function client(window: Window & typeof globalThis, settled: Settled, starts: Partial<Record<string, Start>>): Client {
+  const { document, navigator } = window;
+  const fetch = window.fetch.bind(window);
+  const now = (): number => Date.now();
+  const ticks = (): number => window.performance.now();
+  const random = (): string =>
+    Array.from(window.crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const name = `forestall.${settled.key.slice(0, 12)}`;
+  const listeners = new Map<string, Set<(what: never) => void>>();
+  const stops: Stop[] = [];
+  const holds = new Set<object>();
+  let noticing: Stop[] = [];
+  let stopped = false;
+  let dropped = 0;
+
+  const limits = caps(settled.limits, ticks, (reason) => {
+    take("client.off", { reason }, true);
+    void send.flush();
+    silence();
+    tell("off", { reason });
+  });
+  const { guard } = limits;
+  const store: ReturnType<typeof storage> = storage(() => window.localStorage, `${name}.`, () => agreed.mayStore(), [CHOICE]);
+  const agreed = consents(store, settled.consent === "required", asksForPrivacy(navigator, window));
+  const person = identities(store, random);
+  const lost = (events: number): void => {
+    dropped += events;
+    tell("lost", { events });
+  };
+  const waiting = queues(name, () => window.indexedDB, agreed.mayStore, settled.limits, lost);
+  const join = (): Tabs =>
+    between(
+      name,
+      {
+        locks: navigator.locks as LockManager | undefined,
+        channel: (to) => new window.BroadcastChannel(to),
+      },
+      () => soon(0),
+      guard(hear),
+    );
+  let others = join();
+  const tokens = passes(settled.token, (id) => visitorToken(fetch, settled, id), person.who, now);
+  const send = senders({
+    fetch, settled, queue: waiting, passes: tokens, lost, now, chance: Math.random,
+    may: () => !stopped && agreed.maySend() === true && (others.leads() || !waiting.shared()),
+    afford: limits.send,
+    later: (fn, milliseconds) => void setTimeout(fn, milliseconds),
+  });
+
+  function tell<N extends keyof Happenings>(about: N, what: Happenings[N]): void {
+    for (const listener of listeners.get(about) ?? []) guard(listener as (it: Happenings[N]) => void)(what);
+  }
+  function hear(news: Json): void {
+    if (news === "events") soon(FLUSH_AFTER);
+    if (news === "identity") tell("identity", person.who());
+    if (news === "choice") notice();
+  }
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  function soon(milliseconds: number): void {
+    if (timer !== undefined && milliseconds) return;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      timer = undefined;
+      if (dropped && send.well()) {
+        take("client.lost", { events: dropped });
+        dropped = 0;
+      }
+      if (others.leads() || !waiting.shared()) void send.flush();
+      else others.tell("events");
+    }, milliseconds);
+  }
+
+  /** Puts an event into the queue, if there is room and the person does not mind. */
+  function take(type: string, given: object, last = false, who: Who = person.who()): void {
+    if (stopped || agreed.maySend() === false) return;
+    if (!last && !limits.event()) return lost(1);
+    const data = clean(given);
+    const entry = { id: random(), type, time: new Date(now()).toISOString(), source: person.source(), who, data };
+    const size = new TextEncoder().encode(JSON.stringify(entry)).length + 30;
+    if (!type || size > EVENT_BYTES) return lost(1);
+    waiting.add({ ...entry, size });
+    tell("event", { type, data });
+    soon(isControl({ ...entry, size }) ? 1 : FLUSH_AFTER);
+  }
+  const emit = ({ type, data }: Signal): void => {
+    if (agreed.mayNotice()) take(type, data);
+  };
+
+  /** Starts or ends the signals, as the person chose. */
+  function notice(): void {
+    tell("choice", agreed.choice());
+    if (agreed.mayNotice() && !limits.isOff()) {
+      if (!noticing.length) for (const each of Object.keys(starts)) begin(each);
+    } else silence();
+    if (agreed.maySend() === false) void waiting.clear();
+    soon(0);
+  }
+  function begin(each: string): void {
+    if (!settled.signals[each as keyof Settled["signals"]]) return;
+    guard(() => {
+      const stop = starts[each]?.(page, emit, settled);
+      if (stop) noticing.push(stop);
+    })();
+  }
+  function silence(): void {
+    const all = noticing;
+    noticing = [];
+    for (const stop of all) {
+      try {
+        stop();
+      } catch {}
+    }
+  }
+  const page: Page = {
+    window, document, now: ticks, guard, isPrivate,
+    address: (url) => address(url, document.baseURI, settled.queries),
+  };
+  function choose(change: Partial<Choice>): void {
+    agreed.choose(change);
+    others.tell("choice");
+    notice();
+  }
+  /** Says something about the customer's standing. */
+  const control = (type: string, data: object): void => take(`forestall.${type}`, data);
+
+  function listen<E extends Event>(target: EventTarget, type: string, listener: (event: E) => void): void {
+    const guarded = guard(listener) as (event: Event) => void;
+    target.addEventListener(type, guarded);
+    stops.push(() => target.removeEventListener(type, guarded));
+  }
+  function leave(): void {
+    if (stopped || !send.well() || agreed.maySend() !== true) return;
+    beacon(navigator, settled, others.leads() || !waiting.shared() ? waiting.mine() : waiting.unsettled());
+  }
+  // A page that holds a lock cannot come back from the browser's cache of pages.
+  listen(window, "pagehide", () => {
+    leave();
+    others.stop();
+  });
+  listen<PageTransitionEvent>(window, "pageshow", ({ persisted }) => {
+    if (persisted) others = join();
+  });
+  listen(window, "online", send.online);
+  listen(document, "visibilitychange", () => {
+    if (document.visibilityState === "hidden") {
+      leave();
+      void send.flush();
+    }
+  });
+  queueMicrotask(guard(() => {
+    notice();
+    tell("ready", { anonymous: !person.who().subject });
+  }));
+
+  const api: Client = {
+    identify(subject, traits) {
+      const { anonymousid } = person.who();
+      const news = !!subject && person.signIn(subject);
+      const who = { ...(subject ? { subject } : {}), ...(anonymousid ? { anonymousid } : {}) };
+      if ((settled.token || !subject) && (news || traits)) {
+        take("forestall.identify", { traits: traits ?? {} }, false, who);
+      }
+      if (news) changed();
+    },
+    track: (what, data = {}) => take(eventType(String(what)), data),
+    page: (category, title) =>
+      take("page.viewed", {
+        ...(title ? { name: title } : {}),
+        ...(category ? { category } : {}),
+        path: page.address(window.location.href).replace(/^[a-z]+:\/\/[^/]*/, ""),
+      }),
+    group: (group, traits = {}) => take("group.joined", { group, traits }),
+    alias(subject, previous = person.visitor()) {
+      if (settled.token) take("forestall.identify", { traits: {} }, false, { subject, anonymousid: previous });
+    },
+    reset() {
+      void send.flush();
+      person.forget();
+      changed();
+    },
+    flush: () => send.flush(),
+    optIn() {
+      choose({ optedOut: false });
+      control("optin", {});
+    },
+    optOut(reason) {
+      control("optout", reason ? { reason } : {});
+      choose({ optedOut: true });
+    },
+    consent(what, granted = true) {
+      if (typeof what === "boolean") return choose({ consent: what });
+      if (granted) choose({ consent: true });
+      control(`consent.${granted ? "granted" : "withdrawn"}`, { purpose: what });
+    },
+    on(about, listener) {
+      const all = listeners.get(about) ?? new Set();
+      listeners.set(about, all.add(listener as (what: never) => void));
+      return () => void all.delete(listener as (what: never) => void);
+    },
+    trigger(topic, data = {}) {
+      take("help.requested", { ...data, topic });
+      tell("trigger", { topic, data });
+    },
+    suppress(milliseconds) {
+      const hold = {};
+      holds.add(hold);
+      tell("suppress", { held: true });
+      const release = (): void => {
+        if (holds.delete(hold)) tell("suppress", { held: holds.size > 0 });
+      };
+      if (milliseconds) setTimeout(release, milliseconds);
+      return release;
+    },
+    held: () => holds.size > 0,
+    who: person.who,
+    choice: agreed.choice,
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+      silence();
+      others.stop();
+      stops.forEach((stop) => stop());
+    },
+  };
+  function changed(): void {
+    others.tell("identity");
+    tell("identity", person.who());
+  }
+  return api;
+}
+
+/** `given` as JSON would have it; what is no object, or goes in circles, becomes `{}`. */
+function clean(given: unknown): Data {
+  try {
+    const data = JSON.parse(JSON.stringify(given)) as Data | null;
+    return typeof data === "object" && data !== null && !Array.isArray(data) ? data : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,49 @@
+/** What a person chose on this device, and what follows from it. */
+import type { Choice, Json } from "../types";
+import type { Storage } from "./storage";
+
+/** The name of the choice in the storage; stored even where nothing else is, since it was asked for. */
+export const CHOICE = "choice";
+
+/** Reads and changes the choice. The device is read each time, so that all tabs agree at once. */
+export interface Consent {
+  choice: () => Choice;
+  choose: (change: Partial<Choice>) => void;
+  /** Whether anything may be kept on the device. */
+  mayStore: () => boolean;
+  /** Whether events may be sent: `null` means not yet, keep them in memory. */
+  maySend: () => boolean | null;
+  /** Whether trouble may be noticed by itself. */
+  mayNotice: () => boolean;
+}
+
+/** `signalled`: the browser asks for privacy (see `asksForPrivacy`). */
+export function consent(store: Storage, required: boolean, signalled: boolean): Consent {
+  const choice = (): Choice => read(store.get(CHOICE));
+  const maySend = (): boolean | null => choice().consent ?? (required ? null : true);
+  return {
+    choice,
+    choose: (change) => store.set(CHOICE, { ...choice(), ...change }),
+    mayStore: () => !signalled && maySend() === true,
+    maySend,
+    mayNotice: () => !signalled && maySend() === true && !choice().optedOut,
+  };
+}
+
+function read(value: Json | undefined): Choice {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return { consent: null, optedOut: false };
+  }
+  const { consent, optedOut } = value;
+  return { consent: typeof consent === "boolean" ? consent : null, optedOut: optedOut === true };
+}
+
+/** Global Privacy Control or Do Not Track. */
+export function asksForPrivacy(navigator: Navigator, window: Window): boolean {
+  const asked = navigator as Navigator & { globalPrivacyControl?: boolean; msDoNotTrack?: string };
+  const older = window as Window & { doNotTrack?: string };
+  return (
+    asked.globalPrivacyControl === true ||
+    [asked.doNotTrack, asked.msDoNotTrack, older.doNotTrack].some((it) => it === "1" || it === "yes")
+  );
+}

@@ -1,0 +1,107 @@
+/** Who the person at this device is, and the token that proves it. */
+import type { Json, TokenReason, TokenSource, Who } from "../types";
+import type { Storage } from "./storage";
+
+/** Ids of this device. Read from the storage each time, so that all tabs agree at once. */
+export interface Identity {
+  /** The user's own id where signed in, else the visitor's. */
+  who: () => Who;
+  /** The visitor's id, made when it is first needed. */
+  visitor: () => string;
+  /** The source of this device's events. */
+  source: () => string;
+  /** Signs in; says whether that is another person than before. A former user is forgotten first. */
+  signIn: (subject: string) => boolean;
+  /** Forgets everybody; the next visitor is somebody new. */
+  forget: () => void;
+}
+
+/** `random` gives 128 bits in hex. */
+export function identity(store: Storage, random: () => string): Identity {
+  const own = (name: string): string => {
+    let id = text(store.get(name));
+    if (!id) store.set(name, (id = random()));
+    return id;
+  };
+  const subject = (): string | undefined => text(store.get("subject"));
+  const forget = (): void => ["subject", "visitor", "device"].forEach(store.remove);
+  return {
+    who: () => {
+      const id = subject();
+      return id ? { subject: id } : { anonymousid: own("visitor") };
+    },
+    visitor: () => own("visitor"),
+    source: () => `/web/${own("device")}`,
+    signIn(id) {
+      const before = subject();
+      if (before === id) return false;
+      if (before) forget();
+      store.set("subject", id);
+      return true;
+    },
+    forget,
+  };
+}
+
+function text(value: Json | undefined): string | undefined {
+  return typeof value === "string" && value.length > 0 && value.length <= 256 ? value : undefined;
+}
+
+/** Tokens, in memory only. */
+export interface Passes {
+  /**
+   * A token for `who` that lives for another half minute; `null` where none can be had now,
+   * `undefined` where none ever will: another person, or no source.
+   */
+  get: (who: Who, refused?: boolean) => Promise<string | null | undefined>;
+}
+
+const MARGIN = 30_000;
+
+/**
+ * Users' tokens come from `source`, and only while that user is signed in (`current`); visitors' from
+ * `visitors`, the gateway. A token that names somebody else is never used.
+ */
+export function passes(
+  source: TokenSource | undefined,
+  visitors: (id: string) => Promise<string | null>,
+  current: () => Who,
+  now: () => number,
+): Passes {
+  let held: { of: string; token: string; expires: number } | null = null;
+  return {
+    async get(who, refused = false) {
+      const of = JSON.stringify([who.subject, who.subject ? null : who.anonymousid]);
+      if (held?.of === of && !refused && held.expires - now() > MARGIN) return held.token;
+      const reason: TokenReason = refused ? "refused" : held?.of === of ? "expires" : "start";
+      try {
+        const fetched = await fetchFor(who, reason);
+        if (fetched === undefined) return undefined;
+        const claims = fetched ? read(fetched) : null;
+        if (!fetched || !claims) return null;
+        if (who.subject ? claims.sub !== who.subject : claims.anon !== who.anonymousid) return null;
+        const expires = typeof claims.exp === "number" ? claims.exp * 1000 : now() + 2 * MARGIN;
+        held = { of, token: fetched, expires };
+        return fetched;
+      } catch {
+        return null;
+      }
+    },
+  };
+
+  async function fetchFor(who: Who, reason: TokenReason): Promise<string | null | undefined> {
+    if (!who.subject) return who.anonymousid ? visitors(who.anonymousid) : undefined;
+    return source && current().subject === who.subject ? source(reason) : undefined;
+  }
+}
+
+/** The claims of a JWT, unverified: the gateway verifies. */
+function read(token: string): { sub?: Json; anon?: Json; exp?: Json } | null {
+  try {
+    const part = (token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/");
+    const bytes = Uint8Array.from(atob(part), (letter) => letter.charCodeAt(0));
+    return JSON.parse(new TextDecoder().decode(bytes)) as { sub?: Json };
+  } catch {
+    return null;
+  }
+}

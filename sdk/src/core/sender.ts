@@ -1,0 +1,125 @@
+/** Empties the queue into the gateway, in order, as gently as the breaker says. */
+import type { Settled } from "../types";
+import { CLOSED, type Breaker, failed, isProbe, mayTry } from "./breaker";
+import type { Passes } from "./identity";
+import type { Entry, Queue } from "./queue";
+import { MOST, body, cut, isControl, post } from "./transport";
+
+/** What a sender needs. */
+export interface Means {
+  fetch: typeof globalThis.fetch;
+  settled: Settled;
+  queue: Queue;
+  passes: Passes;
+  /** Whether this tab sends, and the person allows it. */
+  may: () => boolean;
+  /** Whether so many bytes may still be sent. */
+  afford: (bytes: number) => boolean;
+  lost: (events: number) => void;
+  /** Wall clock, milliseconds. */
+  now: () => number;
+  /** In [0, 1). */
+  chance: () => number;
+  later: (fn: () => void, milliseconds: number) => void;
+}
+
+/** Sends for one tab. */
+export interface Sender {
+  /** Sends what waits; resolves when that is done or has to wait. Never rejects. */
+  flush: () => Promise<void>;
+  /** The network is back: does not wait out a backoff. */
+  online: () => void;
+  /** Whether the last request worked. */
+  well: () => boolean;
+}
+
+const TRIES_WITHOUT_TOKEN = 5;
+
+/** A sender; it does nothing until `flush`. */
+export function sender(means: Means): Sender {
+  const { settled, queue, passes, now } = means;
+  let breaker: Breaker = CLOSED;
+  let running: Promise<void> | null = null;
+  let again = false;
+  let most = MOST;
+  let tokenless = 0;
+  const reproved = new Set<string>();
+
+  const fail = (wait: number): false => {
+    breaker = failed(breaker, now(), means.chance(), wait);
+    means.later(() => void flush(), breaker.until - now() + 1);
+    return false;
+  };
+  const drop = async (entries: readonly Entry[]): Promise<true> => {
+    await queue.remove(entries);
+    if (entries.length) means.lost(entries.length);
+    return true;
+  };
+
+  /** One request; whether to go on. */
+  async function step(): Promise<boolean> {
+    if (!means.may() || !mayTry(breaker, now())) return false;
+    const size = isProbe(breaker) ? 1 : most;
+    const { batch, proof } = cut(await queue.first(size), size);
+    if (!batch.length || !means.may()) return false;
+    let token: string | null = null;
+    if (proof) {
+      const pass = await passes.get(proof, batch.some(({ id }) => reproved.has(id)));
+      if (!pass) {
+        tokenless += 1;
+        if (pass === null && tokenless < TRIES_WITHOUT_TOKEN) return fail(0);
+        tokenless = 0;
+        return drop(batch.filter(isControl));
+      }
+      token = pass;
+    }
+    if (!means.afford(body(batch).length)) return fail(60_000);
+    const answer = await post(means.fetch, settled, batch, token, now);
+    if (answer.kind === "failed") return fail(answer.wait);
+    breaker = CLOSED;
+    if (answer.kind === "smaller") {
+      if (batch.length === 1) return drop(batch);
+      most = Math.ceil(batch.length / 2);
+      return true;
+    }
+    most = MOST;
+    tokenless = 0;
+    return settleWith(batch, answer.unproven, answer.refused);
+  }
+
+  /** Taken, quarantined: done. Refused for its token: once more, with a fresh one. */
+  async function settleWith(batch: readonly Entry[], unproven: readonly string[], refused: number): Promise<true> {
+    const retried = new Set(unproven.filter((id) => !reproved.has(id)));
+    const hopeless = unproven.length - retried.size + refused;
+    batch.forEach(({ id }) => reproved.delete(id));
+    retried.forEach((id) => reproved.add(id));
+    await queue.remove(batch.filter(({ id }) => !retried.has(id)));
+    if (hopeless) means.lost(hopeless);
+    return true;
+  }
+
+  function flush(): Promise<void> {
+    again = true;
+    running ??= (async () => {
+      try {
+        while (again) {
+          again = false;
+          while (await step());
+        }
+      } catch {
+        fail(0);
+      } finally {
+        running = null;
+      }
+    })();
+    return running;
+  }
+  return {
+    flush,
+    online() {
+      breaker = { ...breaker, until: 0 };
+      void flush();
+    },
+    well: () => breaker.failures === 0,
+  };
+}

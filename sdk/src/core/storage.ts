@@ -1,0 +1,56 @@
+/** Small values by name: on the device where that is allowed and possible, else in memory. */
+import type { Json } from "../types";
+
+/** Never throws; what cannot be stored is remembered until the page goes. */
+export interface Storage {
+  /** The value, or `undefined` where there is none or it is damaged. */
+  get: (name: string) => Json | undefined;
+  set: (name: string, value: Json) => void;
+  remove: (name: string) => void;
+}
+
+/**
+ * A `Storage` in `device` (usually `() => localStorage`, which may itself throw), under `prefix`,
+ * while `allowed`; a name in `always` is stored nevertheless.
+ */
+export function storage(
+  device: () => globalThis.Storage | undefined,
+  prefix: string,
+  allowed: () => boolean,
+  always: readonly string[] = [],
+): Storage {
+  const memory = new Map<string, Json>();
+  const open = (name: string): globalThis.Storage | undefined => {
+    try {
+      return allowed() || always.includes(name) ? device() : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+  return {
+    get(name) {
+      try {
+        const text = open(name)?.getItem(prefix + name);
+        if (text != null) return JSON.parse(text) as Json;
+      } catch {}
+      return memory.get(name);
+    },
+    set(name, value) {
+      try {
+        const there = open(name);
+        if (there) {
+          there.setItem(prefix + name, JSON.stringify(value));
+          memory.delete(name);
+          return;
+        }
+      } catch {}
+      memory.set(name, value);
+    },
+    remove(name) {
+      memory.delete(name);
+      try {
+        device()?.removeItem(prefix + name);
+      } catch {}
+    },
+  };
+}

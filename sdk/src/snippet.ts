@@ -1,0 +1,29 @@
+/**
+ * What a page carries before the SDK has come: calls are kept, in order, and made when it is there.
+ * The build writes it to `snippet.js`; the page says host and options after it.
+ */
+interface Stub extends Array<[string, unknown[]]> {
+  [word: string]: unknown;
+}
+
+((page: Window & { forestall?: unknown; analytics?: unknown }) => {
+  if (page.forestall) return;
+  const stub = [] as unknown as Stub;
+  page.forestall = stub;
+  page.analytics ??= stub;
+  const words = "identify track page group alias reset flush optIn optOut consent on trigger suppress ready";
+  for (const word of words.split(" ")) {
+    stub[word] = (...given: unknown[]) => {
+      if (stub.length < 200) stub.push([word, given]);
+    };
+  }
+  stub["init"] = (options: { host: string; integrity?: string }) => {
+    stub.unshift(["init", [options]]);
+    const script = document.createElement("script");
+    script.async = true;
+    script.crossOrigin = "anonymous";
+    if (options.integrity) script.integrity = options.integrity;
+    script.src = `${options.host}/sdk/forestall.js`;
+    document.head.append(script);
+  };
+})(window);

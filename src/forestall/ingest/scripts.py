@@ -1,0 +1,58 @@
+"""The browser SDK as the gateway serves it: ``GET /sdk/NAME``.
+
+The files are built from ``sdk/`` and come with the package. Any page may load them, and check them
+against ``/sdk/integrity.json``.
+"""
+
+import hashlib
+from pathlib import Path
+
+from forestall.ingest.exchange import Refuse, Request, Response
+
+PREFIX = "/sdk/"
+BUILT = Path(__file__).parent / "sdk"
+FRESH_SECONDS = 300
+
+_JAVASCRIPT = "text/javascript; charset=utf-8"
+_TYPES = {
+    "forestall.js": _JAVASCRIPT,
+    "forestall.mjs": _JAVASCRIPT,
+    "forestall-ui.js": _JAVASCRIPT,
+    "forestall-edge.js": _JAVASCRIPT,
+    "snippet.js": _JAVASCRIPT,
+    "integrity.json": "application/json",
+}
+_HEADERS = {
+    "access-control-allow-origin": "*",
+    "cache-control": f"public, max-age={FRESH_SECONDS}",
+    "cross-origin-resource-policy": "cross-origin",
+    "x-content-type-options": "nosniff",
+}
+
+
+def script(request: Request, folder: Path = BUILT) -> Response:
+    """The file of ``folder`` that a request names, or 304 where the browser has it already.
+
+    Raises ``Refuse``: 404 ``not-found`` for another name, ``sdk-not-built`` where the file is
+    missing.
+    """
+    name = request.path.removeprefix(PREFIX)
+    kind = _TYPES.get(name)
+    if kind is None:
+        raise Refuse(404, "not-found", f"nothing is served at {request.path}")
+    try:
+        body = (folder / name).read_bytes()
+    except OSError:
+        hint = f"{name} was not built; run `make sdk`, or install a wheel that was built after it"
+        raise Refuse(404, "sdk-not-built", hint) from None
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {**_HEADERS, "etag": etag}
+    if _has(request.headers.get("if-none-match", ""), etag):
+        return Response(304, content_type=kind, headers=headers)
+    return Response(200, body, kind, headers)
+
+
+def _has(known: str, etag: str) -> bool:
+    """Whether ``If-None-Match`` names it; proxies make tags weak."""
+    tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}
+    return etag in tags or "*" in tags

@@ -1,0 +1,137 @@
+"""A page that carries the SDK, in a real browser, with a real gateway."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+
+from forestall.contracts.event import decode_data
+from forestall.contracts.instants import SECOND
+from forestall.ingest.scripts import BUILT
+from forestall.kernel.clock import wall_clock
+from forestall.privacy import tokens
+from serving import BROWSER, SECRET, Running, ingest, running, settings
+
+ARGS = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks"]
+SITE = "http://shop.localhost/"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Running]:
+    with running(settings(tmp_path, ingest=ingest(cors_origins=("*",)))) as server:
+        yield server
+
+
+def snippet(host: str, options: str = "") -> str:
+    stub = (BUILT / "snippet.js").read_text()
+    return (
+        f'<script>{stub};forestall.init({{host: "{host}", key: "{BROWSER}", {options}}})</script>'
+    )
+
+
+class Site:
+    """A page at ``SITE`` and what its console and its errors say."""
+
+    def __init__(self, context: BrowserContext, html: str) -> None:
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.noise: list[str] = []
+        self.page.on("console", lambda message: self.noise.append(message.text))
+        self.page.on("pageerror", lambda error: self.noise.append(str(error)))
+        body = f"<!doctype html><title>Shop</title><body>{html}</body>"
+        self.page.route(f"{SITE}**", lambda route: _answer(route, body))
+
+    def open(self, path: str = "") -> None:
+        self.page.goto(SITE + path)
+        self.page.wait_for_function(READY)
+
+    def run(self, script: str) -> object:
+        return self.page.evaluate(script)
+
+
+def _answer(route: Route, body: str) -> None:
+    route.fulfill(body=body, content_type="text/html")
+
+
+READY = "() => !Array.isArray(window.forestall)"
+
+
+def test_what_a_page_tells_comes_into_the_log_in_order(browser: Browser, server: Running) -> None:
+    context = browser.new_context()
+    site = Site(context, snippet(server.base) + "<script>analytics.track('Cart Viewed')</script>")
+    site.open("cart?secret=1#x")
+    site.run(
+        "async () => { analytics.track('Payment Failed', {amount: 12.5});"
+        " forestall.page('Checkout'); await forestall.flush() }"
+    )
+    records = server.records()
+    assert [(record.type, decode_data(record.data)) for record in records] == [
+        ("cart.viewed", {}),
+        ("payment.failed", {"amount": 12.5}),
+        ("page.viewed", {"name": "Checkout", "path": "/cart"}),
+    ]
+    assert len({record.subject for record in records}) == 1
+    assert {record.source[:5] for record in records} == {"/web/"}
+    assert site.noise == []
+    context.close()
+
+
+def test_nobody_inherits_who_was_at_the_computer_before(browser: Browser, server: Running) -> None:
+    expires = wall_clock() + 600 * SECOND
+    token = tokens.sign(tokens.SubjectToken(subject_id="u1", expires=expires), SECRET)
+    context = browser.new_context()
+    site = Site(context, snippet(server.base, f'token: () => "{token}"'))
+    site.open()
+    site.run(
+        "async () => { forestall.track('a'); forestall.identify('u1', {plan: 'pro'});"
+        " forestall.track('b'); await forestall.flush(); forestall.reset();"
+        " forestall.track('c'); await forestall.flush() }"
+    )
+    first, identified, second, after = server.records()
+    assert identified.type == "forestall.identify"
+    assert first.subject == identified.subject == second.subject
+    assert after.subject != first.subject
+    assert site.noise == []
+    context.close()
+
+
+def test_the_queue_survives_a_reload_while_the_server_is_away(
+    browser: Browser, server: Running
+) -> None:
+    context = browser.new_context()
+    site = Site(context, snippet(server.base))
+    site.open()
+    events = f"{server.base}/v1/events**"
+    context.route(events, lambda route: route.abort())
+    site.run("async () => { for (const n of 'abc') forestall.track(n); await forestall.flush() }")
+    assert server.records() == []
+    context.unroute(events)
+    site.open()
+    site.run("async () => { forestall.track('d'); await forestall.flush() }")
+    assert [record.type for record in server.records()] == ["a", "b", "c", "d"]
+    context.close()
+
+
+def test_nothing_is_kept_before_consent(browser: Browser, server: Running) -> None:
+    context = browser.new_context()
+    site = Site(context, snippet(server.base, 'consent: "required"'))
+    site.open()
+    site.run("async () => { forestall.track('a'); await forestall.flush() }")
+    kept = (
+        "async () => [localStorage.length, (await indexedDB.databases()).length, document.cookie]"
+    )
+    assert site.run(kept) == [0, 0, ""]
+    assert server.records() == []
+    site.run("async () => { forestall.consent(true); await forestall.flush() }")
+    assert [record.type for record in server.records()] == ["a"]
+    assert site.noise == []
+    context.close()
