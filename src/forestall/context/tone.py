@@ -18,6 +18,8 @@ from typing import Any, Literal
 import msgspec
 import re2  # type: ignore[import-untyped]
 
+from forestall.context.tone_relations import near
+
 Level = Literal["calm", "annoyed", "upset", "very-upset"]
 Vulnerable = Literal["bereavement", "hardship", "security", "legal", "medical"]
 
@@ -28,7 +30,10 @@ _NEXT = 0.6
 _FADING = 0.75
 """What a message still counts for each one that came after it."""
 
-_SHOUTING, _LOUD = 3.5, 1.0
+_HOT = 2.5
+"""With so many points of anger, repetition, long waits, ultimatums and blame count too."""
+
+_SHOUTING, _LOUD = 3.5, 1.25
 _CONTENT = 1.5
 _QUIET = 2.2
 """Up to so many points thanks and praise take the edge off."""
@@ -91,6 +96,8 @@ class _Sign(msgspec.Struct, frozen=True):
     patterns: Any
     most: float = 12.0
     negatable: bool = True
+    heats: bool = False
+    heightens: bool = False
 
 
 class _Lexicon(msgspec.Struct, frozen=True):
@@ -99,6 +106,7 @@ class _Lexicon(msgspec.Struct, frozen=True):
     content: _Sign
     about: Any
     personal: Any
+    elsewhere: Any
 
 
 class _Reading(msgspec.Struct, frozen=True):
@@ -127,6 +135,7 @@ def _lexicon() -> _Lexicon:
         content=_Sign("content", 1.0, _program(moods["content"]["patterns"], {})),
         about=_program(kinds["neutral"]["about"], {}),
         personal=_program(kinds["neutral"]["personal"], {}),
+        elsewhere=_program(kinds["neutral"]["elsewhere"], {}),
     )
 
 
@@ -168,17 +177,18 @@ def _plain(text: str) -> str:
 
 
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
-_END = re.compile(r"[.!?;] |[.!?;]$")
+_END = re.compile(rb"[.!?;] |[.!?;]$")
 
 
 def _read(text: str) -> _Reading:
     plain = _plain(text)
     raw = plain.encode()
-    points, why = 0.0, []
+    points, heat, why = 0.0, 0.0, []
     for sign in _lexicon().signs:
-        said = _said(sign, raw)
+        said = _said(sign, raw) if heat >= _HOT or not sign.heightens else []
         if said:
             points += _counted(sign, len(said))
+            heat += _counted(sign, len(said)) if sign.heats else 0.0
             why.append(f"{sign.name}: " + ", ".join(f"“{quote}”" for quote in said[:3]))
     if 0 < points <= _QUIET and _said(_lexicon().content, raw):
         points = max(0.0, points - _CONTENT)
@@ -214,28 +224,55 @@ _NEGATED = re2.compile(
 
 
 def _vulnerable(raw: bytes) -> Iterator[tuple[Vulnerable, str]]:
-    ends: Sequence[int] | None = None
+    ends = [end.end() for end in _END.finditer(raw)]
+    alike: dict[tuple[str, int], bool] = {}
+
+    def is_alike(kind: str, unless: Any, start: int) -> bool:
+        nth = bisect_right(ends, start)
+        if (kind, nth) not in alike:
+            begun = ends[nth - 1] if nth else 0
+            end = ends[nth] if nth < len(ends) else len(raw)
+            alike[kind, nth] = _is_alike(raw[begun:end], unless)
+        return alike[kind, nth]
+
+    found: set[str] = set()
+    unlesses = {}
     for kind, program, unless in _lexicon().vulnerable:
-        alike: dict[int, bool] = {}
+        unlesses[kind] = unless
         for match in program.finditer(raw):
-            if ends is None:
-                ends = [end.end() for end in _END.finditer(raw.decode())]
-            nth = bisect_right(ends, match.start())
-            if nth not in alike:
-                start = ends[nth - 1] if nth else 0
-                end = ends[nth] if nth < len(ends) else len(raw)
-                alike[nth] = _is_alike(raw[start:end], unless)
-            if not alike[nth]:
+            denied = kind in _DENIABLE and _is_denied(raw, match.start())
+            if not denied and not is_alike(kind, unless, match.start()):
                 yield kind, match[0].decode()[:_QUOTED].strip()
+                found.add(kind)
                 break
+    for one in near(raw, ends):
+        told = one.relation
+        if told.kind in found or (told.negatable and _is_denied(raw, one.start)):
+            continue
+        if told.sure or not is_alike(told.kind, unlesses[told.kind], one.start):
+            found.add(told.kind)
+            yield told.kind, raw[one.start : one.end].decode()[:_QUOTED].strip()
+
+
+def _is_denied(raw: bytes, start: int) -> bool:
+    return _DENIED.search(raw[max(0, start - 30) : start]) is not None
+
+
+_DENIABLE = ("bereavement", "medical")
+"""Kinds that "nobody" or "what if" takes back; who threatens their life or ours is heard anyway."""
+
+_DENIED = re2.compile(
+    rb"\b(?:(?:nobody|no one|none of|never|kein\w*|niemand\w*)(?: (?:my|our|in|of|the|has|had|mein\w*|ist|hat))*"
+    rb"|(?:what (?:if|happens (?:if|when))|in case|suppose|supposing|angenommen|falls|was passiert,? wenn)(?: [\w']+){0,3}) $"
+)
 
 
 def _is_alike(sentence: bytes, unless: Any) -> bool:
     """Whether a sentence is not about a person: it has a look-alike, or speaks of a product's parts
     and of nobody."""
-    if unless.search(sentence) is not None:
-        return True
     lexicon = _lexicon()
+    if unless.search(sentence) is not None or lexicon.elsewhere.search(sentence) is not None:
+        return True
     return lexicon.about.search(sentence) is not None and lexicon.personal.search(sentence) is None
 
 
