@@ -50,6 +50,7 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
   const stops: Stop[] = [];
   const holds = new Set<object>();
   let noticing: Stop[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
   let dropped = 0;
 
@@ -95,7 +96,6 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
     if (news === "identity") tell("identity", person.who());
     if (news === "choice") notice();
   }
-  let timer: ReturnType<typeof setTimeout> | undefined;
   function soon(milliseconds: number): void {
     if (timer !== undefined && milliseconds) return;
     clearTimeout(timer);

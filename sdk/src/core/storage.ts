@@ -20,10 +20,12 @@ export function storage(
   always: readonly string[] = [],
 ): Storage {
   const memory = new Map<string, Json>();
+  let denied = false;
   const open = (name: string): globalThis.Storage | undefined => {
     try {
-      return allowed() || always.includes(name) ? device() : undefined;
+      return !denied && (always.includes(name) || allowed()) ? device() : undefined;
     } catch {
+      denied = true;
       return undefined;
     }
   };
