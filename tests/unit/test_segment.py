@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from forestall.contracts.event import decode_data
 from forestall.contracts.instants import parse_time
+from forestall.contracts.naming import event_type
 from forestall.ingest.letter import Letter, Refused, Sender
-from forestall.ingest.sources.segment import event_type, read
+from forestall.ingest.sources.segment import read
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "segment.md"
 

@@ -5,14 +5,13 @@
 identify call, which RudderStack's libraries put there.
 """
 
-import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from forestall.contracts.event import CloudEvent
 from forestall.contracts.instants import format_time, parse_time
+from forestall.contracts.naming import CONTROL, event_type, url_path
 from forestall.ingest.letter import Letter, Refused, misshapen, too_deep
 
 CALLS = {
@@ -34,8 +33,6 @@ CALLS = {
 BATCHES = ("batch", "import", "b")
 """Paths under ``/v1/`` that carry many."""
 
-_WORDS = re.compile(r"[^\W_]+")
-_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _ID = str | int | float | None
 
 
@@ -75,11 +72,6 @@ _context = msgspec.json.Decoder(_Context | None)
 _message = msgspec.json.Decoder(Message)
 
 
-def event_type(name: str) -> str:
-    """``Payment Failed``, ``payment_failed`` and ``paymentFailed`` become ``payment.failed``."""
-    return ".".join(_WORDS.findall(_CASE.sub(" ", name).lower()))
-
-
 def read(letter: Letter) -> CloudEvent:
     """The event that a message stands for. Raises ``Refused``."""
     try:
@@ -115,7 +107,7 @@ def _track(message: Message) -> tuple[str, dict[str, Any]]:
     name = event_type(message.event or "")
     if not name:
         raise Refused("invalid-envelope", "/event", "a track call needs the name of its event")
-    if (message.event or "").startswith("forestall."):
+    if (message.event or "").startswith(CONTROL):
         name = message.event or ""
     return name, message.properties or {}
 
@@ -134,7 +126,7 @@ def _view(type_: str, message: Message) -> tuple[str, dict[str, Any]]:
     data = {
         "name": message.name or properties.get("name"),
         "category": message.category or properties.get("category"),
-        "path": _path(given) if isinstance(given, str) else None,
+        "path": url_path(given) if isinstance(given, str) else None,
     }
     return type_, {key: value for key, value in data.items() if value is not None}
 
@@ -160,14 +152,6 @@ _SHAPES = {
     "group": _group,
     "alias": _alias,
 }
-
-
-def _path(url: str) -> str | None:
-    """The path of a URL, without host, query and fragment, where customers' data hides."""
-    try:
-        return urlsplit(url).path or None
-    except ValueError:
-        return None
 
 
 def _text(value: _ID) -> str | None:
