@@ -26,8 +26,8 @@ corrected counted deleted deliver delivered describe described detected don doub
 expected explain explained find fixed follow followed forward forwarded found glad got
 grateful guess had has help helped here hope in inform informed investigate investigated
 investigating it keep kept knew know learned learnt let list listed look looked looking
-made matched may mean meant meet mention mentioned might moved must need never no not
-notice noticed offer on open opened packed pass passed passing pleased prefer process
+made matched may mean meant meet mention mentioned might moved must need never no not note noted
+log logged escalate escalated flag flagged notice noticed offer on open opened packed pass passed passing pleased prefer process
 processed read reading realise realize receive received recognised recognized recommend
 record recorded registered regret reissued removed renewed reopened repeated reported
 reproduced require resent reset restarted review reviewed reviewing saved saw searched
@@ -49,12 +49,26 @@ _BEKOMMEN = re.compile(
     r"(?!.{0,60}\b(?:e-?mail|mail|nachricht|code|link|rechnung|beleg|bestatigung|benachrichtigung|antwort|nummer|brief|fehler\w*|meldung|hinweis)\b)"
 )
 _GESAGT = re.compile(
-    r"(?:seh|schau|pruf|frag|brauch|benotig|empfehl|rat|versteh|wiss|weiss|kenn|speicher|zeig|nenn|melde|schreib|schick|send|sandt|geschickt|gesandt"
-    r"|gesendet|erklar|bitt|bedauer|hoff|denk|glaub|bemerk|geand|ander|aktualis|korrigier|behoben|beheb|zuruckgesetzt|gestart|geoff|geschloss|behalt|sag|teil"
-    r"|inform|antwort|beantwort|helf|hilf|geholf|versuch|arbeit|untersuch|bin|sind|war|hatt|hab|konn|kann|mocht|woll|muss|soll|durf|werd|wurd|erhalt|bekomm"
-    r"|erhielt|bekam|gelesen|les|find|gefund|fand|weitergegeben|weitergeleitet|gesehen|verarbeit|gebucht|gesperrt|entsperrt|bestatig|registrier|liefer|versend"
-    r"|verschick|akzeptier|nehm|festgestellt|stell|leit|fuhr|bewahr|aufbewahr|ubergeb|gelost|los|gepruf|gepr|schlag|vorschlag|gebet|geschrieb|wart|gewart|test|getest|gefrag|verglich|vergleich|garantier|nachgesehen|nachgeschaut|angeseh|angeschaut|gespeichert|reproduzier|gemeldet|kontaktier|such|gesuch|spreche|gesproch|verwend|benutz|nutz|auch|gern|jetzt|noch|gerade|schon|sehr|zum|mit|in|im|an|auf|das|den|dem|der|dass|es|sie|ihnen|um|nach|von|fur|uber|nicht|leider|ein|eine|einen|keine|die|meine|unsere|ihre|diese|alle|heute|dank)"
+    r"(?:seh|schau|pruf|frag|brauch|benotig|empfehl|rat|versteh|wiss|weiss|kenn|speicher|zeig|nenn"
+    r"|melde|schreib|schick|send|sandt|geschickt|gesandt|gesendet|erklar|bitt|bedauer|hoff|denk"
+    r"|glaub|bemerk|geand|ander|aktualis|korrigier|behoben|beheb|zuruckgesetzt|gestart|geoff"
+    r"|geschloss|behalt|sag|teil|inform|antwort|beantwort|helf|hilf|geholf|versuch|arbeit"
+    r"|untersuch|hatt|hab|konn|kann|mocht|woll|muss|soll|durf|werd|wurd|erhalt|bekomm|erhielt"
+    r"|bekam|gelesen|les|find|gefund|fand|weitergegeben|weitergeleitet|gesehen|verarbeit"
+    r"|gebucht|gesperrt|entsperrt|bestatig|registrier|liefer|versend|verschick|akzeptier|nehm"
+    r"|festgestellt|stell|leit|fuhr|bewahr|aufbewahr|ubergeb|gelost|los|gepruf|gepr|schlag"
+    r"|vorschlag|gebet|geschrieb|wart|gewart|test|getest|gefrag|verglich|vergleich|garantier"
+    r"|nachgesehen|nachgeschaut|angeseh|angeschaut|gespeichert|reproduzier|gemeldet|kontaktier"
+    r"|such|gesuch|spreche|gesproch|verwend|benutz|nutz|uberpruf|nachfrag|nachgefrag|nachpruf"
+    r"|nachschau|nachseh|anseh|anschau|einseh|eintrag|eingetrag|angepass|anpass|ubermittel"
+    r"|anfrag|angefrag|einricht|eingericht|umstell|umgestell|angeleg|ausgestell|ausprobier"
+    r"|ermittel|notier|vermerk|hinterleg|erreich|verfolg|einstell|eingestell|angezeig|anzeig"
+    r"|ausgewert|ausfindig|erkenn|erkannt|vermut|verstand|erfahr|zustandig|da\b|aus\b|nun\b|also\b"
+    r"|(?:bin|sind|war|auch|gern|jetzt|noch|gerade|schon|sehr|zum|mit|in|im|an|auf|das|den|dem|der"
+    r"|dass|es|sie|ihnen|um|nach|von|fur|uber|nicht|leider|ein|eine|einen|keine|die|meine"
+    r"|unsere|ihre|diese|alle|heute|dank)\b)"
 )
+"""What verbs that we may have begin with in German, and what is no verb."""
 
 
 def commits(plain: str) -> bool:

@@ -4,7 +4,8 @@ import base64
 import codecs
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import pairwise
 from math import log2
@@ -20,6 +21,17 @@ _PART, _LONG = 8, 14
 _PLACEHOLDER = re.compile(r"\[[a-z]+-\d+\]")
 _ALONE_BEFORE = re.compile(r"(?:^|[\s(\"'„“‚‘»«])$")
 _ALONE_AFTER = re.compile(r"(?:$|[\s)\"'“”‘’»«]|[.,;:!?](?:$|[\s)\"'“”«»]))")
+_MADE_UP = re.compile(r"\[\s*[^\W\d_]{2,12}[\s_\u2010-\u2015-]?\d{1,3}\s*\]")
+"""What looks like a placeholder to a reader."""
+_DIGITS = re.compile(r"\d+")
+_DIGIT_NAMES = {
+    name: str(digit)
+    for names in (
+        "zero one two three four five six seven eight nine",
+        "null eins zwei drei vier fünf sechs sieben acht neun",
+    )
+    for digit, name in enumerate(names.split())
+}
 _TOKEN = re.compile(r"[A-Za-z0-9+/=_\-.~]{12,}")
 _ID = re.compile(
     r"\b(?=\w*\d)(?=\w*[A-Za-z])[A-Za-z]{2,}_\w{6,}\b|\b[0-9a-f]{16,}\b|\b[0-9A-F]{16,}\b"
@@ -42,7 +54,11 @@ def leaked(
     for a secret that was hidden from the author.
     """
     found = ["secret"] if MASK in text or betrays(text, secrets) else []
-    if any(one[0] not in placeholders for one in _PLACEHOLDER.finditer(text)):
+    if any(
+        one[0] not in placeholders
+        for pattern in (_PLACEHOLDER, _MADE_UP)
+        for one in pattern.finditer(text)
+    ):
         found.append("placeholder")
     elif not all(_alone(text, one) for one in _PLACEHOLDER.finditer(text)):
         found.append("placeholder that is part of something else")
@@ -70,11 +86,27 @@ def betrays(text: str, secrets: tuple[str, ...]) -> bool:
     if not secrets:
         return False
     squeezed = _squeezed(text)
-    parts = _parts(squeezed)
+    parts = _parts(squeezed).union(*map(_parts, _picked(text)))
     return any(
         not parts.isdisjoint(_parts_of(secret)) or any(one in squeezed for one in _spelled(secret))
         for secret in secrets
     )
+
+
+def _picked(text: str) -> Iterator[str]:
+    """What can be picked out of ``text``, squeezed: first and last signs of lines and words, pieces
+    with digits in them, letters and digits by their names or numbers."""
+    words = text.split()
+    yield _squeezed("".join(line.strip()[:1] for line in text.splitlines()))
+    for signs in ([word[0] for word in words], [word.rstrip(".,;:!?")[-1:] for word in words]):
+        yield _squeezed("".join(signs))
+    yield _squeezed("".join(word for word in words if _DIGITS.search(word)))
+    named = [_DIGIT_NAMES.get(_squeezed(word), word) for word in words]
+    yield _squeezed("".join(word for word in named if len(_squeezed(word)) == 1))
+    numbers = _DIGITS.findall(text)
+    for base in (10, 8):
+        with suppress(ValueError):
+            yield _squeezed("".join(chr(int(one, base)) for one in numbers if len(one) <= 3))
 
 
 @lru_cache(maxsize=1024)

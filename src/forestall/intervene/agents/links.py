@@ -22,6 +22,13 @@ def _set(text: str) -> frozenset[str]:
 
 
 _FILES = _set("pdf csv txt png jpg jpeg gif docx xlsx html htm js json md ics eml svg webp")
+_ENDINGS = "|".join(sorted(_FILES | _set("env ini xml yml yaml toml log tar gz exe py ts css sql")))
+_PLAIN = (
+    "the|an?|is|are|was|at|of|in|on|with|and|or|to|red|green|blue|your|this|that|one|each|first|last|not|no"
+    "|der|die|das|den|dem|ein\\w*|ist|sind|war|im|am|zu|zum|an|auf|und|oder|mit|von|vom|siehe|unter|jede\\w*"
+    "|erste\\w*|letzte\\w*|diese\\w*|ihr\\w*|sie|wir|nicht|kein\\w*|bei|nach|fur|als|wird|steht|sehen|see|unser\\w*"
+)
+"""Words beside which a dot is a thing, not part of a name."""
 _ABBREVIATIONS = _set(
     "e.g i.e a.m p.m z.b d.h u.a u.u o.a s.o s.u i.d.r v.a u.s u.k u.s.a e.v m.e bzw.w inkl.mwst"
     " node.js z.t i.a b.c d.c o.k ph.d"
@@ -43,7 +50,19 @@ _DOTTED = re.compile(
     rf"|[\w-]+\s+\.\s*(?:{_NAMED})\b|[\w-]{{2,}}\s*\.\s+(?:com|org|io|xyz|biz)\b"
     r"|\bwww\b[\s.]*[\w-]*|\bhxxps?\b|\bhttps?\s*(?::|colon|doppelpunkt)|[\w-]+\s*[(\[]\s*(?:at|@)\s*[)\]]\s*\w+"
     r"|\b[\w-]+\s+(?:com|net|org)\s*/\s*\w+|\b\w+\s+(?:slash|schragstrich)\s+\w+"
+    r"|\w[\s-]*[\[({<]\s*(?:full stop|period|dot|punkt)\s*[\])}>]|\w-(?:dot|punkt)-\w"
+    rf"|\b(?!(?:{_PLAIN})\b)[\w-]{{2,}}\s+(?:dot|punkt)\s+(?!(?:{_PLAIN})\b)[\w-]{{2,}}"
+    rf"|[\w-]\s+\.(?!(?:{_ENDINGS})\b)[a-z]{{2,}}\b|\bending (?:in|with) (?:{_WORDLESS})\b"
+    r"|\b(?:full stop|at sign|klammeraffe)\b|\binstead of the (?:comma|dot)\b"
 )
+_BROWSED = re.compile(
+    r"\b(?:visit|open|browse to|type|enter|besuchen sie|offnen sie|öffnen sie)\s+"
+    r"(?:0x[0-9a-f]{8}|\d{8,10})\b(?=.{0,30}\bbrowser\b)",
+)
+_BROKEN = re.compile(
+    r"\b(?i:visit|open|go to|browse to|besuchen sie|öffnen sie)\s+[\w-]+\.\s+[a-z]{2,}\b"
+)
+"""A name broken in two: what follows a full stop begins in lower case."""
 _HANDLE = re.compile(r"(?<![\w@])@\w{3,}")
 _PHONE = re.compile(
     r"(?<![\w.,-])(?:\+|00)\s?\d[\d\s()/.-]{6,}\d|(?<![\w.,/-])\(?0\d{1,5}\)?[\s/-]\s?\d[\d\s/-]{3,}\d"
@@ -67,6 +86,8 @@ def astray(text: str, listed: Sequence[str]) -> str | None:
     """The kind of the first way out of ``text`` that leads to no place ``listed``; none: there is
     none."""
     shown = text.translate(_DOTS)
+    if _BROKEN.search(shown):
+        return "link"
     seen = {shown, shown.casefold(), folded(shown), folded(unquote(shown))}
     for one in sorted(seen):
         for kind, place in _ways(one):
@@ -88,6 +109,7 @@ def _ways(text: str) -> Iterator[tuple[str, str]]:
         ("link", _BARE),
         ("link", _ADDRESS),
         ("link", _DOTTED),
+        ("link", _BROWSED),
         ("handle", _HANDLE),
         ("phone", _PHONE),
         ("phone", _SPELLED),

@@ -19,7 +19,7 @@ LONGEST_WORD = 200
 _ENDLESS = re.compile(rf"\S{{{LONGEST_WORD + 1}}}")
 _HARMLESS = frozenset("²³¹½¼¾ªºµ\ufb01\ufb02")
 _MARKUP = re.compile(r"<\s*[a-z/!?]|!\[|\]\s*\(|\]\s*:\s*\S+[./]|```", re.IGNORECASE)
-_TEMPLATE = re.compile(r"[{}]|<%|\\")
+_TEMPLATE = re.compile(r"[{}]|<%|\\|&#?\w{2,8};|%\(\w+\)|&#\w")
 _SPACED = re.compile(r"(?<!\w)(?:[a-z][\s._*|/\\+~-]+){4,}[a-z](?!\w)", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
 _INNER = re.compile(r"(?<=\w)[-_.*'\u2019`|~+](?=\w)")

@@ -7,6 +7,7 @@ granted the kind, or quotes the customer's part of a runbook.
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from forestall.intervene.agents.commitments import commits
 from forestall.intervene.agents.plain import folded, readings, sentences, words
@@ -22,7 +23,10 @@ KINDS = (
     "free",
 )
 
-_SUM = r"(?:[€$£]\s?\d[\d.,]*|\d[\d.,]*\s?(?:€|\$|£|(?:eur|euros?|usd|dollars?|pounds?|gbp|chf|franken|bucks)\b))"
+_SUM = (
+    r"(?:[€$£]\s?\d[\d.,]*|\d[\d.,]*\s?(?:€|\$|£|(?:eur|euros?|usd|dollars?|pounds?|gbp|chf|franken|bucks)\b)"
+    r"|\b(?:five|ten|twenty|thirty|forty|fifty|hundred|thousand|funf|zehn|zwanzig|dreissig|funfzig|hundert|tausend)\W(?:euros?|dollars|pounds|pfund|franken)\b)"
+)
 _GIVE = r"(?:give|send|grant|pay|transfer|offer|wire|hand|add|get|put)\w*"
 _GIFT = r"(?:geben|schenken|senden|schicken|zahlen|uberweisen|gewahren|bieten|legen|erhalten|bekommen|kriegen)"
 _TELLS = (
@@ -57,6 +61,9 @@ _SPOKEN = {
         r"(?:zahl|uberweis|bekomm|erhalt|kriegen|geben|buchen|schick)\w*.{0,60}"
         r"(?:betrag|summe|zahlung|geld|kosten|kaufpreis|alles|euro?|€|cent).{0,40}\bzuruck",
         r"(?:betrag|summe|zahlung|kaufpreis).{0,50}\bzuruck|zuruck(?:zahl|uberweis|erhalt|bekomm|gebuch|gezahl)\w*",
+        r"\b(?:money|amount|sum|funds|cash)\b.{0,20}\b(?:finds|travels|makes|is making|returns|will return|wanders|heads)\b.{0,25}\b(?:home|way|you|whence|from|account)",
+        r"\bkeep the .{0,30}\band (?:the|your) money|return (?:it|them|this) (?:at )?(?:any ?time|whenever)|jederzeit (?:zuruckgeben|umtauschen|zuruckschicken)",
+        r"claim (?:is|was|has been|will be) (?:\w+ )?(?:approved|accepted|granted|upheld|paid)|(?:anspruch|anspruche|antrag|reklamation)\b.{0,30}\b(?:genehmigt|bewilligt|anerkannt|stattgegeben)",
         r"zuruckzuzahlen|zuruckgezahlt|zahlen (?:wir )?(?:ihnen |es |alles )+zuruck",
     ),
     "credit": _any(
@@ -67,11 +74,14 @@ _SPOKEN = {
         r"(?:been|is|was) topped up|(?:top|topped|topping) up your (?:balance|account|wallet)|add\w* .{0,30}to your (?:balance|wallet)",
         r"gutschrift|gutschreib|gutgeschrieben|schreiben .{0,60}\bgut\b|guthaben.{0,40}(?:auf|schenk|erhoh|lad)",
         rf"{_GIFT}.{{0,30}}guthaben",
+        r"\b(?:balance|account|wallet) (?:has been|was|is|will be|now|has)\b.{0,15}\b(?:increased|raised|topped|doubled|\d+ (?:more|higher|extra))|\baccount now shows\b",
+        r"guthaben\b.{0,30}\b(?:erhoht|verdoppelt|aufgestockt|aufgeladen)",
     ),
     "discount": _any(
-        r"discount|\d+\s?(?:%|percent|prozent)\s?(?:off|less|cheaper|reduction|rabatt|nachlass|gunstiger|weniger|billiger)",
+        r"discount(?! codes? (?:was|has|had|you|that|does|did|cannot|could|expired))|\d+\s?(?:%|percent|prozent)\s?(?:off|less|cheaper|reduction|rabatt|nachlass|gunstiger|weniger|billiger)",
         r"\b(?:you|sie) (?:\w+ )?(?:only |just )?(?:pay|zahlen|bezahlen) (?:only|just|half|less|nur|blo(?:ss|s)|weniger|die halfte)|\b(?:only|just) (?:have to )?pay (?:half|\d)|entgegenkommen|kommen .{0,40}entgegen",
-        r"price\b.{0,30}\b(?:lower|cheaper|less)\b",
+        r"price\b.{0,30}\b(?:lower|cheaper|less|falls?|drops?|sinks?)\b|\b(?:wird|werden|becomes?|gets?) (?:\w+ ){0,2}(?:billiger|gunstiger|cheaper)\b",
+        r"\b(?:price|preis)\b\s?(?::|is|ist|now|jetzt|=) ?(?:now |jetzt )?(?:0|zero|null|nothing)\b|zahlen sie (?:\w+ )?(?:nur|blo(?:ss|s)|weniger|die halfte)",
         r"\blassen\b.{0,30}\bnach\b|(?:preis|halfte|rechnung).{0,30}\blassen (?:wir|ich)\b",
         r"(?:half|reduced|special|lower|lowered|better) price|price (?:cut|reduction|match|drop)|half off|"
         r"(?:reduce|lower|halve|cut|drop|slash)\w* (?:the|your) (?:price|cost|bill|total)",
@@ -96,6 +106,8 @@ _SPOKEN = {
         rf"\b(?:we|i|our team|someone)(?:'ll|'ve|'re|'m| will| have| are| can| shall| am)?{_TELLS}(?: \w+){{0,7}}? (?:money|price|costs?|bill|fees?|charges?|funds|balance|damage|loss|losses|expenses?|{_SUM})(?!\w)",
         rf"\b(?:wir|ich) (?!haben|sehen|konnen|wissen|pruf|speicher|brauch|zeigen|nennen)\w+en?\b.{{0,50}}\b(?:geld|preis|kaufpreis|kosten|gebuhr\w*|schaden|verlust|summe|halfte|{_SUM})",
         rf"entitled to|throw\w* in|(?:bezahlen|zahlen|ersetzen|ubernehmen|begleichen) wir\b|{_SUM} (?:bekommen|erhalten) sie|euro (?:bekommen|erhalten) sie|stehen wir ein|(?:nachteile|verlust)\w* entsteh|entstehen .{{0,20}}keine",
+        rf"{_SUM}.{{0,20}}\b(?:on (?:its|their|the) way|coming|heading|waiting|more|extra|on top)\b(?! (?:than|expensive))|suffer (?:any|no) (?:loss|damage)",
+        r"ihre?n? (?:schaden|verlust)\w*.{0,20}\bersetz|\bextra (?:liegt|legen|gibt)|\b(?:we|i) (?:hereby )?(?:admit|concede)\b|\bnegligen|legally responsible|\bfahrlassig",
         r"present (?:from us|for you)|getting a (?:present|gift|bonus|treat)",
         r"\b(?:are|is|be|held) liable|accept liability|entschadig|schadens?ersatz|wiedergutmach|\bwieder ?gut\b|kulan[zt]|ausgleichen|als ausgleich",
         r"als (?:kleine[sn]? )?(?:entschuldigung|dankeschon|geste|trost)|schenken wir|wir schenken|geschenk (?:von uns|fur sie)|kleines geschenk",
@@ -107,6 +119,8 @@ _SPOKEN = {
         rf"waiv\w+|(?:drop|forgiv|forgav|forgot|forget about|cancel|remov|writ|wrote|tak|lift|skip|eras|clear|wip|void|scrap|delet|settl)\w*.{{0,30}}\b(?:your|the|this|that|all|any) (?:\w+ ){{0,2}}{_DUES}\b",
         rf"{_DUES} (?:is|are|has|have|will|was|were)(?: been| be)? (?:now |all |already )?(?:waived|dropped|cancell?ed|forgiven|removed|written off|voided|wiped|cleared|settled|erased|gone|off the table)",
         r"(?:don't|do not|needn't|need not|won't|will not|no longer|never)(?: have| need)?(?: to)? (?:pay|be charged|be billed|be asked to pay|owe|cost)",
+        r"consider (?:it|this|that|the \w+|your \w+) (?:gone|history|forgotten|void|erased|done|off)\b|\b(?:gone|off|vanish\w*|disappear\w*) from (?:your|the) (?:bill|invoice|account|statement)",
+        rf"{_DUES} (?:is|are|was|were) (?:now |all |just )?(?:history|void|zero|nil|nothing|null|forgotten|gone|0)\b|\b(?:tear up|tear|throw|bin|shred)\b.{{0,20}}\b(?:invoice|bill|reminder|letter)\b|{_DUES} (?:is|are) ours\b",
         r"(?:no need|without having) to pay|owe (?:us |me )?(?:nothing|no)\b|you'?re off the hook|consider (?:it|this|the \w+|your \w+) (?:paid|settled|done with|cleared)",
         r"(?:worry|think) about (?:the|your|any|paying|this) ?(?:cost|bill|fee|invoice|charge|payment|money)?|ignore (?:the|this|your|that) (?:\w+ )?(?:invoice|bill|reminder|fee|charge)",
         r"(?:rechnung|mahnung|gebuhr\w*|forderung|betrag)\b.{0,30}\b(?:ignorieren|vergessen|wegwerfen|erledigt|hinfallig|vom tisch)",
@@ -122,6 +136,8 @@ _SPOKEN = {
     "guarantee": _any(
         r"guarante|garanti|garanzia|warrant(?!y)|\b(?:we|i)(?: can| do| hereby| solemnly)? (?:promise|assure|swear|vouch|commit|pledge)|promise you|assure you",
         r"sicher[en]* (?:wir |ich )?(?:ihnen )?.{0,20}\bzu\b|mein wort\b|unser wort\b|(?:certain|sure|bound) to (?:arrive|get|work|be|receive)|selbstverstandlich",
+        r"(?:never|not ever) (?:happen|occur|fail|break|go wrong)\b|\b(?:we|i)(?:'ll| will| shall) never (?:share|lose|charge|fail)\b|\bnie(?:mals)? (?:wieder|mehr)\b|(?:passiert|geschieht|kommt)\b.{0,20}\bnicht (?:wieder|noch einmal|mehr vor)\b",
+        r"\b(?:lifetime|life-long|lifelong|extended|extra|\d+-year) warranty|extend\w* .{0,20}\bwarranty|brief und siegel",
         r"(?:my|our) word\b|(?:our|my|a) promise\b|word of honou?r|rest assured|you can (?:count|bank|rely) on|without fail|no matter what",
         r"(?:will|'ll|shall) (?:\w+ )?(?:definitely|certainly|surely|absolutely|for sure|always)|(?:definitely|certainly|surely|absolutely) (?:will|be|get)\b",
         r"100 ?% (?:sure|certain|safe|secure)|hundred percent|versprech|versprochen|versprich|zusicher|zugesichert|ehrenwort|gewahrleist",
@@ -130,6 +146,7 @@ _SPOKEN = {
     "free": _any(
         r"for free\b|free of (?:any )?(?:charge|cost)|complimentary|on the house|\bon us\b|\bmy treat|our treat|our expense",
         r"(?:no|zero|without(?: any)?|free of) (?:\w+ )?(?:cost|charge|fees?)\b(?! (?:was|were|is|has|appears?))|costs? (?:you )?nothing|(?:won't|not|doesn't) cost",
+        r"\bfree (?:for (?:you|life|ever|now|all|a)\b|forever|of cost)|\b(?:is|are|be) (?:now |yours )free\b(?! (?:to|from|of|again|space))",
         r"free (?:shipping|delivery|month|months|upgrade|replacement|trial|access|returns?|item|product|year|week|premium|subscription|of it)\b",
         r"\b(?:is|are|be|it's|that's|totally|completely|absolutely|entirely) free\b(?! (?:to|from|of (?!charge|cost|any)|again|space))|\bfreebie",
         r"kostenlos|kostenfrei|gratis|umsonst|geschenkt|aufs haus|unsere (?:kosten|rechnung)|ohne (?:aufpreis|mehrkosten|zusatzliche kosten|kosten|berechnung)|geht auf uns|gratuit|gratuito",
@@ -156,11 +173,14 @@ _TERM = _any(
 )
 _ABOUT = _any(
     r"\b(?:policy|policies|terms|conditions|request|requested|requesting|ask(?:ed|ing)? (?:for|about)|apply|applied|question|whether|eligib\w+|depends?)\b",
-    r"\b(?:learn|read|find out|how to|usually|normally|generally|typically|status|enter|redeem|if you have|expired|ended|belongs)\b",
+    r"\b(?:learn|read|find out|how to|usually|normally|generally|typically|status|enter(?:ed)?|redeem|if you have|expired|ended|belongs)\b",
     r"\b(?:cannot|can't|can not|could not|unable|not possible|unfortunately|no longer (?:offer|available)|not (?:available|offer|able|eligible|valid|yet)|do not (?:offer|give))\b",
     r"\b(?:richtlinie\w*|bedingung\w*|beantrag\w*|anfrage\w*|anfragen|frage\w*|ob|hangt|moglich\w*|in der regel|normalerweise|ublicherweise|meist\w*|formular|leider|einlosen|eingeben|falls|informationen)\b",
     r"\b(?:kann|konnen|konnten) (?:wir )?(?:\w+ ){0,4}nicht\b|\bkeine?n? (?:\w+ )?(?:rabatt|gutschein|gutschrift|erstattung|ruckerstattung|garantie|nachlass)",
 )
+_ENDS = ".!?;:"
+_PIECE = 3
+"""Words of a piece of a sentence that is set apart."""
 _NOT = r"(?! ?(?:not|never|n't|unable|be unable|unfortunately))"
 _COMMITS = _any(
     rf"\b(?:we|i|our team|the team|they|someone)(?:'ll|'ve|'re|'m| will| shall| have| are| am| do| can| gladly| happily| hereby| just| now| would){_NOT}\b(?!'t)(?! ask| explain| check| look| tell| answer| see| help| read| need)",
@@ -177,13 +197,20 @@ _REFUSES = _any(
 )
 
 
+_DUE = _any(
+    rf"\b(?:expect|awaiting)\b (?:it|them|this|(?:your|the) \w+) (?:on |by |this |next )?{_DAYS}",
+    rf"\b(?:delivery|arrival|lieferung|liefertermin|zustellung|ankunft)\s?(?::|=)\s?(?:\w+ )?(?:\d|{_DAYS})",
+    rf"\b(?:scheduled|planned|due|set) to (?:reach|arrive|be|get|ship)\b.{{0,30}}(?:\d|{_DAYS})",
+    rf"^(?:in )?{_SPAN} (?:working |business |more )?{_UNITS},? (?:and |then |und |dann )+",
+)
+"""A date or a span that is a promise without a verb that says so."""
+_PARTS = re.compile(r",? (?:but|aber|however|sondern) ")
+
+
 def promised(text: str) -> frozenset[str]:
     """The kinds of promises that ``text`` makes."""
     found = {kind for sentence in sentences(text) for kind in _made(sentence)}
-    whole = words(text)
-    spoken = set().union(*(_named(folded(sentence)) for sentence in sentences(text)), found)
-    found |= _named(whole) - spoken
-    return frozenset(found)
+    return frozenset(found | _apart(sentences(text)))
 
 
 def broken(text: str, granted: Iterable[str], quotable: Sequence[str]) -> frozenset[str]:
@@ -194,6 +221,20 @@ def broken(text: str, granted: Iterable[str], quotable: Sequence[str]) -> frozen
     return promised(left) - frozenset(granted)
 
 
+def _apart(found: Sequence[str]) -> set[str]:
+    """The kinds of what is said in pieces that are no sentences: across neighbours of which one has
+    only a few words, or the first does not end."""
+    said = [words(one) for one in found]
+    short = [len(one.split()) <= _PIECE for one in said]
+    kinds: set[str] = set()
+    for at, (one, after) in enumerate(pairwise(said)):
+        if short[at] or short[at + 1] or found[at].rstrip()[-1:] not in _ENDS:
+            kinds |= _named(f"{one} {after}") - _named(one) - _named(after)
+    if sum(short) * 2 > len(said):
+        kinds |= _named(" ".join(said)).difference(*map(_named, said))
+    return kinds
+
+
 def _named(plain: str) -> set[str]:
     return {kind for kind, pattern in _SPOKEN.items() if pattern.search(plain)}
 
@@ -201,12 +242,15 @@ def _named(plain: str) -> set[str]:
 def _made(sentence: str) -> set[str]:
     found: set[str] = set()
     for plain in readings(sentence):
-        kinds = _named(plain)
-        if _ABOUT.search(plain) and not _COMMITS.search(plain):
-            kinds.clear()
+        kinds = set()
+        parts = _PARTS.split(plain)
+        whole = _named(plain) - set().union(*map(_named, parts))
+        for part in (plain, *parts) if whole else parts:
+            if not _ABOUT.search(part) or _COMMITS.search(part):
+                kinds |= _named(part)
         if "guarantee" in kinds and _REFUSES.search(plain):
             kinds.discard("guarantee")
-        if _AHEAD.search(plain) and _TERM.search(plain):
+        if (_AHEAD.search(plain) and _TERM.search(plain)) or _DUE.search(plain):
             kinds.add("deadline")
         found |= kinds
     if not found and commits(folded(sentence)):
