@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /** `node detect.mjs TRACE…`: what the detectors find in recorded traces, as JSON lines. */
+import { Buffer } from "node:buffer";
 import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, URL } from "node:url";
 import { build } from "esbuild";
 
 const { outputFiles } = await build({

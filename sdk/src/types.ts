@@ -148,6 +148,8 @@ export interface Page {
   address: (url: string) => string;
   /** Whether an element is, or is under, `data-private`, a password or a card field. */
   isPrivate: (element: Element) => boolean;
+  /** The detectors that watch this page. */
+  watching?: Set<(next: Interaction) => void>;
 }
 
 /** Every signal's module exports this. */

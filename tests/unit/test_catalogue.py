@@ -389,6 +389,21 @@ def test_warnings_are_kept(tmp_path: Path) -> None:
 
 # -- the built-in contracts ----------------------------------------------------------------------
 
+CLIENT = {
+    "client.click.dead": {"target": "button", "clicks": 1, "ms": 5000},
+    "client.click.error": {"target": "button", "clicks": 1, "ms": 12.5},
+    "client.click.rage": {"target": 'button#pay "Pay now"', "clicks": 5, "ms": 900},
+    "client.error": {"kind": "rejection", "message": "TypeError: x is not a function", "line": 3},
+    "client.form.abandoned": {"form": "signup", "fields": 2, "seconds": 12, "last": "zip"},
+    "client.form.stuck": {"form": "signup", "field": "", "tries": 3},
+    "client.lost": {"events": 4},
+    "client.off": {"reason": "cpu"},
+    "client.request": {"method": "GET", "path": "/a", "status": 0, "ms": 90, "outcome": "failed"},
+    "client.search": {"length": 6},
+    "client.vital": {"name": "CLS", "value": 0.02, "rating": "good"},
+    "client.wait": {"what": "main", "ms": 6000},
+    "client.wandering": {"pages": 3, "seconds": 40, "loops": 3},
+}
 CONTROL = [
     "forestall.alias",
     "forestall.consent.granted",
@@ -410,7 +425,7 @@ VOTE = {"runbook": "card-declined", "version": 3}
 
 
 def test_every_event_of_ours_has_a_contract() -> None:
-    assert list(load_catalogue().types) == sorted([*CONTROL, *REPORTS])
+    assert list(load_catalogue().types) == sorted([*CLIENT, *CONTROL, *REPORTS])
     assert all(one.is_builtin for one in builtin_contracts())
 
 
@@ -449,9 +464,20 @@ def test_control_events(event_type: str, good: dict[str, Any], bad: dict[str, An
         assert found.validate(bad) != []
 
 
+@pytest.mark.parametrize(("event_type", "good"), CLIENT.items())
+def test_signals(event_type: str, good: dict[str, Any]) -> None:
+    found = load_catalogue().contract(event_type)
+    assert found is not None
+    assert found.validate(good) == []
+    assert found.minimise({**good, "typed": "secret"}, token) == good
+    for name in found.schema["required"]:
+        assert found.validate({key: value for key, value in good.items() if key != name}) != []
+
+
 def test_who_may_send_what() -> None:
     browser = {one.type for one in builtin_contracts() if "browser" in one.origins}
     assert browser == {
+        *CLIENT,
         "forestall.consent.granted",
         "forestall.consent.withdrawn",
         "forestall.identify",

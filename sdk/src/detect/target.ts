@@ -4,24 +4,24 @@ import type { Target } from "../types";
 /** What can be read of an element; only `tag` must be there. */
 export interface Facts {
   tag: string;
-  role?: string;
-  type?: string;
-  id?: string;
+  role?: string | undefined;
+  type?: string | undefined;
+  id?: string | undefined;
   /** `data-testid`. */
-  test?: string;
+  test?: string | undefined;
   /** The page's own words on it; never what somebody typed. */
-  label?: string;
-  href?: string;
+  label?: string | undefined;
+  href?: string | undefined;
   /** It saves a file, or opens elsewhere: its effect is not in this page. */
-  download?: boolean;
-  blank?: boolean;
-  disabled?: boolean;
+  download?: boolean | undefined;
+  blank?: boolean | undefined;
+  disabled?: boolean | undefined;
   /** Takes text. */
-  editable?: boolean;
+  editable?: boolean | undefined;
   /** The open tab, the link of this page, the chosen option. */
-  current?: boolean;
+  current?: boolean | undefined;
   /** Shows a hand. */
-  pointer?: boolean;
+  pointer?: boolean | undefined;
   /** Tags, roles and role descriptions of what it is in. */
   within?: readonly string[];
 }

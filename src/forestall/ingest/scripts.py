@@ -17,6 +17,8 @@ _JAVASCRIPT = "text/javascript; charset=utf-8"
 _TYPES = {
     "forestall.js": _JAVASCRIPT,
     "forestall.mjs": _JAVASCRIPT,
+    "forestall-signals.js": _JAVASCRIPT,
+    "forestall-signals.js": _JAVASCRIPT,
     "forestall-ui.js": _JAVASCRIPT,
     "forestall-edge.js": _JAVASCRIPT,
     "snippet.js": _JAVASCRIPT,
