@@ -77,7 +77,7 @@ it("never sends a control event with somebody else's token", async () => {
 
 it("asks for a fresh token once when the gateway refuses one", async () => {
   const device = new Device();
-  const source = vi.fn((_reason: string) => tokenFor("u1")());
+  const source = vi.fn<(reason: string) => string>(() => tokenFor("u1")());
   const one = start(device.tab(), { token: source });
   let refuse = true;
   device.gateway.answer = (events) => {

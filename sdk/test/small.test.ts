@@ -162,7 +162,7 @@ describe("tokens", () => {
   const token = (sub: string, exp: number): string => jwt({ sub, exp });
   it("are kept until shortly before they end, and fetched again when refused", async () => {
     let clock = 0;
-    const source = vi.fn((_reason: string) => token("u", clock / 1000 + 100));
+    const source = vi.fn<(reason: string) => string>(() => token("u", clock / 1000 + 100));
     const pass = passes(source, async () => null, () => ({ subject: "u" }), () => clock);
     await pass.get({ subject: "u" });
     await pass.get({ subject: "u" });

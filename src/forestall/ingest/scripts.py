@@ -18,7 +18,6 @@ _TYPES = {
     "forestall.js": _JAVASCRIPT,
     "forestall.mjs": _JAVASCRIPT,
     "forestall-signals.js": _JAVASCRIPT,
-    "forestall-signals.js": _JAVASCRIPT,
     "forestall-ui.js": _JAVASCRIPT,
     "forestall-edge.js": _JAVASCRIPT,
     "snippet.js": _JAVASCRIPT,
