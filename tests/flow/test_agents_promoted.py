@@ -1,5 +1,6 @@
 """An agent under change control on the whole server: applied, promoted by two people, answering, taken back."""
 
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from forestall.cli import door
 from forestall.cli.person import TOKEN
 from forestall.policy.store import REGISTRY_FILE, Registry
 from registries import made
-from running import until
+from running import until as wait
 
 app = door()
 
@@ -71,6 +72,11 @@ Nothing was charged. You can try another card.
 """
 
 
+def until(holds: Callable[[], Any]) -> Any:
+    """Every look is an intervention of its own, which takes a while on a busy machine."""
+    return wait(holds, 120)
+
+
 class Desk:
     """The shop, and a folder beside it that people apply."""
 
@@ -107,11 +113,12 @@ class Desk:
     def fails(self) -> list[tuple[str, dict[str, Any]]]:
         """What is told of an intervention for a customer of its own, once it planned or ended."""
         self.told.customer = f"customer-{next(self._customers)}"
-        before = len(self.told.reports())
+        before = {data.get("intervention") for _, data in self.told.reports()}
         self.told.happens("payment.failed", payment="p1", text="my card was declined at the end")
 
         def ended() -> Any:
-            found = self.told.reports()[before:]
+            told = self.told.reports()
+            found = [one for one in told if one[1].get("intervention") not in before]
             kinds = {kind for kind, _ in found}
             return found if kinds & {"filled", "escalated", "failed"} else None
 
