@@ -206,8 +206,9 @@ def _said(sign: _Sign, raw: bytes) -> list[str]:
     for match in islice(sign.patterns.finditer(raw), _MANY):
         if _counted(sign, len(said)) >= sign.most:
             break
-        start = match.start()
-        if not (sign.negatable and _NEGATED.search(raw[max(0, start - 30) : start])):
+        start, end = match.span()
+        own = _OWN.search(raw[end : end + 20]) is not None
+        if not (own or sign.negatable and _NEGATED.search(raw[max(0, start - 30) : start])):
             said[match[0].decode()[:_QUOTED].strip()] = None
     return list(said)
 
@@ -215,6 +216,9 @@ def _said(sign: _Sign, raw: bytes) -> list[str]:
 def _counted(sign: _Sign, words: int) -> float:
     return min(sign.most, sign.points * (1 + _NEXT * (words - 1))) if words else 0.0
 
+
+_OWN = re2.compile(rb"^\s?(?:at|with|ueber|auf|mit) (?:myself|me for|mich selbst|mir selbst)\b")
+"""Who is angry with themselves is not angry with us."""
 
 _NEGATED = re2.compile(
     rb"(?:\b(?:not|never|no|without|hardly|nor|neither|nicht|kein\w*|nie|niemals|ohne|weder)|n't)"
