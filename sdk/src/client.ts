@@ -13,6 +13,7 @@ import { type Tabs, tabs as between } from "./core/tabs";
 import type { Choice, Data, Happenings, Json, Page, Settled, Signal, Start, Stop, Who } from "./types";
 
 const FLUSH_AFTER = 200;
+const REPORT_EVERY = 60_000;
 
 /** What `init` gives, and what the module exports. */
 export interface Client {
@@ -53,6 +54,7 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
   let dropped = 0;
+  let reported = 0;
 
   const limits = caps(settled.limits, ticks, (reason) => {
     take("client.off", { reason }, true);
@@ -101,9 +103,11 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
     clearTimeout(timer);
     timer = setTimeout(() => {
       timer = undefined;
-      if (dropped && send.well()) {
-        take("client.lost", { events: dropped });
+      if (dropped && send.well() && now() > reported + REPORT_EVERY) {
+        reported = now();
+        const events = dropped;
         dropped = 0;
+        take("client.lost", { events });
       }
       if (others.leads() || !waiting.shared()) void send.flush();
       else others.tell("events");
@@ -129,10 +133,14 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
   /** Starts or ends the signals, as the person chose. */
   function notice(): void {
     tell("choice", agreed.choice());
+    if (agreed.mayStore()) person.keep();
     if (agreed.mayNotice() && !limits.isOff()) {
       if (!noticing.length) for (const each of Object.keys(starts)) begin(each);
     } else silence();
-    if (agreed.maySend() === false) void waiting.clear();
+    if (agreed.maySend() === false) {
+      person.forget();
+      void waiting.clear();
+    }
     soon(0);
   }
   function begin(each: string): void {

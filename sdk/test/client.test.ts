@@ -114,6 +114,8 @@ it("keeps everything in memory until consent, and nothing after a refusal", asyn
   one.consent(true);
   await one.flush();
   expect(device.gateway.types()).toEqual(["a"]);
+  expect([...device.stored.keys()].sort()).toEqual(["choice", "device", "visitor"].map((it) => `forestall.key.${it}`));
+  expect(one.who().anonymousid).toBe(device.gateway.taken[0]?.anonymousid);
   one.consent(false);
   one.track("b");
   await one.flush();
@@ -162,6 +164,33 @@ it("has one sender for all tabs, and another when that goes", async () => {
   one.stop();
   await until(() => device.gateway.taken.length === 2);
   expect(device.gateway.types()).toEqual(["from.two", "later"]);
+});
+
+it("gives up the lead for the browser's cache of pages, and works on when it comes back", async () => {
+  const device = new Device();
+  const window = device.tab();
+  const one = start(window);
+  await until(() => device.locked);
+  window.dispatchEvent(new Event("pagehide"));
+  await until(() => !device.locked);
+  window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+  one.track("again");
+  await until(() => device.gateway.taken.length === 1);
+  expect(device.locked).toBe(true);
+});
+
+it("tells of what was lost, but not of that again and again", async () => {
+  const device = new Device();
+  const one = start(device.tab());
+  const heard: number[] = [];
+  one.on("lost", ({ events }) => heard.push(events));
+  device.gateway.answer = (events) =>
+    Response.json({ verdicts: events.map(({ id }) => ({ id, verdict: "quarantined", code: "invalid-data" })) }, { status: 202 });
+  one.track("too large", { text: "x".repeat(20_000) });
+  one.track("bad");
+  await until(() => heard.reduce((sum, events) => sum + events, 0) >= 3);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(device.gateway.requests.flatMap(({ events }) => events.map(({ type }) => type)).sort()).toEqual(["bad", "client.lost"]);
 });
 
 it("tells other tabs of a sign-out", async () => {

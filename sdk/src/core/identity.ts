@@ -12,6 +12,8 @@ export interface Identity {
   source: () => string;
   /** Signs in; says whether that is another person than before. A former user is forgotten first. */
   signIn: (subject: string) => boolean;
+  /** Moves what was only remembered to the device, where that is allowed by now. */
+  keep: () => void;
   /** Forgets everybody; the next visitor is somebody new. */
   forget: () => void;
 }
@@ -24,7 +26,8 @@ export function identity(store: Storage, random: () => string): Identity {
     return id;
   };
   const subject = (): string | undefined => text(store.get("subject"));
-  const forget = (): void => ["subject", "visitor", "device"].forEach(store.remove);
+  const names = ["subject", "visitor", "device"];
+  const forget = (): void => names.forEach(store.remove);
   return {
     who: () => {
       const id = subject();
@@ -39,6 +42,7 @@ export function identity(store: Storage, random: () => string): Identity {
       store.set("subject", id);
       return true;
     },
+    keep: () => void names.map(store.get),
     forget,
   };
 }

@@ -29,25 +29,29 @@ export function storage(
       return undefined;
     }
   };
+  const set = (name: string, value: Json): void => {
+    try {
+      const there = open(name);
+      if (there) {
+        there.setItem(prefix + name, JSON.stringify(value));
+        memory.delete(name);
+        return;
+      }
+    } catch {}
+    memory.set(name, value);
+  };
   return {
     get(name) {
+      const held = memory.get(name);
+      // What was only remembered may be allowed on the device by now.
+      if (held !== undefined) set(name, held);
       try {
         const text = open(name)?.getItem(prefix + name);
         if (text != null) return JSON.parse(text) as Json;
       } catch {}
-      return memory.get(name);
+      return held;
     },
-    set(name, value) {
-      try {
-        const there = open(name);
-        if (there) {
-          there.setItem(prefix + name, JSON.stringify(value));
-          memory.delete(name);
-          return;
-        }
-      } catch {}
-      memory.set(name, value);
-    },
+    set,
     remove(name) {
       memory.delete(name);
       try {
