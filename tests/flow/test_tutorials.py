@@ -133,8 +133,9 @@ def follows(shell: Shell, example: Example) -> None:
             pytest.fail(f"{example}: $ {command}\n{said[-1]}\ninstead of\n{shown}")
 
 
-def test_there_are_tutorials_of_four_stories() -> None:
+def test_there_are_tutorials_of_five_stories() -> None:
     assert [page.stem for page in PAGES] == [
+        "an-agent-that-helps",
         "declined-card",
         "from-draft-to-live",
         "stuck-export",
