@@ -4,6 +4,7 @@ Straight on httpcore: no proxy of the environment, no redirect, no cookie, and a
 """
 
 import asyncio
+import codecs
 import gzip
 import ssl
 from collections.abc import Iterable
@@ -17,18 +18,11 @@ from forestall.kernel.clock import monotonic
 LARGEST_ANSWER = 4_000_000
 """Bytes of an answer that are read; no gateway says more about a batch."""
 
-FAILURES = (
-    httpcore.TimeoutException,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.ProxyError,
-    httpcore.ConnectionNotAvailable,
-    TimeoutError,
-    OSError,
-    EOFError,
-)
-
 _CHUNK = 65_536
+
+# Looked up here, in the thread that makes a client: a fork in the middle of the import that resolving
+# a first name would set off in the sender's thread leaves the child without the codec for good.
+codecs.lookup("idna")
 
 
 class Door:
@@ -80,7 +74,7 @@ class Line:
                 for part in answer.iter_stream():
                     found.add(part)
                 return _reply(answer, found)
-        except FAILURES as error:
+        except Exception as error:  # noqa: BLE001 the sender never dies: it waits and tries again
             return Reply(0, failure=type(error).__name__)
 
     def close(self) -> None:
@@ -106,7 +100,7 @@ class AsyncLine:
                 async for part in answer.aiter_stream():
                     found.add(part)
                 return _reply(answer, found)
-        except FAILURES as error:
+        except Exception as error:  # noqa: BLE001 the sender never dies: it waits and tries again
             return Reply(0, failure=type(error).__name__)
 
     async def close(self) -> None:

@@ -49,14 +49,14 @@ class AsyncClient(Base[Awaitable[None]]):
     async def close(self, timeout: float | None = None) -> bool:
         """``flush``, then end; whether all was sent. What was not is told as ``unsent``."""
         self._closed = True
-        sent = await self.flush(timeout)
+        await self.flush(timeout)
         task, self._task = self._task, None
-        if task is not None:
+        if task is not None and not task.done():
             task.cancel()
             await asyncio.wait([task])
         for trouble in self._outbox.abandon():
             self._tell(trouble)
-        return sent
+        return not self._outbox.counts().unsent
 
     async def __aenter__(self) -> "AsyncClient":
         return self
