@@ -33,7 +33,7 @@ fi
 bin=node_modules
 case "${1:-build}" in
 build)
-    sources=$(find src build.mjs package-lock.json tsconfig.json -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
+    sources=$(find src build.mjs package-lock.json tsconfig*.json -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
     built=../src/forestall/ingest/sdk/sources.sha256
     [ "$(cat $built 2>/dev/null)" != "$sources" ] || exit 0
     node build.mjs <<<"$sources" || fail "The SDK could not be built."

@@ -1,5 +1,6 @@
 // Bundles the SDK: `node build.mjs` writes it where the gateway serves it from and into dist/ for npm;
 // `node build.mjs --check` says how large the bundles are and fails where one is larger than it may be.
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
@@ -57,5 +58,6 @@ if (!check) {
     mkdirSync(folder, { recursive: true });
     for (const [name, contents] of files) writeFileSync(`${folder}/${name}`, contents);
   }
+  execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.types.json"], { stdio: "inherit" });
   writeFileSync(`${SERVED}/sources.sha256`, readFileSync(0, "utf8").trim());
 }

@@ -256,7 +256,7 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
       const release = (): void => {
         if (holds.delete(hold)) tell("suppress", { held: holds.size > 0 });
       };
-      if (milliseconds) setTimeout(release, milliseconds);
+      if (typeof milliseconds === "number" && milliseconds > 0) setTimeout(release, milliseconds);
       return release;
     },
     held: () => holds.size > 0,

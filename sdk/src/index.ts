@@ -160,7 +160,13 @@ function call(what: (to: Client) => void): void {
 /** Calls the function among `words`, as callbacks of analytics.js are: later, whatever it does. */
 function after(words: readonly unknown[]): void {
   const callback = words.find((it) => typeof it === "function") as (() => void) | undefined;
-  if (callback) setTimeout(callback, 0);
+  if (callback) {
+    setTimeout(() => {
+      try {
+        callback();
+      } catch {}
+    });
+  }
 }
 
 const objects = (data: unknown): Data | undefined =>

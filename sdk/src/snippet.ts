@@ -27,3 +27,5 @@ interface Stub extends Array<[string, unknown[]]> {
     document.head.append(script);
   };
 })(window);
+
+export {};
