@@ -217,8 +217,11 @@ def _counted(sign: _Sign, words: int) -> float:
     return min(sign.most, sign.points * (1 + _NEXT * (words - 1))) if words else 0.0
 
 
-_OWN = re2.compile(rb"^\s?(?:at|with|ueber|auf|mit) (?:myself|me for|mich selbst|mir selbst)\b")
-"""Who is angry with themselves is not angry with us."""
+_OWN = re2.compile(
+    rb"^\s?(?:at|with|ueber|auf|mit) (?:myself|me for|mich selbst|mir selbst)\b"
+    rb"|^\s?for an? (?:update|answer|reply|new|restock)\b"
+)
+"""Who is angry with themselves, or desperate for an update, is not angry with us."""
 
 _NEGATED = re2.compile(
     rb"(?:\b(?:not|never|no|without|hardly|nor|neither|nicht|kein\w*|nie|niemals|ohne|weder)|n't)"

@@ -27,8 +27,8 @@ class Relation(msgspec.Struct, frozen=True):
     """Families that make ``kind`` when one word of each stands within ``within`` bytes of a sentence.
 
     ``sure``: look-alikes of its kind do not excuse it. ``unless``: families that, in the same
-    sentence, mean something else. ``negatable``: "not" or "nobody" before its first word takes it
-    back."""
+    sentence, mean something else. ``negatable``: "nobody" or "what if" before its first word takes it
+    back. ``apart``: one phrase is not two of the families."""
 
     kind: str
     of: tuple[str, ...]
@@ -37,6 +37,7 @@ class Relation(msgspec.Struct, frozen=True):
     sure: bool = False
     unless: frozenset[str] = frozenset()
     negatable: bool = False
+    apart: bool = False
 
 
 class Near(msgspec.Struct, frozen=True):
@@ -122,7 +123,8 @@ def _closest(words: list[_Word], one: Relation) -> tuple[int, int]:
         new = names.intersection(one.of)
         if new:
             last.update(dict.fromkeys(new, start))
-            if len(last) == len(one.of):
+            places = len(set(last.values())) if one.apart else len(last)
+            if places == len(one.of):
                 begun = min(last.values())
                 if end - begun < best[1] - best[0]:
                     best = begun, end

@@ -5,6 +5,8 @@ Links keep their words, and their address where it is one of the web; pictures b
 
 import re
 import warnings
+from codecs import BOM_UTF16_BE as BOM_BE
+from codecs import BOM_UTF16_LE as BOM_LE
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, unquote
@@ -57,6 +59,8 @@ def read_page(html: str | bytes, *, whole: bool = True) -> Page:
     """The page in ``html``; a fragment of one where it is not ``whole``. Raises ``Unusable``."""
     if len(html) > LARGEST:
         raise Unusable(f"larger than {LARGEST:,} bytes")
+    if isinstance(html, bytes) and b"\0" in html and not html.startswith((BOM_LE, BOM_BE)):
+        raise Unusable("it is not text")
     soup = _parsed(html)
     _bounded(soup)
     language = soup.html and soup.html.get("lang")
