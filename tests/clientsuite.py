@@ -240,7 +240,7 @@ class ClientSuite:
             ("group", None, "g"),
             ("opt_out", None),
         ],
-        ids=str,
+        ids=range(12),
     )
     def test_a_call_with_a_mistake_is_told_and_never_raises(self, call: tuple[Any, ...]) -> None:
         told: list[Trouble] = []

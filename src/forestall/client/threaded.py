@@ -19,6 +19,9 @@ class Client(Base[None]):
     the first event. At the end of the process, what waits is sent, within ``exit_for``.
     """
 
+    _ended: bool
+    _idle: bool
+
     def flush(self, timeout: float | None = None) -> bool:
         """Send all that was taken so far; whether each event has its verdict within ``timeout``
         seconds (otherwise ``exit_for``). False at once in ``on_error``, which the sender calls."""
