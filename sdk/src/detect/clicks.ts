@@ -1,9 +1,10 @@
 /** Rage, dead and error clicks: somebody clicks, and the page does not answer, or answers with an error. */
 import type { Detector, Interaction, Signal, Target } from "../types";
 
-/** Milliseconds: between the clicks of one burst; until a page has answered; until an error is no answer. */
+/** Milliseconds: between the clicks of one burst; until a page has answered, and a request; until an error is no answer. */
 const GAP = 1000;
 const ANSWER = 5000;
+const REQUEST = 30_000;
 const ERROR = 1000;
 /** Clicks make a rage on what can be clicked, and on what cannot. */
 const RAGE = 3;
@@ -29,6 +30,8 @@ interface Burst {
   /** How many of them were answered. */
   answered: number;
   failed: boolean;
+  /** A request of it ended well, though nothing may have shown. */
+  served: boolean;
 }
 
 /** What is remembered of clicks; bounded. */
@@ -40,15 +43,16 @@ export interface Clicks {
   requests: readonly (readonly [Place, number])[];
   /** Places that change by themselves, and errors that come by themselves. */
   noise: readonly (readonly [Place, number])[];
-  /** When somebody or a request last did something. */
+  /** When somebody or a request last did something, and when a click's request last ended. */
   cause: number;
+  ended: number;
 }
 
 const bound = <T>(all: readonly T[]): readonly T[] => all.slice(-MEMORY);
 
 /** Finds rage, dead and error clicks. */
 export const clicks: Detector<Clicks> = {
-  initial: { bursts: [], works: [], requests: [], noise: [], cause: -SPONTANEOUS },
+  initial: { bursts: [], works: [], requests: [], noise: [], cause: -SPONTANEOUS, ended: -GAP },
   step(before, next) {
     const [state, found] = settle(before, next);
     switch (next.kind) {
@@ -91,12 +95,13 @@ function clicked(state: Clicks, next: Click): Clicks {
   }
   const burst = same
     ? { ...last, last: at, clicks: last.clicks + 1 }
-    : { target, x, y, first: at, last: at, clicks: 1, answered: 0, failed: false };
+    : { target, x, y, first: at, last: at, clicks: 1, answered: 0, failed: false, served: false };
   return { ...state, cause: at, bursts: bound([...(same ? state.bursts.slice(0, -1) : state.bursts), burst]) };
 }
 
 /** The page showed something: all that was clicked has its answer, but for what the latest click explains. */
-function answered(state: Clicks, at: number, within = ANSWER): Clicks {
+function answered(state: Clicks, at: number): Clicks {
+  const within = at - state.ended <= GAP ? REQUEST : ANSWER;
   const latest = state.bursts.at(-1);
   if (!latest) return state;
   const explained = at - latest.last <= GAP;
@@ -153,8 +158,9 @@ function requested(
   const own = state.requests.find(([one]) => one === id);
   const rest = { ...state, cause: at, requests: state.requests.filter(([one]) => one !== id) };
   if (!own || !latest) return [rest, found];
-  if (status && status < 500) return [answered(rest, at, Infinity), found];
-  return failed(rest, at, Infinity, found);
+  const ended = { ...rest, ended: at };
+  if (!status || status >= 500) return failed(ended, at, REQUEST, found);
+  return [{ ...ended, bursts: [...rest.bursts.slice(0, -1), { ...latest, served: true }] }, found];
 }
 
 /** What has waited long enough is judged. */
@@ -162,8 +168,8 @@ function settle(state: Clicks, next: Interaction): [Clicks, readonly Signal[]] {
   if (!state.bursts.length) return [state, []];
   const { at } = next;
   const latest = state.bursts.at(-1);
-  const requests = state.requests.filter(([, began]) => at - began < 2 * ANSWER);
-  const due = (one: Burst): boolean => at - one.last > ANSWER && !(one === latest && requests.length);
+  const requests = state.requests.filter(([, began]) => at - began < REQUEST);
+  const due = (one: Burst): boolean => at - one.last > ANSWER && !(one === latest && (requests.length || at - state.ended <= GAP));
   const judged = state.bursts.filter(due);
   if (!judged.length) return [{ ...state, requests }, []];
   const found = judged.flatMap((one) => judge(one, state, at));
@@ -175,7 +181,7 @@ function judge(one: Burst, state: Clicks, at: number): Signal[] {
   const worked = state.works.some(([name, when]) => name === target.name && at - when < WORKS);
   if (failed || worked || target.repeatable || one.answered * 2 >= clicks) return [];
   if (clicks >= (target.interactive ? RAGE : RAGE_ELSEWHERE)) return [signal("rage", one, one.last)];
-  return target.interactive ? [signal("dead", one, at)] : [];
+  return target.interactive && !one.served ? [signal("dead", one, at)] : [];
 }
 
 const signal = (what: string, { target, clicks, first }: Burst, at: number): Signal => ({

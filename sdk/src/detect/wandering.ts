@@ -16,7 +16,7 @@ export interface Wandering {
   tab: number;
 }
 
-/** Finds circles. */
+/** Finds circles. Pages that differ by a number only (of a product, of a list) are one. */
 export const wandering: Detector<Wandering> = {
   initial: { visits: [], tab: -1000 },
   step(state, next) {
@@ -26,9 +26,11 @@ export const wandering: Detector<Wandering> = {
       case "select":
         return [{ ...state, visits: state.visits.slice(-1) }, []];
       case "click":
+        if (next.form) return [{ ...state, visits: state.visits.slice(-1) }, []];
         return [next.target.repeatable ? { ...state, tab: next.at } : state, []];
       case "navigation": {
-        const { at, path } = next;
+        const { at } = next;
+        const path = next.path.replace(/\d+/g, "*");
         const [here, since = at] = state.visits.at(-1) ?? [];
         if (here === path || at - state.tab < 1000) return [state, []];
         const earlier = at - since > READ ? [] : state.visits;
