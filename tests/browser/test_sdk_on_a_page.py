@@ -13,6 +13,7 @@ from forestall.kernel.clock import wall_clock
 from forestall.privacy import tokens
 from serving import BROWSER, SECRET, Running, ingest, running, settings
 
+EVENTS = "/v1/events"
 ARGS = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks"]
 SITE = "http://shop.localhost/"
 
@@ -41,13 +42,13 @@ def snippet(host: str, options: str = "") -> str:
 class Site:
     """A page at ``SITE`` and what its console and its errors say."""
 
-    def __init__(self, context: BrowserContext, html: str) -> None:
+    def __init__(self, context: BrowserContext, html: str, head: str = "") -> None:
         self.page: Page = context.new_page()
         self.page.set_default_timeout(20_000)
         self.noise: list[str] = []
         self.page.on("console", lambda message: self.noise.append(message.text))
         self.page.on("pageerror", lambda error: self.noise.append(str(error)))
-        body = f"<!doctype html><title>Shop</title><body>{html}</body>"
+        body = f"<!doctype html>{head}<title>Shop</title><body>{html}</body>"
         self.page.route(f"{SITE}**", lambda route: _answer(route, body))
 
     def open(self, path: str = "") -> None:
@@ -56,6 +57,15 @@ class Site:
 
     def run(self, script: str) -> object:
         return self.page.evaluate(script)
+
+
+def comes(server: Running, page: Page, types: set[str]) -> None:
+    """Waits until the log has events of these types and no others."""
+    for _ in range(400):
+        if {record.type for record in server.records()} == types:
+            return
+        page.wait_for_timeout(25)
+    assert {record.type for record in server.records()} == types
 
 
 def _answer(route: Route, body: str) -> None:
@@ -134,4 +144,67 @@ def test_nothing_is_kept_before_consent(browser: Browser, server: Running) -> No
     site.run("async () => { forestall.consent(true); await forestall.flush() }")
     assert [record.type for record in server.records()] == ["a"]
     assert site.noise == []
+    context.close()
+
+
+@pytest.mark.parametrize("trouble", ["html", "500", "redirect", "gone", "slow", "csp"])
+def test_a_server_in_trouble_is_none_of_the_pages_business(
+    browser: Browser, server: Running, trouble: str
+) -> None:
+    context = browser.new_context()
+    policy = (
+        "<meta http-equiv='content-security-policy' content=\"connect-src 'none'\">"
+        if trouble == "csp"
+        else ""
+    )
+    site = Site(context, snippet(server.base), policy)
+    tries: list[str] = []
+
+    def answer(route: Route) -> None:
+        tries.append(route.request.url)
+        if trouble == "html":
+            route.fulfill(status=200, body="<html>hello</html>", content_type="text/html")
+        elif trouble == "500":
+            route.fulfill(status=500, body="")
+        elif trouble == "redirect":
+            route.fulfill(status=302, headers={"location": SITE})
+        elif trouble == "gone":
+            route.abort()
+
+    context.route(f"{server.base}/v1/events**", answer)
+    site.open()
+    site.run(
+        "async () => { window.thrown = []; addEventListener('error', (e) => thrown.push(e.message));"
+        " addEventListener('unhandledrejection', (e) => thrown.push(String(e.reason)));"
+        " for (let n = 0; n < 50; n++) forestall.track('n', {n}); }"
+    )
+    site.page.wait_for_timeout(300) if trouble == "slow" else site.run("() => forestall.flush()")
+    assert site.run("() => window.thrown") == []
+    assert len(tries) <= 5
+    assert server.records() == []
+    browsers_own = ("Failed to load resource", "Content Security Policy", "CORS policy")
+    assert [line for line in site.noise if not any(own in line for own in browsers_own)] == []
+    context.close()
+
+
+def test_tabs_share_one_queue_and_one_sender(browser: Browser, server: Running) -> None:
+    context = browser.new_context()
+    tabs = [Site(context, snippet(server.base)) for _ in range(3)]
+    sent: list[tuple[str, str]] = []
+
+    def watch(site: Site, tab: str) -> None:
+        site.page.on("request", lambda request: sent.append((tab, request.url)))
+
+    for n, tab in enumerate(tabs):
+        watch(tab, str(n))
+        tab.open()
+    for n, tab in enumerate(tabs):
+        tab.run(f"() => forestall.track('from.{n}')")
+    comes(server, tabs[0].page, {"from.0", "from.1", "from.2"})
+    assert len({record.subject for record in server.records()}) == 1
+    (leader,) = {int(tab) for tab, url in sent if EVENTS in url}
+    tabs.pop(leader).page.close()
+    tabs[0].run("() => forestall.track('after')")
+    comes(server, tabs[0].page, {"from.0", "from.1", "from.2", "after"})
+    assert len({tab for tab, url in sent if EVENTS in url}) == 2
     context.close()
