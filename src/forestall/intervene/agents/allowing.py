@@ -7,7 +7,7 @@ import msgspec
 
 from forestall.context.knowledge.passages import Passage
 from forestall.intervene.actions.answers import BadArguments
-from forestall.intervene.agents.guard import Allowed, Granted, own_placeholders
+from forestall.intervene.agents.guard import Allowed, Granted, literals, own_placeholders
 from forestall.intervene.agents.looking import Looks
 from forestall.intervene.agents.secrets import secrets_of
 from forestall.kernel.settings import Settings
@@ -59,5 +59,6 @@ def _granted(declarations: Declarations, grant: Grant, looks: Looks) -> Granted:
         risk=action.risk,
         approve=people > 0,
         people=max(1, people),
+        literals=literals(action.input),
         wrong=Arguments(action.input).wrong,
     )

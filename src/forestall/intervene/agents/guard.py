@@ -37,7 +37,14 @@ _FORMS = {
 }
 """What the values behind placeholders of a kind look like; of other kinds none is said."""
 
+_NEVER_OURS = frozenset({"credentials", "payment elsewhere", "secrecy", "threat"})
+"""Demands that no runbook may make either, whoever wrote it."""
+
 _NUMBER = re.compile(r"(?=.*\d)[A-Za-z0-9-]{4,40}")
+_TO_CALL = re.compile(
+    r"\b(?:call|phone|ring|dial|text|sms|fax|hotline|whatsapp|anruf\w*|ruf\w*|wähl\w*|telefon\w*)\b",
+    re.IGNORECASE,
+)
 _FILLED_IN = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 
 
@@ -63,14 +70,15 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
 class Granted(msgspec.Struct, frozen=True, kw_only=True):
     """An action that a proposal may contain. ``bound`` are the arguments that we computed (none:
     they cannot be computed now, so that it cannot be had), ``chooses`` the names of those that are
-    the model's; ``wrong`` says what is wrong with all arguments together. ``people`` approve it
-    first where ``approve`` is set."""
+    the model's; ``wrong`` says what is wrong with all arguments together. ``literals`` are
+    words that its schema names itself. ``people`` approve it first where ``approve`` is set."""
 
     bound: dict[str, Any] | None
     chooses: tuple[str, ...] = ()
     risk: Risk = "medium"
     approve: bool = False
     people: int = 1
+    literals: frozenset[str] = frozenset()
     wrong: Callable[[Any], str | None]
 
 
@@ -144,6 +152,33 @@ def wording(text: str, allowed: Allowed, evidence: Sequence[str] = ()) -> tuple[
     return (*found, *_leading(text, allowed))
 
 
+def texts(value: Any) -> Iterator[str]:
+    """Every text in JSON data, in its order; names of fields are texts too."""
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            yield from (text for item in value.items() for one in item for text in texts(one))
+        case list() | tuple():
+            yield from (text for one in value for text in texts(one))
+
+
+def literals(schema: Any) -> frozenset[str]:
+    """The words that a JSON Schema itself names as values, so that saying them is its owner's."""
+    found: set[str] = set()
+    if isinstance(schema, Mapping):
+        for key, one in schema.items():
+            found |= frozenset(texts(one)) if key in ("enum", "const") else literals(one)
+    elif isinstance(schema, list):
+        found = found.union(*map(literals, schema))
+    return frozenset(found)
+
+
+def reasonable(value: Any) -> bool:
+    """Whether filled fields are of a depth, a size and numbers that everything after us can read."""
+    return _plain_data(value, DEEPEST + 2) and len(msgspec.json.encode(value)) <= 10 * LARGEST
+
+
 def own_placeholders(masked: Any, known: Mapping[str, str]) -> frozenset[str]:
     """The placeholders that may stand in a message, given the ``masked`` inputs and the values
     ``known`` behind placeholders.
@@ -152,7 +187,7 @@ def own_placeholders(masked: Any, known: Mapping[str, str]) -> frozenset[str]:
     would lead the customer there; and its value must be what its kind says and nothing more, for a
     name could have a link in it.
     """
-    return frozenset(one for one in _texts(masked) if one in known and _own(one, known[one]))
+    return frozenset(one for one in texts(masked) if one in known and _own(one, known[one]))
 
 
 def _own(placeholder: str, value: str) -> bool:
@@ -205,7 +240,9 @@ def _not_so(wanted: Proposed, granted: Granted, allowed: Allowed) -> Iterator[st
         return
     if (wrong := granted.wrong({**wanted.arguments, **granted.bound})) is not None:
         yield wrong
-    for text in _texts(wanted.arguments):
+    for text in texts(wanted.arguments):
+        if text in granted.literals:
+            continue
         if _PLACEHOLDER.search(text):
             yield "a chosen argument has masked data in it"
         for turned in wording(text, allowed):
@@ -228,6 +265,8 @@ def _fit_words(proposal: Proposal, allowed: Allowed) -> Iterator[Turned]:
         if one.runbook == proposal.runbook and _for_customers(one):
             words = _FILLED_IN.sub("...", one.text)
             yield from (Turned("runbook", t.what) for t in _leading(words, allowed))
+            if demanded(words) & _NEVER_OURS:
+                yield Turned("runbook", "it asks for what nobody may ask for in our name")
 
 
 def _fit_for_people(proposal: Proposal, allowed: Allowed) -> Iterator[Turned]:
@@ -269,8 +308,9 @@ def _leading(text: str, allowed: Allowed) -> Iterator[Turned]:
 
 
 def _without(text: str, own: frozenset[str]) -> str:
-    """``text`` without this customer's own numbers, which could look like somebody's phone."""
-    for one in own:
+    """``text`` without this customer's own numbers, which could look like somebody's phone; with
+    all of them where it says to call."""
+    for one in () if _TO_CALL.search(text) else own:
         if _NUMBER.fullmatch(one):
             text = re.sub(rf"(?<!\w){re.escape(one)}(?!\w)", " ", text)
     return text
@@ -284,16 +324,6 @@ def _for_customers(passage: Passage) -> bool:
 def _planned(wanted: Proposed, granted: Granted) -> PlannedAction:
     arguments = {**wanted.arguments, **(granted.bound or {})}
     return PlannedAction(wanted.name, arguments, granted.approve, granted.people)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case Mapping():
-            yield from (text for item in value.items() for one in item for text in _texts(one))
-        case list() | tuple():
-            yield from (text for one in value for text in _texts(one))
 
 
 def _data(wanted: Proposed) -> bytes | None:

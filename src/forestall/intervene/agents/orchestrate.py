@@ -26,7 +26,15 @@ from forestall.intervene.agents.asking import LanguageModel, ModelFailed
 from forestall.intervene.agents.compose import Composing, compose
 from forestall.intervene.agents.conversing import Conversation, Filled
 from forestall.intervene.agents.counting import count
-from forestall.intervene.agents.guard import Allowed, Proposal, guard, wording
+from forestall.intervene.agents.guard import (
+    Allowed,
+    Proposal,
+    guard,
+    literals,
+    reasonable,
+    wording,
+)
+from forestall.intervene.agents.guard import texts as everything
 from forestall.intervene.agents.ledger import CutOff, Ledger
 from forestall.intervene.agents.looking import Looks
 from forestall.intervene.agents.paying import Bill, Purse
@@ -216,12 +224,16 @@ class _Attempt:
             return await self._fallback("low-confidence")
         may = self._allowed()
         cites = tuple(passage.cite for passage in self.passages)
+        known = literals(self.agent.schema or {})
         refused = [
             Turned(f"field {name}", turned.what)
             for name in self.agent.output
-            for text in texts(said.fields.get(name))
+            for text in everything(said.fields.get(name))
+            if text not in known
             for turned in wording(text, may, cites)
         ]
+        if not reasonable(said.fields):
+            refused.append(Turned("fields", "they are too long, too deep or have odd numbers"))
         if refused:
             self.refused += refused
             return await self._fallback("refused")

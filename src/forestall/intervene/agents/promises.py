@@ -23,10 +23,11 @@ KINDS = (
     "free",
 )
 
-_SUM = (
+SUM = (
     r"(?:[€$£]\s?\d[\d.,]*|\d[\d.,]*\s?(?:€|\$|£|(?:eur|euros?|usd|dollars?|pounds?|gbp|chf|franken|bucks)\b)"
     r"|\b(?:five|ten|twenty|thirty|forty|fifty|hundred|thousand|funf|zehn|zwanzig|dreissig|funfzig|hundert|tausend)\W(?:euros?|dollars|pounds|pfund|franken)\b)"
 )
+"""A sum of money, as a pattern for folded text."""
 _GIVE = r"(?:give|send|grant|pay|transfer|offer|wire|hand|add|get|put)\w*"
 _GIFT = r"(?:geben|schenken|senden|schicken|zahlen|uberweisen|gewahren|bieten|legen|erhalten|bekommen|kriegen)"
 _TELLS = (
@@ -70,7 +71,7 @@ _SPOKEN = {
         r"(?:store|account|shop|service|site|customer|loyalty) credits?\b|credit note|credits? (?:to|on|onto|in) your",
         r"credit(?:ed|ing)? (?:you|your (?:account|balance)|it|this|that|the (?:amount|sum|money|difference)|back)\b",
         r"\b(?:a|an|as|in|with|of) (?:small |one-time |\w+ (?:euro|dollar) )?credit\b(?! ?(?:cards?|card|check|limit|score|institut|rating|or|and))",
-        rf"(?:will be|is|was|been|gets?|are) credited|credits? (?:of|worth) |{_SUM} (?:in |of )?credit",
+        rf"(?:will be|is|was|been|gets?|are) credited|credits? (?:of|worth) |{SUM} (?:in |of )?credit",
         r"(?:been|is|was) topped up|(?:top|topped|topping) up your (?:balance|account|wallet)|add\w* .{0,30}to your (?:balance|wallet)",
         r"gutschrift|gutschreib|gutgeschrieben|schreiben .{0,60}\bgut\b|guthaben.{0,40}(?:auf|schenk|erhoh|lad)",
         rf"{_GIFT}.{{0,30}}guthaben",
@@ -85,7 +86,7 @@ _SPOKEN = {
         r"\blassen\b.{0,30}\bnach\b|(?:preis|halfte|rechnung).{0,30}\blassen (?:wir|ich)\b",
         r"(?:half|reduced|special|lower|lowered|better) price|price (?:cut|reduction|match|drop)|half off|"
         r"(?:reduce|lower|halve|cut|drop|slash)\w* (?:the|your) (?:price|cost|bill|total)",
-        rf"(?:knock|take|shave|taking)\w* .{{0,20}}(?:{_SUM}|\d+ ?%|something|some|half|a bit) off",
+        rf"(?:knock|take|shave|taking)\w* .{{0,20}}(?:{SUM}|\d+ ?%|something|some|half|a bit) off",
         r"(?:give|send|get|offer|receiv|here (?:is|'s|are)|have|enjoy|gift)\w*.{0,30}\b(?:voucher|coupon|promo(?:tional)? code)",
         r"(?:voucher|coupon|promo(?:tional)? code).{0,20}(?:for you|is yours|on us)|(?:use|with|apply) (?:the |this |promo )*code:? \w*\d",
         r"rabatt|preisnachlass|\bnachlass\b|skonto|(?:halben|halber|reduzierte\w*|gunstigere\w*) preis|sonderpreis",
@@ -98,20 +99,20 @@ _SPOKEN = {
         r"by way of (?:an )?apology|token of|indemnif|(?:we|i)(?:'ll| will)? (?:owe|make up for)|make up for",
         r"(?:cover|pay|pick up|settle|shoulder|bear|foot)\w* (?:for )?(?:the|your|all|any|this|that) (?:\w+ )?(?:cost|loss|losses|damage|expense|bill|tab|fee|difference)",
         r"take care of (?:the|your|any|all) (?:\w+ )?(?:cost|bill|fee|payment|invoice|expense)",
-        rf"\b(?:{_GIVE}) (?:you|to you|your account).{{0,30}}{_SUM}",
-        rf"\byou(?:'ll| will| are going to| shall| can)?(?: soon| also| now)? (?:get|receive|have|be paid|be given)(?!.{{0,40}}(?:invoice|receipt|bill\b)).{{0,30}}{_SUM}",
-        rf"{_SUM}.{{0,20}}(?:for your (?:trouble|patience|inconvenience)|is yours|on us)",
+        rf"\b(?:{_GIVE}) (?:you|to you|your account).{{0,30}}{SUM}",
+        rf"\byou(?:'ll| will| are going to| shall| can)?(?: soon| also| now)? (?:get|receive|have|be paid|be given)(?!.{{0,40}}(?:invoice|receipt|bill\b)).{{0,30}}{SUM}",
+        rf"{SUM}.{{0,20}}(?:for your (?:trouble|patience|inconvenience)|is yours|on us)",
         r"(?:free|small|little|nice|bonus|welcome) gift\b(?! ?(?:card|wrap|message|receipt))|gift (?:from us|for you|on us)|bonus points|loyalty points|extra (?:month|points|days? of)",
         r"(?:send|ship|give|get)\w* (?:you |out )?(?:a |an |the )?(?:\w+ )?(?:replacement|new one|another one)",
-        rf"\b(?:we|i|our team|someone)(?:'ll|'ve|'re|'m| will| have| are| can| shall| am)?{_TELLS}(?: \w+){{0,7}}? (?:money|price|costs?|bill|fees?|charges?|funds|balance|damage|loss|losses|expenses?|{_SUM})(?!\w)",
-        rf"\b(?:wir|ich) (?!haben|sehen|konnen|wissen|pruf|speicher|brauch|zeigen|nennen)\w+en?\b.{{0,50}}\b(?:geld|preis|kaufpreis|kosten|gebuhr\w*|schaden|verlust|summe|halfte|{_SUM})",
-        rf"entitled to|throw\w* in|(?:bezahlen|zahlen|ersetzen|ubernehmen|begleichen) wir\b|{_SUM} (?:bekommen|erhalten) sie|euro (?:bekommen|erhalten) sie|stehen wir ein|(?:nachteile|verlust)\w* entsteh|entstehen .{{0,20}}keine",
-        rf"{_SUM}.{{0,20}}\b(?:on (?:its|their|the) way|coming|heading|waiting|more|extra|on top)\b(?! (?:than|expensive))|suffer (?:any|no) (?:loss|damage)",
+        rf"\b(?:we|i|our team|someone)(?:'ll|'ve|'re|'m| will| have| are| can| shall| am)?{_TELLS}(?: \w+){{0,7}}? (?:money|price|costs?|bill|fees?|charges?|funds|balance|damage|loss|losses|expenses?|{SUM})(?!\w)",
+        rf"\b(?:wir|ich) (?!haben|sehen|konnen|wissen|pruf|speicher|brauch|zeigen|nennen)\w+en?\b.{{0,50}}\b(?:geld|preis|kaufpreis|kosten|gebuhr\w*|schaden|verlust|summe|halfte|{SUM})",
+        rf"entitled to|throw\w* in|(?:bezahlen|zahlen|ersetzen|ubernehmen|begleichen) wir\b|{SUM} (?:bekommen|erhalten) sie|euro (?:bekommen|erhalten) sie|stehen wir ein|(?:nachteile|verlust)\w* entsteh|entstehen .{{0,20}}keine",
+        rf"{SUM}.{{0,20}}\b(?:on (?:its|their|the) way|coming|heading|waiting|more|extra|on top)\b(?! (?:than|expensive))|suffer (?:any|no) (?:loss|damage)",
         r"ihre?n? (?:schaden|verlust)\w*.{0,20}\bersetz|\bextra (?:liegt|legen|gibt)|\b(?:we|i) (?:hereby )?(?:admit|concede)\b|\bnegligen|legally responsible|\bfahrlassig",
         r"present (?:from us|for you)|getting a (?:present|gift|bonus|treat)",
         r"\b(?:are|is|be|held) liable|accept liability|entschadig|schadens?ersatz|wiedergutmach|\bwieder ?gut\b|kulan[zt]|ausgleichen|als ausgleich",
         r"als (?:kleine[sn]? )?(?:entschuldigung|dankeschon|geste|trost)|schenken wir|wir schenken|geschenk (?:von uns|fur sie)|kleines geschenk",
-        rf"{_GIFT}\b(?!.{{0,40}}(?:rechnung|beleg|quittung)).{{0,40}}{_SUM}|{_SUM}.{{0,40}}(?:geschenkt|fur ihre (?:muhe|geduld))",
+        rf"{_GIFT}\b(?!.{{0,40}}(?:rechnung|beleg|quittung)).{{0,40}}{SUM}|{SUM}.{{0,40}}(?:geschenkt|fur ihre (?:muhe|geduld))",
         r"(?:schicken|senden|liefern|bekommen|erhalten).{0,40}(?:ersatz|neues gerat|neue ware)|\bhaften\b|bonuspunkte|treuepunkte",
         r"(?:ubernehmen|tragen|begleichen).{0,40}(?:kosten|schaden|rechnung|gebuhr|verlust)|(?:kosten|schaden|rechnung|gebuhr).{0,30}(?:ubernehmen|ubernommen|tragen)",
     ),
