@@ -49,9 +49,20 @@ def test_each_vulnerability_is_told(kind: Vulnerable) -> None:
 
 
 def test_levels_are_right_in_nine_of_ten_cases() -> None:
-    labelled = [case for case in CASES if "level" in case]
+    labelled = [case for case in CASES if "level" in case and "round" not in case]
     right = sum(mood([case["text"]]).level == case["level"] for case in labelled)
     assert right >= 0.9 * len(labelled)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_cases_of_the_rounds_hold(number: int) -> None:
+    cases = [case for case in CASES if case.get("round") == number]
+    precision, recall = scores(
+        cases, lambda case: (case["to_person"], mood([case["text"]]).to_person)
+    )
+    assert min(precision, recall) >= 0.95
+    right = sum(mood([case["text"]]).level == case["level"] for case in cases)
+    assert right >= 0.75 * len(cases), "shades of anger are less sure than who needs a person"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ what makes a customer vulnerable counts by itself. RE2 keeps the time linear for
 
 import re
 import tomllib
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -18,10 +17,11 @@ from typing import Any, Literal
 import msgspec
 import re2  # type: ignore[import-untyped]
 
+from forestall.context.tone_plain import plain
+from forestall.context.tone_relations import Vulnerable as Vulnerable
 from forestall.context.tone_relations import near
 
 Level = Literal["calm", "annoyed", "upset", "very-upset"]
-Vulnerable = Literal["bereavement", "hardship", "security", "legal", "medical"]
 
 _LEVELS: tuple[tuple[float, Level], ...] = ((5.5, "very-upset"), (2.5, "upset"), (1.0, "annoyed"))
 _NEXT = 0.6
@@ -153,36 +153,11 @@ def _program(lines: str, names: dict[str, str]) -> Any:
     return re2.compile(rf"\b(?:{pattern})(?:\b|\W|$)".encode(), options)
 
 
-_WRITTEN_OUT = str.maketrans(
-    {
-        "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "’": "'", "‘": "'", "´": "'", "`": "'",
-        "–": "-", "—": "-", "‐": "-", "‑": "-",
-        "😡": " angry ", "🤬": " angry ", "👿": " angry ", "😠": " angry ", "😤": " annoyed ",
-        "🙄": " annoyed ", "😒": " annoyed ", "👎": " bad ", "😭": " sad ", "😞": " sad ", "😢": " sad ",
-    }
-)  # fmt: skip
-
-
-def _plain(text: str) -> str:
-    """``text`` as the lexicon writes it."""
-    if "://" in text or "www." in text:
-        text = _ADDRESS.sub(" ", text)
-    text = text.lower()
-    if not text.isascii():
-        text = unicodedata.normalize(
-            "NFKD", unicodedata.normalize("NFC", text).translate(_WRITTEN_OUT)
-        )
-        text = text.encode("ascii", "ignore").decode()
-    return " ".join(text.split())
-
-
-_ADDRESS = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 _END = re.compile(rb"[.!?;] |[.!?;]$")
 
 
 def _read(text: str) -> _Reading:
-    plain = _plain(text)
-    raw = plain.encode()
+    raw = plain(text).encode()
     points, heat, why = 0.0, 0.0, []
     for sign in _lexicon().signs:
         said = _said(sign, raw) if heat >= _HOT or not sign.heightens else []
@@ -208,7 +183,7 @@ def _said(sign: _Sign, raw: bytes) -> list[str]:
             break
         start, end = match.span()
         own = _OWN.search(raw[end : end + 20]) is not None
-        if not (own or sign.negatable and _NEGATED.search(raw[max(0, start - 30) : start])):
+        if not (own or (sign.negatable and _NEGATED.search(raw[max(0, start - 30) : start]))):
             said[match[0].decode()[:_QUOTED].strip()] = None
     return list(said)
 
@@ -301,8 +276,8 @@ def _voice(text: str, *, spoken: bool) -> Iterator[tuple[float, str]]:
 
 def _again(texts: Sequence[str]) -> Iterator[tuple[float, str]]:
     if len(texts) > 1:
-        last = _plain(texts[-1])
-        same = sum(_plain(text) == last for text in texts[:-1])
+        last = plain(texts[-1])
+        same = sum(plain(text) == last for text in texts[:-1])
         if same:
             yield min(2.0, float(same)), f"said the same {same + 1} times"
 

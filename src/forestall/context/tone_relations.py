@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import re2  # type: ignore[import-untyped]
+
+Vulnerable = Literal["bereavement", "hardship", "security", "legal", "medical"]
 
 _MOST = 2_000
 """More words of families than so many in one text tell nothing more."""
@@ -30,7 +32,7 @@ class Relation(msgspec.Struct, frozen=True):
     sentence, mean something else. ``negatable``: "nobody" or "what if" before its first word takes it
     back. ``apart``: one phrase is not two of the families."""
 
-    kind: str
+    kind: Vulnerable
     of: tuple[str, ...]
     """The rarest first: without it the others are not looked at."""
     within: int = 60
@@ -76,9 +78,7 @@ def _families() -> _Families:
             (name, re2.compile(rf"\b(?:{pattern})\b".encode(), options))
             for name, pattern in families.items()
         ),
-        relations={
-            name: tuple(one for one in relations if one.of[0] == name) for name in families
-        },
+        relations={name: tuple(one for one in relations if one.of[0] == name) for name in families},
     )
 
 
