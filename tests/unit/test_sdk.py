@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 from base64 import b64encode
 from hashlib import sha384
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 def test_its_own_tests_pass() -> None:
     done = subprocess.run(
         [ROOT / "scripts" / "sdk.sh", "test"],
+        env={**os.environ, "NO_COLOR": "1"},
         capture_output=True,
         text=True,
         timeout=110,
