@@ -40,7 +40,7 @@ export function target(page: Page, clicked: Element): Target {
     blank: /^_(?!self|top|parent)/.test(attribute("target") ?? ""),
     editable,
     current: element.matches(CURRENT) || (!!href && href !== "#" && (element as HTMLAnchorElement).href === page.window.location.href),
-    pointer: element === clicked && page.window.getComputedStyle(element).cursor === "pointer",
+    pointer: !element.matches(USED) && page.window.getComputedStyle(element).cursor === "pointer",
     within,
   });
 }

@@ -11,6 +11,9 @@ const SEEN = ["class", "style", "hidden", "open", "disabled", "src", "value", "a
 /** Changes that are looked at in one turn of the page, and fields whose content is compared. */
 const CHANGES = 5;
 const FIELDS = 100;
+const FIELD_TAGS = ["input", "textarea", "select"];
+/** So long after a click fields are compared. */
+const COMPARING = 8000;
 /** So long after somebody did something, detectors are told the time. */
 const TICKING = 65_000;
 const TICK = 1000;
@@ -38,11 +41,14 @@ function listen(page: Page): Stop {
   const places = new WeakMap<Node, number>();
   const busy = new Map<Element, string>();
   const invisible = ["canvas", "video", "audio"].map((tag) => document.getElementsByTagName(tag));
+  const inputs = FIELD_TAGS.map((tag) => document.getElementsByTagName(tag)) as HTMLCollectionOf<HTMLInputElement>[];
   let place = 0;
   let path = "";
+  let href = "";
   let ticksUntil = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let fields = 0;
+  let compareUntil = 0;
 
   const feed = (next: Bare): void => {
     tell(page, next);
@@ -54,16 +60,23 @@ function listen(page: Page): Stop {
   const tick = guard((): void => {
     timer = undefined;
     look();
+    if (page.now() < compareUntil) compare();
     feed({ kind: "tick" });
     if (page.now() < ticksUntil && !document.hidden) timer = setTimeout(tick, TICK);
   });
-  /** What no event tells: another address, other content of fields, something that is busy no longer. */
-  const look = (): void => {
-    const here = page.address(window.location.href);
-    if (here !== path) feed({ kind: "navigation", path: (path = here) });
-    const now = content(page);
+  /** Other content of fields, as scripts set it. */
+  const compare = (): void => {
+    const now = content(inputs);
     if (now !== fields) feed({ kind: "change" });
     fields = now;
+  };
+  /** What no event tells: another address, something that is busy no longer. */
+  const look = (): void => {
+    if (window.location.href !== href) {
+      href = window.location.href;
+      const here = page.address(href);
+      if (here !== path) feed({ kind: "navigation", path: (path = here) });
+    }
     for (const [element, what] of busy) {
       if (element.isConnected && element.matches(BUSY)) continue;
       busy.delete(element);
@@ -87,6 +100,8 @@ function listen(page: Page): Stop {
   };
   const click = (event: PointerEvent, element: Element): void => {
     look();
+    compare();
+    compareUntil = page.now() + COMPARING;
     const pointer = (event.isTrusted ? event.pointerType || "keyboard" : "script") as Pointer;
     const found = target(page, element);
     const form = called(formOf(element));
@@ -148,14 +163,15 @@ function listen(page: Page): Stop {
 }
 
 /** A number that changes when fields do, for pages that set them by script; nothing can be read from it. */
-function content(page: Page): number {
+function content(inputs: readonly HTMLCollectionOf<HTMLInputElement>[]): number {
   let sum = 0;
-  const all = page.document.querySelectorAll<HTMLInputElement>("input:not([type=password],[type=hidden]),textarea,select");
-  for (let at = 0; at < all.length && at < FIELDS; at += 1) {
-    const one = all[at] as HTMLInputElement;
-    if (one.closest("[data-private]")) continue;
-    if (one.checked) sum += at + 1;
-    for (let letter = Math.min(one.value.length, 99); letter--; ) sum = (sum * 31 + one.value.charCodeAt(letter)) | 0;
+  for (const all of inputs) {
+    for (let at = 0; at < all.length && at < FIELDS; at += 1) {
+      const one = all[at] as HTMLInputElement;
+      if (/password|hidden/.test(one.type) || one.closest("[data-private],[autocomplete^=cc-]")) continue;
+      if (one.checked) sum += at + 1;
+      for (let letter = Math.min(one.value.length, 99); letter--; ) sum = (sum * 31 + one.value.charCodeAt(letter)) | 0;
+    }
   }
   return sum;
 }
