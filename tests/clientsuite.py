@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from certificates import certificate
 from forestall.client import Counts, InvalidOptions, NotTaken, Options, Trouble
 from forestall.contracts.event import decode_data
 from forestall.contracts.instants import format_time
@@ -320,6 +321,21 @@ class ClientSuite:
                 assert client.flush()
             (headers,) = server.headers
         assert headers["x-write-key"] == "the-key"
+
+    def test_over_tls_only_to_whom_the_certificates_name(self, tmp_path: Path) -> None:
+        serving, trusting = certificate(tmp_path, "localhost")
+        patient = options(timeout=5.0, backoff=0.05, backoff_max=0.1)
+        with hostile(["cut", "503"], serving) as server:
+            with self.drive(server.base, "k", patient) as client:
+                client.call("track", "u", "Read", event_id="distrusts")
+                until(lambda: client.counts.retries > 1)
+                assert not client.close(0.0)
+            assert server.requests == []
+            with self.drive(server.base, "k", patient, tls=trusting) as client:
+                for number in range(3):
+                    client.call("track", "u", "Read", event_id=f"e{number}")
+                    assert client.flush()
+            assert server.ids == ["e0", "e1", "e2"]
 
     def test_closing_again_and_flushing_nothing_are_harmless(self) -> None:
         with self.drive("http://127.0.0.1:1", "k", FAST) as client:

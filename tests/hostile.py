@@ -4,6 +4,7 @@ import gzip
 import json
 import socket
 import socketserver
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -195,12 +196,17 @@ SLOW = ("hang", "drip")
 
 
 @contextmanager
-def hostile(script: Sequence[str] = ()) -> Iterator[Hostile]:
-    """A server that follows ``script``."""
+def hostile(script: Sequence[str] = (), tls: ssl.SSLContext | None = None) -> Iterator[Hostile]:
+    """A server that follows ``script``, with ``tls`` as `localhost`."""
     told = Hostile(script)
     with Server(("127.0.0.1", 0), Handler) as server:
         server.told = told
         told.base = f"http://127.0.0.1:{server.server_address[1]}"
+        if tls is not None:
+            server.socket = tls.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
+            told.base = f"https://localhost:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
