@@ -323,6 +323,8 @@ def test_the_other_fallbacks(
     declared = DECLARED.replace("fallback: compose", f"fallback: {fallback}")
     outcome = answered(tmp_path, Reply(status=500), declared=declared, kind=kind)
     assert fell(outcome) == "unreachable"
+    assert outcome.inference is not None
+    assert outcome.inference.by == "nobody"
     if expected is None:
         assert (outcome.outcome, outcome.reason, outcome.plan) == ("failed", "unreachable", None)
     else:

@@ -109,7 +109,7 @@ def test_everything_is_said_and_nothing_a_terminal_would_obey() -> None:
         "  runbook      card",
         "  because      It expired.",
         "  by           composer fast, as declared in 0123456789ab",
-        "  fallback     refused: so the model's answer was not taken",
+        "  fallback     refused: the model's answer was not taken",
         "  evidence     card@3#customer",
         "  evidence     help@1#pay",
         "  refused      action refund: it is not granted",
@@ -135,3 +135,19 @@ def test_a_short_answer_is_short() -> None:
         "step 2: helper failed (budget)",
         "  fields       cause",
     ]
+
+
+@pytest.mark.parametrize(
+    ("fallback", "confidence", "words"),
+    [
+        ("no-model", None, "no-model: no model was asked"),
+        ("timeout", None, "timeout: the model gave no answer"),
+        ("low-confidence", 0.2, "low-confidence: the model's answer was not taken"),
+    ],
+)
+def test_why_a_model_did_not_answer_is_said(
+    fallback: str, confidence: float | None, words: str
+) -> None:
+    how = msgspec.structs.replace(HOW, fallback=fallback, confidence=confidence)
+    one = Inferred(step=1, ended="planned", inference=how)
+    assert f"  fallback     {words}" in list(lines(one))

@@ -4,9 +4,10 @@ from typing import Any, Literal
 
 import msgspec
 
-By = Literal["model", "composer", "function", "tone"]
+By = Literal["model", "composer", "function", "tone", "nobody"]
 """Who answered: a language model; the composer, which needs none; a Python function; or the look at
-the customer's words, which sends whoever is very upset or vulnerable to a person at once."""
+the customer's words, which sends whoever is very upset or vulnerable to a person at once; or nobody,
+where the model did not and the agent's ``fallback`` brought no answer."""
 
 
 class Turned(msgspec.Struct, frozen=True):
@@ -25,7 +26,7 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``tokens_out`` and ``cost`` (in the currency of the prices in the settings) are over all
     ``calls``; ``latency`` is in microseconds. ``fallback`` is the stable word for why the model did
     not answer, or its answer was not taken: ``no-model``, ``budget``, ``timeout``, ``unreachable``,
-    ``rate-limited``, ``nonsense``, ``low-confidence``, ``refused``, ``cut-off``. ``tone`` is the
+    ``rate-limited``, ``nonsense``, ``too-long``, ``low-confidence``, ``refused``, ``cut-off``. ``tone`` is the
     customer's mood as it was detected.
     """
 

@@ -116,7 +116,7 @@ def _came(how: Inference) -> Iterator[tuple[str, str]]:
     model = "" if how.model is None else f" {how.model}"
     yield "by", _clean(f"{how.by}{model}, as declared in {how.version[:12]}")
     if how.fallback is not None:
-        yield "fallback", _clean(f"{how.fallback}: so the model's answer was not taken")
+        yield "fallback", _clean(f"{how.fallback}: {_instead(how)}")
     for cited in how.evidence:
         yield "evidence", _clean(cited)
     for turned in how.refused:
@@ -129,6 +129,15 @@ def _came(how: Inference) -> Iterator[tuple[str, str]]:
         yield "prompt", _clean(how.prompt)
     tokens = f"{how.tokens_in:,} tokens in, {how.tokens_out:,} out"
     yield "spent", f"{how.calls} calls, {tokens}, {how.cost:.6f} in {how.latency / SECOND:.3f} s"
+
+
+def _instead(how: Inference) -> str:
+    """Why a model did not answer, in words."""
+    if how.fallback == "no-model":
+        return "no model was asked"
+    if how.confidence is not None:
+        return "the model's answer was not taken"
+    return "the model gave no answer"
 
 
 def _clean(text: str) -> str:

@@ -93,7 +93,7 @@ def _inferred(course: Course, data: dict[str, Any], at: int) -> None:
         return
     if inference.get("by") == "tone":
         course.to_person = True
-    elif inference.get("by") in ("model", "composer") and not inference.get("evidence"):
+    elif inference.get("by") in ("model", "composer", "nobody") and not inference.get("evidence"):
         unreached = inference.get("fallback") in _UNREACHED
         key = str(inference.get("agent")), unreached
         course.lost[key] = min(at, course.lost.get(key, at))

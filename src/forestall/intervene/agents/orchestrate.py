@@ -159,6 +159,7 @@ class _Attempt:
         try:
             said = await self._asked(self.model)
         except ModelFailed as error:
+            self._tell(error)
             return await self._fallback(error.reason)
         except CutOff:
             return await self._fallback("cut-off")
@@ -166,6 +167,12 @@ class _Attempt:
         if isinstance(said, Filled):
             return await self._filled(said)
         return await self._planned(said)
+
+    def _tell(self, error: ModelFailed) -> None:
+        """Say in the log why the model gave no answer, and nothing that it said."""
+        detail = "" if error.reason == "nonsense" else error.detail
+        named = {"agent": self.agent.name, "model": self.agent.model}
+        _log.warning("a model gave no answer", **named, reason=error.reason, detail=detail)
 
     async def _asked(self, model: LanguageModel) -> Proposal | Filled:
         section = self.settings.language_models[self.agent.model or ""]
@@ -300,7 +307,7 @@ class _Attempt:
             if plan is not None:
                 inference = self._inference("composer", reason, plan.evidence)
                 return Outcome(outcome="done", plan=plan, inference=inference)
-        inference = self._inference("model", reason)
+        inference = self._inference("nobody", reason)
         if self.kind == "plan" and choice == "person":
             return Outcome(outcome="done", plan=Plan(hand_over=reason), inference=inference)
         detail = "the agent has no answer"
