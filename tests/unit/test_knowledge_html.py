@@ -159,6 +159,12 @@ def test_what_is_too_much_is_refused(html: str, why: str) -> None:
         read_page(html)
 
 
+def test_what_is_no_text_is_refused_and_utf_16_is_text() -> None:
+    with pytest.raises(Unusable, match="not text"):
+        read_page(b"\x7fELF\x00\x01 words")
+    assert read_page("<title>T</title><p>Größe</p>".encode("utf-16")).markdown == "Größe"
+
+
 def test_deep_pages_below_the_limit_are_read() -> None:
     half = (DEEPEST - 4) // 2
     assert body("<ul><li>" * half + "x").endswith("x")
@@ -180,7 +186,11 @@ def test_any_mixture_of_tags_is_read(html: str) -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"<p>", b"<html><body><main><h1>"]))
-def test_any_bytes_are_read(raw: bytes, start: bytes) -> None:
+def test_any_bytes_are_read_or_are_not_text(raw: bytes, start: bytes) -> None:
+    if b"\x00" in raw and not (start + raw).startswith((b"\xff\xfe", b"\xfe\xff")):
+        with pytest.raises(Unusable, match="not text"):
+            read_page(start + raw)
+        return
     page = read_page(start + raw)
     assert "\x00" not in page.markdown
     assert "\r" not in page.markdown

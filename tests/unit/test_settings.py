@@ -198,3 +198,25 @@ def test_flags_and_fairness_are_read(tmp_path: Path) -> None:
 def test_mistakes_in_flags_and_fairness_are_told(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InvalidSettings, match=message):
         load_settings(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("place", ["shop.example.com", "*.example.com", "tel:+41 44 123 45 67"])
+def test_places_that_messages_may_lead_to_are_read(tmp_path: Path, place: str) -> None:
+    settings = load_settings(written(tmp_path, f'[agents]\nlinks = ["{place}"]\n'))
+    assert settings.agents.links == (place,)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[agents]\nlinks = ["https://shop.example.com"]\n', "links"),
+        ('[agents]\nlinks = ["shop.example.com/help"]\n', "links"),
+        ('[agents]\nlinks = ["tel:"]\n', "links"),
+        ('[agents]\nlinks = ["*"]\n', "links"),
+        ('[language_models.a]\nmodel = "openai:x"\nurl = "localhost:1"\n', "url"),
+        ('[language_models.a]\nmodel = "x"\n', "model"),
+    ],
+)
+def test_mistakes_in_agents_and_their_models_are_told(tmp_path: Path, text: str, key: str) -> None:
+    with pytest.raises(InvalidSettings, match=rf"\.{key}"):
+        load_settings(written(tmp_path, text))

@@ -52,10 +52,13 @@ def serve(config: Path, role: Role | None) -> int:
     settings = load_settings(config)
     stop = threading.Event()
     if role is None:
+        from forestall.context.knowledge.synonyms import load_synonyms
         from forestall.ingest.serve import listen
         from forestall.policy.deployment import read_deployment
 
         read_deployment(config)
+        if settings.knowledge.synonyms is not None:
+            load_synonyms(Path(settings.knowledge.synonyms))
         _on_signals(stop.set)
         with _alone(settings.data / "serve.lock"):
             with _alone(settings.data / "serve-gateway.lock"):

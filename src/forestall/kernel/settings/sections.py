@@ -323,7 +323,7 @@ class LanguageModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     model: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+:\S+$")]
     key: str | None = None
-    url: str | None = None
+    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+\S*$")] | None = None
     input: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     output: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
@@ -331,14 +331,19 @@ class LanguageModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"LanguageModel(model={self.model!r}, url={self.url!r})"
 
 
+_PLACE = r"^(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+$|^tel:\+?[0-9][0-9 ()/.-]+$"
+"""A host, what lies below one, or a phone number: what a message may lead to."""
+
+
 class Agents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[agents]``: what holds for all agents together.
 
     ``links`` are the hosts that messages may link to (``shop.example.com``; ``*.example.com`` for
-    those below it). ``tokens`` and ``money`` bound a day (UTC) of all agents; ``0`` is no bound.
+    those below it), without a scheme or a path, and phone numbers (``tel:+49 30 1234``). ``tokens``
+    and ``money`` bound a day (UTC) of all agents; ``0`` is no bound.
     """
 
-    links: tuple[str, ...] = ()
+    links: tuple[Annotated[str, msgspec.Meta(pattern=_PLACE)], ...] = ()
     tokens: Annotated[int, msgspec.Meta(ge=0)] = 0
     money: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
