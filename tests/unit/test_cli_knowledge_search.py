@@ -163,12 +163,13 @@ class TestBatches:
 
     def test_every_bad_line_is_told_with_its_place(self) -> None:
         given = '{"query": 1}\n{"query": "x"}\n{\n{"query": "x", "limit": 0}\n{"quer": "x"}\n'
-        with pytest.raises(InvalidFile) as caught:
+        with pytest.raises(UnreadableInput) as caught:
             run("--batch", "-", given=given)
-        assert [problem.line for problem in caught.value.problems] == [1, 3, 4, 5]
+        places = [line.split(":")[:2] for line in str(caught.value).splitlines()]
+        assert places == [["-", "1"], ["-", "3"], ["-", "4"], ["-", "5"]]
 
     def test_a_very_long_line_is_refused(self) -> None:
-        with pytest.raises(InvalidFile, match="longer than"):
+        with pytest.raises(UnreadableInput, match="longer than"):
             run("--batch", "-", given=json.dumps({"query": "x" * 200_000}))
 
 
@@ -177,8 +178,12 @@ class TestMistakes:
     def test_words_or_a_batch_are_needed_and_not_both(self) -> None:
         with pytest.raises(UnreadableInput, match="say what"):
             run()
-        with pytest.raises(UnreadableInput, match="say what"):
+        with pytest.raises(UnreadableInput, match="not both"):
             run("card", "--batch", "-")
+
+    def test_a_folder_that_is_not_there_is_told(self) -> None:
+        with pytest.raises(UnreadableInput, match="no such folder"):
+            run("card", "--folder", "missing")
 
     def test_a_batch_that_is_not_there_is_told(self) -> None:
         with pytest.raises(UnreadableInput, match=r"missing\.jsonl"):

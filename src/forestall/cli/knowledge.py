@@ -53,7 +53,9 @@ def lint(
     if folder is None:
         raise UnreadableInput("name a folder, or set [runbooks] folder in forestall.toml")
     if not folder.is_dir():
-        raise UnreadableInput(f"{folder}: no such folder")
+        raise UnreadableInput(
+            f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}"
+        )
     number, problems = lint_folder(folder, _around(settings, day_named(on)))
     show_problems(problems, as_json=as_json, good=f"documents checked: {number}")
 

@@ -12,7 +12,7 @@ from forestall.cli.contracts import Json
 from forestall.cli.days import day_named
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.cli.person import plain
-from forestall.contracts.errors import InvalidFile, Problem, UnreadableInput
+from forestall.contracts.errors import Problem, UnreadableInput
 
 if TYPE_CHECKING:
     from forestall.context.knowledge.index import Library
@@ -67,8 +67,10 @@ def search(
     {"query": "card declined", "products": ["checkout"], "language": "en", "limit": 3} and answers
     each with a line. Exit code 1 when nothing was found.
     """
-    if (batch is None) == (not words):
+    if batch is None and not words:
         raise UnreadableInput("say what to search for, or give --batch FILE")
+    if batch is not None and words:
+        raise UnreadableInput("give either words or --batch FILE, not both")
     own = Query(" ".join(words or ()), tuple(product or ()), language, limit)
     queries = [own] if batch is None else [_filled(one, own) for one in _queries(batch)]
     library = _library(folder, config, on)
@@ -91,6 +93,8 @@ def _library(folder: Path | None, config: Path | None, on: str | None) -> "Libra
     folder = folder or settings.runbooks
     if folder is None:
         raise UnreadableInput("name a --folder, or set [runbooks] folder in forestall.toml")
+    if not folder.is_dir():
+        raise UnreadableInput(f"{folder}: no such folder")
     return library_of(load_runbooks(folder), day_named(on), settings.knowledge)
 
 
@@ -112,7 +116,7 @@ def _filled(query: Query, options: Query) -> Query:
 
 
 def _queries(batch: Path) -> Iterator[Query]:
-    """The lines of a batch. Raises ``InvalidFile`` with all its mistakes, ``UnreadableInput``."""
+    """The lines of a batch. Raises ``UnreadableInput`` with all its mistakes."""
     problems: list[Problem] = []
     for number, line in enumerate(_lines(batch), start=1):
         try:
@@ -123,7 +127,7 @@ def _queries(batch: Path) -> Iterator[Query]:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             problems.append(Problem(str(batch), number, 1, "search-line", str(error)))
     if problems:
-        raise InvalidFile(problems)
+        raise UnreadableInput("\n".join(map(str, problems)))
 
 
 def _lines(batch: Path) -> list[bytes]:
