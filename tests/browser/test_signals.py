@@ -233,3 +233,13 @@ def test_the_page_keeps_its_own_functions(page: Page) -> None:
         == "AbortError"
     )
     assert [one for one, _ in found(page)] == []
+
+
+def test_circles_through_pages_that_are_loaded_anew(page: Page) -> None:
+    told: Found = []
+    for path in ("a", "b", "c", "a", "b", "c", "a"):
+        page.goto(SITE + path)
+        page.wait_for_function("() => window[Symbol.for('forestall.signals')]")
+        told += found(page, 3000)
+    [(event_type, data)] = told
+    assert (event_type, data["pages"], data["loops"]) == ("client.wandering", 4, 3)
