@@ -178,11 +178,12 @@ def _said(sign: _Sign, raw: bytes) -> list[str]:
     """The different words of ``raw`` that are this sign, as long as no "not" stands before them: as
     many as count."""
     said: dict[str, None] = {}
+    mild = b"self" in raw or b"selbst" in raw or b" for a" in raw
     for match in islice(sign.patterns.finditer(raw), _MANY):
         if _counted(sign, len(said)) >= sign.most:
             break
         start, end = match.span()
-        own = _OWN.search(raw[end : end + 20]) is not None
+        own = mild and _OWN.search(raw[end : end + 20]) is not None
         if not (own or (sign.negatable and _NEGATED.search(raw[max(0, start - 30) : start]))):
             said[match[0].decode()[:_QUOTED].strip()] = None
     return list(said)
@@ -244,7 +245,7 @@ _DENIABLE = ("bereavement", "medical")
 """Kinds that "nobody" or "what if" takes back; who threatens their life or ours is heard anyway."""
 
 _DENIED = re2.compile(
-    rb"\b(?:(?:nobody|no one|none of|never|kein\w*|niemand\w*)(?: (?:my|our|in|of|the|has|had|mein\w*|ist|hat))*"
+    rb"\b(?:(?:nobody|no one|none of|never|kein\w*|niemand\w*)(?: (?:my|our|in|of|the|family|has|had|mein\w*|ist|hat))*"
     rb"|(?:what (?:if|happens (?:if|when))|in case|suppose|supposing|angenommen|falls|was passiert,? wenn)(?: [\w']+){0,3}) $"
 )
 

@@ -35,6 +35,7 @@ class Relation(msgspec.Struct, frozen=True):
     kind: Vulnerable
     of: tuple[str, ...]
     """The rarest first: without it the others are not looked at."""
+    whose: str = ""
     within: int = 60
     sure: bool = False
     unless: frozenset[str] = frozenset()
@@ -57,6 +58,7 @@ _Word = tuple[int, int, frozenset[str]]
 class _Families(msgspec.Struct, frozen=True):
     words: Any
     by_name: tuple[tuple[str, Any], ...]
+    whose: dict[str, Any]
     relations: dict[str, tuple[Relation, ...]]
     """By the first family of each."""
 
@@ -70,7 +72,7 @@ def _families() -> _Families:
     options.log_errors = False
     options.longest_match = True
     options.max_mem = _MEMORY
-    families = {name: "|".join(lines.split("\n")).strip("|") for name, lines in told["of"].items()}
+    families = {name: _either(lines) for name, lines in told["of"].items()}
     relations = msgspec.convert(told["relations"], tuple[Relation, ...])
     return _Families(
         words=re2.compile(rf"\b(?:{'|'.join(families.values())})\b".encode(), options),
@@ -78,8 +80,16 @@ def _families() -> _Families:
             (name, re2.compile(rf"\b(?:{pattern})\b".encode(), options))
             for name, pattern in families.items()
         ),
+        whose={
+            name: re2.compile(rf"\b(?:{_either(lines)})\b".encode(), options)
+            for name, lines in told["whose"].items()
+        },
         relations={name: tuple(one for one in relations if one.of[0] == name) for name in families},
     )
+
+
+def _either(lines: str) -> str:
+    return "|".join(lines.split("\n")).strip("|")
 
 
 @lru_cache(maxsize=4096)
@@ -98,19 +108,19 @@ def near(raw: bytes, ends: Sequence[int]) -> Iterator[Near]:
         start, end = match.span()
         begun = bisect_right(ends, start)
         if begun != nth:
-            yield from _related(sentence)
+            yield from _related(raw, sentence)
             sentence, nth = [], begun
         sentence.append((start, end, _of(raw[start:end])))
-    yield from _related(sentence)
+    yield from _related(raw, sentence)
 
 
-def _related(words: list[_Word]) -> Iterator[Near]:
+def _related(raw: bytes, words: list[_Word]) -> Iterator[Near]:
     there = frozenset[str]().union(*(names for _, _, names in words))
     done: set[str] = set()
     for one in (one for name in sorted(there) for one in _families().relations[name]):
         if one.kind not in done and there.issuperset(one.of) and there.isdisjoint(one.unless):
             begun, end = _closest(words, one)
-            if end - begun <= one.within:
+            if end - begun <= one.within and _is_whose(raw, begun, end, one):
                 done.add(one.kind)
                 yield Near(one, begun, end)
 
@@ -129,3 +139,8 @@ def _closest(words: list[_Word], one: Relation) -> tuple[int, int]:
                 if end - begun < best[1] - best[0]:
                     best = begun, end
     return best
+
+
+def _is_whose(raw: bytes, begun: int, end: int, one: Relation) -> bool:
+    around = raw[max(0, begun - one.within) : end + one.within]
+    return not one.whose or _families().whose[one.whose].search(around) is not None
