@@ -26,6 +26,7 @@ class Hostile:
         self.quarantine: Callable[[dict[str, Any]], bool] = lambda _event: False
         self.lock = threading.Lock()
         self.stop = threading.Event()
+        self.release = threading.Event()
         self.base = ""
 
     @property
@@ -90,8 +91,9 @@ class Handler(socketserver.StreamRequestHandler):
         return True
 
     def gone(self) -> bool:
-        """Wait until the client gives up."""
-        while not self.server.told.stop.is_set():
+        """Wait until the client gives up, or the test releases it."""
+        told = self.server.told
+        while not told.stop.is_set() and not told.release.is_set():
             with suppress(TimeoutError):
                 self.connection.settimeout(0.05)
                 if self.connection.recv(1) == b"":

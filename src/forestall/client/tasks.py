@@ -51,7 +51,7 @@ class AsyncClient(Base[Awaitable[None]]):
         self._closed = True
         await self.flush(timeout)
         task, self._task = self._task, None
-        if task is not None and not _over(task):
+        if task is not None and not task.done():
             task.cancel()
             await asyncio.wait([task])
         for trouble in self._outbox.abandon():
@@ -121,7 +121,7 @@ class AsyncClient(Base[Awaitable[None]]):
 
     def _start(self) -> None:
         """Start the sender unless it runs; where no loop runs, a later call does."""
-        if self._outbox and (self._task is None or _over(self._task)):
+        if self._outbox and (self._task is None or self._task.done()):
             with suppress(RuntimeError):
                 loop = asyncio.get_running_loop()
                 self._wake, self._progress = asyncio.Event(), asyncio.Event()
@@ -151,8 +151,3 @@ class AsyncClient(Base[Awaitable[None]]):
                 async with asyncio.timeout(wait):
                     await self._wake.wait()
         return self._outbox.batch()
-
-
-def _over(task: asyncio.Task[None]) -> bool:
-    """Whether it will never run again."""
-    return task.done() or task.get_loop().is_closed()
