@@ -108,7 +108,7 @@ def test_everything_is_said_and_nothing_a_terminal_would_obey() -> None:
         "  message      Sorry! �[2J Try again.",
         "  runbook      card",
         "  because      It expired.",
-        "  by           composer fast, as declared in 0123456789ab",
+        "  by           composer in place of fast, as declared in 0123456789ab",
         "  fallback     refused: the model's answer was not taken",
         "  evidence     card@3#customer",
         "  evidence     help@1#pay",

@@ -113,7 +113,8 @@ def _concluded(one: Inferred) -> Iterator[tuple[str, str]]:
 
 
 def _came(how: Inference) -> Iterator[tuple[str, str]]:
-    model = "" if how.model is None else f" {how.model}"
+    between = " " if how.by == "model" else " in place of "
+    model = "" if how.model is None else f"{between}{how.model}"
     yield "by", _clean(f"{how.by}{model}, as declared in {how.version[:12]}")
     if how.fallback is not None:
         yield "fallback", _clean(f"{how.fallback}: {_instead(how)}")

@@ -146,7 +146,7 @@ def _planned(one: Tried) -> Iterator[str]:
         if plan.rationale:
             yield f"   because: {shortened(_line(plan.rationale), 300)}"
     if how is not None:
-        by = how.by if how.model is None else f"{how.by} {how.model}"
+        by = f"{how.by} {how.model}" if how.model and how.by == "model" else how.by
         instead = f", as the model did not ({how.fallback})" if how.fallback else ""
         cited = f", from {_line(', '.join(how.evidence))}" if how.evidence else ""
         yield f"   {how.agent} answered by {by}{instead}{cited}"
