@@ -16,7 +16,7 @@ _GET = re.compile(
     r"(?!.{0,40}\b(?:e-?mail|mail|message|code|link|invoice|receipt|confirmation|notification|text|answer|reply|number|letter|error|warning|list|page|it when)\b)"
 )
 _OFFERED = re.compile(
-    r"\b(?:is|are|be|as) (?:a |an |your )?(?:\w+ )?(?:present|gift|bonus|settled|paid off|yours|taken care of)\b|let (?:\w+ )?off\b|\bbonus\b|(?:will|to) be paid\b|ausgezahlt|\bkeep the (?:item|product|goods|article)|behalten und|\b(?:no|without an) invoice\b|\bkeine rechnung\b|uberraschung|something for you"
+    r"\b(?:is|are|be|as) (?:a |an |your )?(?:\w+ )?(?:present|gift|bonus|settled|paid off|yours|taken care of)\b|let (?:\w+ )?off\b|\bbonus\b|\bwill be paid\b(?! (?:by|in|with|for)\b)|\b(?:something|extra|surprise|present|gift)\b.{0,30}\b(?:account|inbox|wallet|parcel|cart)\b|\b(?:our|unserer) (?:own )?(?:pocket|tasche)\b|ausgezahlt|\bkeep the (?:item|product|goods|article)|behalten und|\b(?:no|without an) invoice\b|\bkeine rechnung\b|uberraschung|something for you"
 )
 _SAID = """
 a accept accepted advise afraid agree answer answered apologise apologize appreciate ask

@@ -32,6 +32,7 @@ _DEMANDS = {
     "credentials": re.compile(
         rf"\b{_HAND_OVER}\b.{{0,70}}?{_PRIVATE}|{_PRIVATE}.{{0,40}}\b(?:in(?:to)? (?:this|the) chat|as (?:a|your) reply|to (?:us|me)\b|with (?:us|me)\b|an uns|mit uns|an mich|mitteilen|durchgeben|durchsagen|ubermitteln|schicken|senden|nennen|verraten)"
         rf"|\b(?:confirm|verify|validate) (?:your|the) (?:\w+ )?(?:password|pin\b|card number|card details|cvv|cvc|credentials|login|account number|bank details|social security)"
+        rf"|\bgeben sie (?:bitte )?(?:hier|unten|im chat)\b.{{0,30}}?{_PRIVATE}"
         rf"|\b(?:enter|type|put|write|fill in|leave|eingeben|geben|tippen|schreiben|tragen)\b.{{0,70}}?{_PRIVATE}.{{0,40}}\b(?:here|below|this chat|reply|message|hier|unten|diesem chat|antwort)\b"
         rf"|\b(?:here|below|in (?:this|your) (?:chat|reply|message)|hier|unten|im chat)\b.{{0,30}}\b(?:enter|type|put|write|eingeben|geben|schreiben)\b.{{0,40}}{_PRIVATE}"
         rf"|\bwhat(?: is|'s| are) (?:your|the) (?:\w+ )?{_PRIVATE}(?! (?:policy|field|page|for\b))|\bwie (?:ist|lautet|lauten) (?:ihre?|deine?|das|die|der) {_PRIVATE}|\bexpiry date\b.{{0,10}}\?"

@@ -68,7 +68,7 @@ _PHONE = re.compile(
     r"(?<![\w.,-])(?:\+|00)\s?\d[\d\s()/.-]{6,}\d|(?<![\w.,/-])\(?0\d{1,5}\)?[\s/-]\s?\d[\d\s/-]{3,}\d"
     r"|(?<![\w.,-])0[1-9]\d{7,}(?!\w)"
     r"|(?<![\w.,-])(?:1[\s.-])?\(?[2-9]\d{2}\)?[\s.-]\d{3}[\s.-]\d{4}(?!\w)"
-    r"|(?<!\w)1-?8(?:00|88|77|66)-[\w-]{5,}"
+    r"|(?<!\w)(?:1-?|0)[89]\d\d-[\w-]{5,}"
 )
 _CALLED = re.compile(
     r"\b(?:call|phone|ring|dial|text|sms|whatsapp|fax|hotline|telefon\w*|ruf\w*|wahl\w*|anruf\w*)\b"

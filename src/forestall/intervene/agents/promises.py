@@ -63,7 +63,7 @@ _SPOKEN = {
         r"(?:betrag|summe|zahlung|geld|kosten|kaufpreis|alles|euro?|€|cent).{0,40}\bzuruck",
         r"(?:betrag|summe|zahlung|kaufpreis).{0,50}\bzuruck|zuruck(?:zahl|uberweis|erhalt|bekomm|gebuch|gezahl)\w*",
         r"\b(?:money|amount|sum|funds|cash)\b.{0,20}\b(?:finds|travels|makes|is making|returns|will return|wanders|heads)\b.{0,25}\b(?:home|way|you|whence|from|account)",
-        r"\bkeep the .{0,30}\band (?:the|your) money|return (?:it|them|this) (?:at )?(?:any ?time|whenever)|jederzeit (?:zuruckgeben|umtauschen|zuruckschicken)",
+        r"\bkeep the .{0,30}\band (?:the|your) money|return (?:it|them|this) (?:at )?(?:any ?time|whenever)|\bbehalten sie (?:die|das|den) \w+,|\bdas geld kommt\b|jederzeit (?:zuruckgeben|umtauschen|zuruckschicken)",
         r"claim (?:is|was|has been|will be) (?:\w+ )?(?:approved|accepted|granted|upheld|paid)|(?:anspruch|anspruche|antrag|reklamation)\b.{0,30}\b(?:genehmigt|bewilligt|anerkannt|stattgegeben)",
         r"zuruckzuzahlen|zuruckgezahlt|zahlen (?:wir )?(?:ihnen |es |alles )+zuruck",
     ),
@@ -122,6 +122,7 @@ _SPOKEN = {
         r"(?:don't|do not|needn't|need not|won't|will not|no longer|never)(?: have| need)?(?: to)? (?:pay|be charged|be billed|be asked to pay|owe|cost)",
         r"consider (?:it|this|that|the \w+|your \w+) (?:gone|history|forgotten|void|erased|done|off)\b|\b(?:gone|off|vanish\w*|disappear\w*) from (?:your|the) (?:bill|invoice|account|statement)",
         rf"{_DUES} (?:is|are|was|were) (?:now |all |just )?(?:history|void|zero|nil|nothing|null|forgotten|gone|0)\b|\b(?:tear up|tear|throw|bin|shred)\b.{{0,20}}\b(?:invoice|bill|reminder|letter)\b|{_DUES} (?:is|are) ours\b",
+        rf"\bno (?:further |more |other )?{_DUES} (?:is|are|will be) (?:now )?(?:due|owed|open|needed|necessary|required)\b|\b(?:be)?zahlen sie (?:\w+ )?nichts\b|\bnicht (?:zu |mehr zu )?(?:begleichen|bezahlen)\b|\b(?:ubernimmt|tragt|zahlt|ersetzt) (?:die firma|das unternehmen|der shop|das haus|unser\w*)",
         r"(?:no need|without having) to pay|owe (?:us |me )?(?:nothing|no)\b|you'?re off the hook|consider (?:it|this|the \w+|your \w+) (?:paid|settled|done with|cleared)",
         r"(?:worry|think) about (?:the|your|any|paying|this) ?(?:cost|bill|fee|invoice|charge|payment|money)?|ignore (?:the|this|your|that) (?:\w+ )?(?:invoice|bill|reminder|fee|charge)",
         r"(?:rechnung|mahnung|gebuhr\w*|forderung|betrag)\b.{0,30}\b(?:ignorieren|vergessen|wegwerfen|erledigt|hinfallig|vom tisch)",
@@ -199,6 +200,7 @@ _REFUSES = _any(
 
 
 _DUE = _any(
+    rf"\b(?:spatestens|no later than|at the latest)\b.{{0,30}}\b(?:{_DAYS}|{_SPAN}\b|heute|morgen|ubermorgen|\w+tag\b)",
     rf"\b(?:expect|awaiting)\b (?:it|them|this|(?:your|the) \w+) (?:on |by |this |next )?{_DAYS}",
     rf"\b(?:delivery|arrival|lieferung|liefertermin|zustellung|ankunft)\s?(?::|=)\s?(?:\w+ )?(?:\d|{_DAYS})",
     rf"\b(?:scheduled|planned|due|set) to (?:reach|arrive|be|get|ship)\b.{{0,30}}(?:\d|{_DAYS})",
