@@ -204,7 +204,7 @@ WRONG: list[tuple[str, str, list[str]]] = [
     ("a step of another kind", more("playbook:", "  - guid: {text: hi, channel: inapp}"),
      ["7:7 unknown-key: unknown key `guid` in `spec.playbook[0]` | did you mean `guide`?"]),
     ("two kinds in a step", more("playbook:", "  - {escalate: {queue: q}, guide: {text: hi, channel: inapp}}"),
-     ["7:7 bad-playbook: `spec.playbook[0]` must have exactly one of `guide`, `ask`, `enrich`, `infer`, `await`, `remediate`, `approve`, `branch`, `escalate` or `resolve`"]),
+     ["7:7 bad-playbook: `spec.playbook[0]` must have exactly one of `guide`, `ask`, `enrich`, `infer`, `plan`, `await`, `remediate`, `approve`, `branch`, `escalate` or `resolve`"]),
     ("a guide without words", more("playbook:", "  - guide: {channel: inapp}"),
      ["7:14 bad-playbook: `spec.playbook[0].guide` needs either `runbook` or `text`"]),
     ("a guide without channel", more("playbook:", "  - guide: {text: hi}"),
