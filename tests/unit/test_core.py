@@ -112,6 +112,7 @@ def test_content_that_does_not_fit_together_is_refused() -> None:
             typed.restored([0, times, values, serials, head, None, 32])
 
 
+@pytest.mark.timeout(600)
 def test_python_alone_agrees_with_the_reference_too() -> None:
     properties = Path(__file__).parents[1] / "property" / "test_engine_agrees.py"
     chosen = ["-k", "packed or more or versions", "-p", "no:cacheprovider"]
@@ -120,6 +121,6 @@ def test_python_alone_agrees_with_the_reference_too() -> None:
         env={**os.environ, "FORESTALL_PURE": "1"},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=590,
     )
     assert done.returncode == 0, done.stdout
