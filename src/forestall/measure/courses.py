@@ -20,8 +20,9 @@ _UNREACHED: Final = (
 class Course:
     """One intervention. Times are log times in microseconds; ``last`` is when it was last heard of.
 
-    ``seen`` is when the customer first saw any of it. ``lost`` is when which agent had no evidence for
-    its answer, and whether its model was not reached. ``to_person`` says that the customer was to go to people at once, whatever we know.
+    ``seen`` is when the customer first saw any of it. ``lost`` is when which agent had no evidence
+    for its answer, and whether its model was not reached. ``to_person`` says that the customer was
+    to go to people at once, whatever we know.
     """
 
     __slots__ = (
@@ -58,7 +59,7 @@ class Courses:
         return iter([self._courses[id_] for id_ in sorted(self._courses)])
 
     def take(self, told: Told, record: Record) -> None:
-        """Take a report; one that does not say which intervention and policy it is about is left."""
+        """Take a report; one that does not name its intervention and policy is left."""
         data = decode_data(record.data)
         if not isinstance(data, dict):
             return

@@ -1,9 +1,9 @@
 """What our knowledge lacks: gaps, ranked by the customers whom they concern. Pure.
 
-Customers searched and found nothing; an agent found nothing to say; an article was voted unhelpful; a
-runbook was shown and did not help; people were handed a case that no runbook is about. Each of these
-is counted once a customer and gap, however often it happened to them, and pseudonyms that turned out
-to be one person's are one.
+Customers searched and found nothing; an agent found nothing to say; an article was voted unhelpful;
+a runbook was shown and did not help; people were handed a case that no runbook is about. Each of
+these is counted once a customer and gap, however often it happened to them, and pseudonyms that
+turned out to be one person's are one.
 """
 
 from collections import Counter, defaultdict
@@ -30,8 +30,8 @@ Kind = Literal[
     "searched", "retrieved", "voted", "dismissed", "expired", "escalated", "ticket", "uncovered"
 ]
 """What happened: the customer searched and there was no good answer; an agent found nothing; they
-voted that it did not help; guidance was dismissed, ran out, ended with people, or a ticket was opened
-after it; people got a case that no runbook is about."""
+voted that it did not help; guidance was dismissed, ran out, ended with people, or a ticket was
+opened after it; people got a case that no runbook is about."""
 
 About = Literal["words", "runbook", "policy"]
 
@@ -44,7 +44,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     ``searches`` are event types with the field of their words; ``answered`` says whether there is a
     good answer to words; ``mask`` hides personal data. ``guides`` are the runbooks that a policy's
     version shows, by step; ``versions`` those of the runbooks now; ``agents`` those that may search
-    our knowledge, and whether the composer does where their model is not reached. A ticket within ``horizon`` after guidance says that it did not help.
+    our knowledge, and whether the composer does where their model is not reached. A ticket within
+    ``horizon`` after guidance says that it did not help.
     """
 
     since: int
@@ -84,7 +85,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def trend(self) -> Literal["new", "rising", "steady", "falling"]:
-        """How it goes: ``new`` where nobody had it in the first half, else by more than a quarter."""
+        """How it goes: ``new`` if nobody had it in the first half, else by more than a quarter."""
         if not self.earlier:
             return "new"
         if self.later > 1.25 * self.earlier:

@@ -64,7 +64,7 @@ def sections(text: str) -> list[Section]:
 
 
 def slug_of(words: str) -> str:
-    """Words as a name of the form ``[a-z0-9-]{1,63}``; ``section`` where nothing of them is left."""
+    """Words as a name of the form ``[a-z0-9-]{1,63}``; ``section`` if nothing of them is left."""
     latin = unicodedata.normalize(
         "NFKD", unicodedata.normalize("NFC", words).lower().translate(_LETTERS)
     )
