@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from forestall.contracts.catalogue import load_catalogue
@@ -257,6 +258,23 @@ def test_the_playbook_names_what_there_is(around: Surroundings) -> None:
         "8:63 error unknown-channel: there is no channel `fax` | there is `crm`, `inapp`",
         "9:28 error bad-template: '{{' has no partner",
         "10:25 error unknown-queue: there is no queue `billing` | there is `payments`, `shipping`",
+    ]
+
+
+def test_an_article_is_no_runbook_to_show(around: Surroundings) -> None:
+    text = (
+        HEAD
+        + """\
+  when: {event: payment.declined}
+  playbook:
+    - guide: {runbook: reservations, channel: inapp}
+    - escalate: {queue: payments}
+"""
+    )
+    articles = frozenset(["reservations"])
+    assert told(text, msgspec.structs.replace(around, articles=articles)) == [
+        "7:24 error not-a-runbook: `reservations` is an article, which customers find and agents"
+        " cite, and `guide` cannot show it | name a runbook, or write one with `## Customer`",
     ]
 
 

@@ -97,3 +97,15 @@ def test_what_runbooks_read_is_known(tmp_path: Path) -> None:
     found = surroundings(load_settings(tmp_path / "forestall.toml", secrets=False))
     assert found.runbooks == frozenset(["r"])
     assert found.runbook_reads == {"r": {"fields.brand"}}
+    assert found.articles == frozenset()
+
+
+def test_articles_are_known_apart_from_runbooks(tmp_path: Path) -> None:
+    (tmp_path / "runbooks").mkdir()
+    (tmp_path / "runbooks" / "a.md").write_text(
+        "---\nid: a\ntitle: A\nversion: 1\nowner: me\nkind: article\nproducts: [shop]\n"
+        "review_by: 2030-01-01\n---\n## Waiting\nWords.\n"
+    )
+    (tmp_path / "forestall.toml").write_text('[runbooks]\nfolder = "runbooks"\n')
+    found = surroundings(load_settings(tmp_path / "forestall.toml", secrets=False))
+    assert (found.runbooks, found.articles) == (frozenset(), frozenset(["a"]))

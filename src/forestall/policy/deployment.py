@@ -44,12 +44,14 @@ def surroundings(settings: Settings, live: Live | None = None) -> Surroundings:
     if settings.file is None:
         return ANYTHING
     serves = bool(settings.keys or settings.webhooks)
-    runbooks = _shown(load_runbooks(settings.runbooks)) if settings.runbooks else None
+    documents = load_runbooks(settings.runbooks) if settings.runbooks else None
+    runbooks = _shown(documents or {})
     lookups, agents, actions = _offered(settings, live)
     return Surroundings(
         catalogue=load_catalogue(settings.contracts) if settings.contracts else None,
-        runbooks=None if runbooks is None else frozenset(runbooks),
-        runbook_reads={name: _needed(one) for name, one in (runbooks or {}).items()},
+        runbooks=None if documents is None else frozenset(runbooks),
+        runbook_reads={name: _needed(one) for name, one in runbooks.items()},
+        articles=frozenset(documents or {}) - frozenset(runbooks),
         queues=frozenset(settings.queues) or None,
         channels=frozenset([INAPP, *settings.webhooks]) if serves else None,
         lookups=lookups,

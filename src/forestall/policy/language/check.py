@@ -39,7 +39,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What a policy may name in a deployment; none where it is not known, and not judged.
 
     ``roles`` tells how many people have each role, ``runbook_reads`` the fields that a runbook's
-    text cannot do without, such as ``fields.brand``."""
+    text cannot do without, such as ``fields.brand``; ``articles`` have no text to show."""
 
     catalogue: Catalogue | None = None
     runbooks: frozenset[str] | None = None
@@ -50,6 +50,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     actions: Offers | None = None
     roles: dict[str, int] | None = None
     runbook_reads: dict[str, frozenset[str]] = {}
+    articles: frozenset[str] = frozenset()
     models: dict[str, Reads] | None = None
 
 
@@ -226,9 +227,21 @@ def _playbook(one: Examined, around: Surroundings) -> Iterator[Problem]:
         if isinstance(step, Guide | Ask | Plan):
             yield from one.unknown((*at, "channel"), "channel", step.channel, around.channels)
         if isinstance(step, Guide) and step.runbook is not None:
-            yield from one.unknown((*at, "runbook"), "runbook", step.runbook, around.runbooks)
+            if step.runbook in around.articles:
+                yield _article(one, (*at, "runbook"), step.runbook)
+            else:
+                yield from one.unknown((*at, "runbook"), "runbook", step.runbook, around.runbooks)
         if isinstance(step, Escalate | Plan | Remediate) and step.queue is not None:
             yield from one.unknown((*at, "queue"), "queue", step.queue, around.queues)
+
+
+def _article(one: Examined, path: NodePath, name: str) -> Problem:
+    return one.problem(
+        one.located.place(*path),
+        "not-a-runbook",
+        f"`{name}` is an article, which customers find and agents cite, and `guide` cannot show it",
+        "name a runbook, or write one with `## Customer`",
+    )
 
 
 def _templates(one: Examined, _around: Surroundings) -> Iterator[Problem]:
