@@ -102,7 +102,7 @@ def test_helpdesks_and_tiers_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
         (KEY + KEY, "'shop'"),
         ('[people.ann]\ntoken = "short"\nroles = ["approver"]', "people.ann.token"),
         (ANN + ANN.replace("ann", "bob"), "people.bob.token: ann has the same"),
-        (ANN.replace('"approver"', ""), "$.people[...].roles"),
+        (ANN.replace('"approver"', ""), "$.people.ann.roles"),
         (ANN + "age = 5", "age"),
         ('[outbound]\ntimeout = "soon"', "outbound.timeout"),
         ("[outbound]\nmax_bytes = 0", "$.outbound.max_bytes"),

@@ -12,6 +12,7 @@ from forestall.contracts.control import DecideSettings
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.flags import wrong as wrong_flag
 from forestall.contracts.instants import parse_duration
+from forestall.kernel.settings.naming import named
 from forestall.kernel.settings.sections import (
     SHORTEST_TOKEN,
     Agents,
@@ -132,13 +133,17 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
     Raises ``InvalidSettings`` naming the file, the key and what is wrong.
     """
     try:
-        file = msgspec.toml.decode(path.read_bytes(), type=_File)
+        content = path.read_bytes()
+        file = msgspec.toml.decode(content, type=_File)
     except FileNotFoundError:
         raise InvalidSettings(
             f"{path}: no such file; name it with --config or run in the folder that holds it"
         ) from None
     except OSError as error:
         raise InvalidSettings(f"{path}: cannot be read: {error.strerror}") from None
+    except msgspec.ValidationError as error:
+        message = named(str(error), msgspec.toml.decode(content), _File)
+        raise InvalidSettings(f"{path}: {message}") from None
     except msgspec.DecodeError as error:
         raise InvalidSettings(f"{path}: {error}") from None
     _agree(file, path)
