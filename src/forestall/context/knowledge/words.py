@@ -67,6 +67,16 @@ _FILLERS = {
 }
 """Words that carry no matter: grammar where tantivy has no full list, and politeness."""
 
+_MOODS = {
+    "en": """angry annoyed annoying awful disgusting fed frustrated frustrating furious helped helps
+        horrible joke nobody ridiculous terrible third times unacceptable unbelievable useless
+        worst""",
+    "de": """ärgerlich dritte dritten dritter endlich frechheit furchtbar genervt hilft jemand
+        lächerlich niemand nervt schlimm schrecklich unfassbar unmöglich unverschämt unverschämtheit
+        wütend wieder zum""",
+}
+"""Words that say how somebody feels, and how often, but not about what."""
+
 
 class Analyser:
     """Cuts the texts of one language (two letters) into the words that are indexed.
@@ -128,5 +138,6 @@ def _built(language: str, filters: list[Filter]) -> TextAnalyzer:
 def _stop_words(language: str) -> list[Filter]:
     stop = [Filter.stopword(_STEMMERS[language])] if language in _STOPPED else []
     if language in _FILLERS:
-        stop.append(Filter.custom_stopword(_FILLERS[language].split()))
+        words = f"{_FILLERS[language]} {_MOODS.get(language, '')}"
+        stop.append(Filter.custom_stopword(words.split()))
     return stop

@@ -14,6 +14,7 @@ from forestall.context.tone import Level, Mood, Signs
 from forestall.contracts.inference import Plan
 from forestall.intervene.agents.guard import RISKS, Allowed, Granted, Proposal, Proposed, guard
 from forestall.intervene.agents.plain import sentences, spoken
+from forestall.intervene.agents.seeking import seek
 
 MOST_WORDS = 600
 """Characters of an article that are said."""
@@ -92,14 +93,10 @@ def _tongue(request: Composing) -> str:
 
 def _candidates(request: Composing, tongue: str) -> Iterator[Passage]:
     """What may be said, best first: what is about the signal, then what is about the words."""
-    words = " ".join(request.words)[-1_000:]
-    found = [
-        passage
-        for passage in request.search.search(
-            words, products=request.products, language=tongue, limit=20
-        )
-        if _sayable(passage)
-    ]
+    about_words = seek(
+        request.search, request.words, products=request.products, language=tongue, limit=20
+    )
+    found = [passage for passage in about_words if _sayable(passage)]
     order = {passage.cite: number for number, passage in enumerate(found)}
     given = set()
     for signal in request.signals:

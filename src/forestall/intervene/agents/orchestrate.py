@@ -5,7 +5,7 @@ the model is asked step by step, within its budget; what it proposes is checked 
 it does not answer, or its answer is not taken, the agent's ``fallback`` follows.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, cast
 
 import msgspec
@@ -40,6 +40,7 @@ from forestall.intervene.agents.looking import Looks
 from forestall.intervene.agents.paying import Bill, Purse
 from forestall.intervene.agents.prompt import version
 from forestall.intervene.agents.secrets import secrets_of
+from forestall.intervene.agents.seeking import said, seek
 from forestall.intervene.jobs import Job, Outcome, Workshop
 from forestall.intervene.masked import own_masks
 from forestall.kernel.clock import Clock
@@ -133,7 +134,7 @@ class _Attempt:
         self.signs = _signs(agent, job.arguments)
         self.masks, self.masked = own_masks(job.arguments, all_.finder)
         self.mood = mood(texts(self.masked), self.signs)
-        self.asked = tuple(_sentences(texts(self.masked)))
+        self.asked = tuple(_said(self.masked))
         self.hide = all_.hide
         self.finder = all_.finder
         self.looks = Looks(
@@ -157,16 +158,16 @@ class _Attempt:
             return await self._fallback("no-model")
         self.passages = self._found()
         try:
-            said = await self._asked(self.model)
+            answer = await self._asked(self.model)
         except ModelFailed as error:
             self._tell(error)
             return await self._fallback(error.reason)
         except CutOff:
             return await self._fallback("cut-off")
-        self.confidence = said.confidence
-        if isinstance(said, Filled):
-            return await self._filled(said)
-        return await self._planned(said)
+        self.confidence = answer.confidence
+        if isinstance(answer, Filled):
+            return await self._filled(answer)
+        return await self._planned(answer)
 
     def _tell(self, error: ModelFailed) -> None:
         """Say in the log why the model gave no answer, and nothing that it said."""
@@ -210,14 +211,14 @@ class _Attempt:
         topics = self.agent.knowledge
         if self.search is None or topics is None:
             return ()
-        return tuple(
-            self.search.search(
-                " ".join(self.asked),
-                products=topics.products,
-                language=self._language(),
-                limit=topics.passages,
-            )
+        found = seek(
+            self.search,
+            self.asked,
+            products=topics.products,
+            language=self._language(),
+            limit=topics.passages,
         )
+        return tuple(found)
 
     def _language(self) -> str | None:
         for name in _LANGUAGES:
@@ -226,8 +227,8 @@ class _Attempt:
                 return value[:2].lower()
         return None
 
-    async def _filled(self, said: Filled) -> Outcome:
-        if said.confidence < self.agent.confidence:
+    async def _filled(self, filled: Filled) -> Outcome:
+        if filled.confidence < self.agent.confidence:
             return await self._fallback("low-confidence")
         may = self._allowed()
         cites = tuple(passage.cite for passage in self.passages)
@@ -235,16 +236,16 @@ class _Attempt:
         refused = [
             Turned(f"field {name}", turned.what)
             for name in self.agent.output
-            for text in everything(said.fields.get(name))
+            for text in everything(filled.fields.get(name))
             if text not in known
             for turned in wording(text, may, cites)
         ]
-        if not reasonable(said.fields):
+        if not reasonable(filled.fields):
             refused.append(Turned("fields", "they are too long, too deep or have odd numbers"))
         if refused:
             self.refused += refused
             return await self._fallback("refused")
-        fields = {name: said.fields.get(name) for name in self.job.fields}
+        fields = {name: filled.fields.get(name) for name in self.job.fields}
         return Outcome(
             outcome="done", fields=fields, inference=self._inference("model", evidence=cites)
         )
@@ -369,12 +370,10 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(one)
 
 
-def _sentences(found: Iterable[str]) -> Iterator[str]:
+def _said(masked: dict[str, Any]) -> Iterator[str]:
     """What was said, without ids and without what is masked: neither finds any knowledge."""
-    for text in found:
-        plain = PLACEHOLDER.sub(" ", text).strip()
-        if any(map(str.isspace, plain)):
-            yield plain
+    words = {name: value for name, value in masked.items() if name not in _LANGUAGES}
+    return said(PLACEHOLDER.sub(" ", text) for text in texts(words))
 
 
 def _signs(agent: Agent, arguments: dict[str, Any]) -> Signs:
