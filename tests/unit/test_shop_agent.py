@@ -45,7 +45,12 @@ def test_there_are_cases_of_every_kind(evaluation: Evaluation) -> None:
     }  # fmt: skip
     for tag, least in expected.items():
         assert evaluation.tags[tag].total >= least, tag
-    assert Counter(one.by for one in evaluation.results).keys() == {"composer", "model", "tone"}
+    assert Counter(one.by for one in evaluation.results).keys() == {
+        "composer",
+        "model",
+        "nobody",
+        "tone",
+    }
 
 
 def test_every_runbook_is_tried() -> None:
