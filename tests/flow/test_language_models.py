@@ -99,6 +99,30 @@ def test_a_provider_whose_package_is_missing_names_it() -> None:
         asyncio.run(load())
 
 
+@pytest.mark.parametrize(
+    ("provider", "package"), [("anthropic", "anthropic"), ("google", "google.genai")]
+)
+def test_other_providers_leave_by_the_one_way_out_or_name_what_to_install(
+    provider: str, package: str
+) -> None:
+    """Which of the two depends on what is installed; both say that nothing leaves otherwise."""
+
+    async def ask() -> None:
+        section = LanguageModel(model=f"{provider}:x", url="http://127.0.0.1:9/", key=KEY)
+        async with outbound(Outbound()) as client:
+            await language_models({"fast": section}, client)["fast"].ask(ASK)
+
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        with pytest.raises(AgentsMissing, match=rf"pydantic-ai-slim\[{provider}\]"):
+            asyncio.run(ask())
+    else:
+        with pytest.raises(ModelFailed) as caught:
+            asyncio.run(ask())
+        assert (caught.value.reason, caught.value.detail) == ("unreachable", "blocked-address")
+
+
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydantic_ai.models", None)
 
@@ -322,7 +346,12 @@ def test_the_settings_take_a_key_that_is_there(
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("nobody:x", "nobody"), ("huggingface:x", "one way out"), ("bedrock:x", "boto3")],
+    [
+        ("nobody:x", "nobody"),
+        ("huggingface:x", "one way out"),
+        ("bedrock:x", "one way out"),
+        ("xai:x", "one way out"),
+    ],
 )
 def test_a_model_that_cannot_be_had_is_told_at_the_start(model: str, message: str) -> None:
     async def load() -> None:

@@ -35,6 +35,9 @@ from forestall.kernel.settings import LanguageModel as Section
 _ADDRESSES = ("base_url", "azure_endpoint", "api_base")
 """What providers call the address of their interface."""
 
+_OWN_WAY = ("bedrock", "huggingface", "sentence-transformers", "voyageai", "xai")
+"""Providers whose client takes none of ours: refused before anything is asked of them."""
+
 _BYTES_PER_TOKEN = 12
 """More than any text has; beyond so many an answer is longer than it was allowed to be."""
 
@@ -157,6 +160,8 @@ class _Model:
         for name in ("openai", "anthropic", "httpx2", "httpcore2", "google_genai", "pydantic_ai"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         where = f"[language_models.{self._name}] model = {self._section.model!r}"
+        if (provider := self._section.model.partition(":")[0]) in _OWN_WAY:
+            raise UnusableModel(f"{where}: {_leaves(provider)}")
         try:
             return infer_model(
                 self._named(), provider_factory=lambda name: self._provider(name, trouble)
@@ -178,9 +183,8 @@ class _Model:
 
         kind = infer_provider_class(name)
         takes = inspect.signature(kind.__init__).parameters
-        if "http_client" not in takes or name == "huggingface":
-            message = f"the provider {name!r} would not leave by the one way out"
-            raise UnusableModel(f"[language_models.{self._name}]: {message}")
+        if "http_client" not in takes:
+            raise UnusableModel(f"[language_models.{self._name}]: {_leaves(name)}")
         given: dict[str, Any] = {"http_client": self._leaving(takes["http_client"], trouble)}
         if "api_key" in takes:
             given["api_key"] = self._key()
@@ -211,6 +215,10 @@ class _Model:
             trust_env=False,
             follow_redirects=False,
         )
+
+
+def _leaves(provider: str) -> str:
+    return f"the provider {provider!r} would not leave by the one way out; use another"
 
 
 class _Trouble:
