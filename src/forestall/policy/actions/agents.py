@@ -98,7 +98,9 @@ def _instructions(spec: Fields) -> tuple[str, str | None]:
 def _function(name: str, title: str, spec: Fields) -> Agent:
     for key in _BY_INSTRUCTIONS:
         if key in spec:
-            message = f"`{key}` is for agents by instructions, and this one is a function (`python`)"
+            message = (
+                f"`{key}` is for agents by instructions, and this one is a function (`python`)"
+            )
             spec.fail(key, "bad-value", message)
     if "output" not in spec and not spec.misspelt("output"):
         spec.source.fail(spec.node.place, "missing-key", f"the agent `{name}` lacks `output`")
