@@ -1,6 +1,6 @@
 """A little shop with an agent that is declared by instructions: its declarations, desk and knowledge."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -201,9 +201,13 @@ def settings_for(url: str | None, **more: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def helping(
-    folder: Path, url: str | None, declared: str = DECLARED, **more: Any
+    folder: Path,
+    url: str | None,
+    declared: str = DECLARED,
+    known: Sequence[Passage] = KNOWN,
+    **more: Any,
 ) -> AsyncIterator[Helping]:
-    """The shop, with its model at ``url`` (none: it has none)."""
+    """The shop, with its model at ``url`` (none: it has none), where so much is ``known``."""
     made.clear()
     settings = settings_for(url, **more)
     if url is None:
@@ -212,7 +216,7 @@ async def helping(
         workshop(folder, declared, **settings) as scene,
         outbound(Settings(**settings).outbound) as client,
         open_agents(
-            scene.settings, scene.workshop, client=client, clock=wall_clock, search=Library(KNOWN)
+            scene.settings, scene.workshop, client=client, clock=wall_clock, search=Library(known)
         ) as orchestrator,
     ):
         yield Helping(scene, orchestrator)

@@ -115,6 +115,13 @@ def test_whatever_came_of_it_comes_again(
     assert answered.again() == Replayed(step=1, agent="helper", same=True)
 
 
+@pytest.mark.parametrize("script", [[], [Reply(status=503)]])
+def test_nothing_is_found_again(tmp_path: Path, script: list[Any]) -> None:
+    answered = Answered(tmp_path, *script, known=())
+    assert answered.inference.fallback == "nothing-found"
+    assert answered.again(search=Library([])) == Replayed(step=1, agent="helper", same=True)
+
+
 def test_fields_come_again(tmp_path: Path) -> None:
     answered = Answered(tmp_path, LOOK, fill(category="card"), kind="infer")
     assert answered.outcome.fields == {"category": "card"}

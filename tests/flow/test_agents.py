@@ -313,6 +313,20 @@ def test_without_a_model_the_composer_answers_and_says_so(tmp_path: Path) -> Non
     assert outcome.plan.runbook == "card-declined"
 
 
+@pytest.mark.parametrize("model", [True, False])
+def test_where_the_composer_finds_nothing_either_it_says_so(tmp_path: Path, model: bool) -> None:
+    async def run() -> Outcome:
+        async with helping(tmp_path, None, known=()) as shop:
+            return await shop.do()
+
+    outcome = answered(tmp_path, Reply(status=500), known=()) if model else asyncio.run(run())
+    assert (outcome.outcome, outcome.reason) == ("failed", "nothing-found")
+    assert fell(outcome) == "nothing-found"
+    assert outcome.inference is not None
+    assert outcome.inference.by == "nobody"
+    assert (outcome.inference.prompt is not None) == model
+
+
 @pytest.mark.parametrize(
     ("fallback", "kind", "expected"),
     [("person", "plan", "unreachable"), ("nothing", "plan", None), ("person", "infer", None)],

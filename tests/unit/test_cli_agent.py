@@ -116,7 +116,7 @@ def test_an_evaluation_tells_what_failed_and_the_sums(folder: Path) -> None:
     assert answer.exit_code == 0, answer.output
     lines = answer.stdout.splitlines()
     assert lines[0] == f"FAIL  hopeless ({folder / 'cases.yaml'}:11)"
-    assert lines[1] == "      expected hand_over, got nothing (no-model)"
+    assert lines[1] == "      expected hand_over, got nothing (nothing-found)"
     assert "with the composer: 1 of 2 cases passed (50.0 %, at least 50.0 %)" in lines[2]
     told = " ".join(answer.stdout.split())
     assert "card 1 of 2 50.0 %" in told
@@ -286,7 +286,7 @@ def test_a_trial_as_json_has_every_key(folder: Path) -> None:
 def test_no_answer_is_a_no(folder: Path) -> None:
     answer = run(folder, "try", "helper", "--input", '{"text": "crocodiles"}')
     assert answer.exit_code == 1
-    assert "no answer: no-model" in answer.stdout
+    assert "no answer: nothing-found" in answer.stdout
 
 
 def test_a_file_may_hold_the_input(folder: Path) -> None:

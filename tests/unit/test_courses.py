@@ -126,6 +126,7 @@ def test_an_answer_without_evidence_is_lost() -> None:
         ("nonsense", False),
         ("low-confidence", False),
         ("refused", False),
+        ("nothing-found", False),
         (None, False),
     ],
 )

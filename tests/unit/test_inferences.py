@@ -142,6 +142,7 @@ def test_a_short_answer_is_short() -> None:
     [
         ("no-model", None, "no-model: no model was asked"),
         ("timeout", None, "timeout: the model gave no answer"),
+        ("nothing-found", None, "nothing-found: nothing in our knowledge fits either"),
         ("low-confidence", 0.2, "low-confidence: the model's answer was not taken"),
     ],
 )

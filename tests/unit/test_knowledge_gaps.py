@@ -297,6 +297,14 @@ def test_agents_that_found_nothing() -> None:
     assert gap.todo == "write about what agents are asked in the policy cards"
 
 
+def test_what_the_composer_looked_for_in_vain_is_a_gap() -> None:
+    for by, agents in (("nobody", {"helper": True}), ("nobody", {"helper": False})):
+        lost = {"inference": {"by": by, "agent": "helper", "fallback": "nothing-found"}}
+        records = [told("failed", 1, "a", step=1, reason="nothing-found", **lost)]
+        gap = only(found(*records, agents=agents))
+        assert gap.by == {"retrieved": 1}
+
+
 def test_agents_that_failed_tell_it_too() -> None:
     lost: dict[str, Any] = {"inference": {"by": "model", "agent": "helper", "fallback": "timeout"}}
     assert only(found(told("failed", 1, "a", step=1, **lost))).by == {"retrieved": 1}

@@ -26,8 +26,9 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``tokens_out`` and ``cost`` (in the currency of the prices in the settings) are over all
     ``calls``; ``latency`` is in microseconds. ``fallback`` is the stable word for why the model did
     not answer, or its answer was not taken: ``no-model``, ``budget``, ``timeout``, ``unreachable``,
-    ``rate-limited``, ``nonsense``, ``too-long``, ``low-confidence``, ``refused``, ``cut-off``. ``tone`` is the
-    customer's mood as it was detected.
+    ``rate-limited``, ``nonsense``, ``too-long``, ``low-confidence``, ``refused``, ``cut-off``; or
+    ``nothing-found``, where the composer looked in our knowledge in the model's place and nothing
+    fits. ``tone`` is the customer's mood as it was detected.
     """
 
     agent: str

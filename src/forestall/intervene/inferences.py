@@ -136,6 +136,8 @@ def _instead(how: Inference) -> str:
     """Why a model did not answer, in words."""
     if how.fallback == "no-model":
         return "no model was asked"
+    if how.fallback == "nothing-found":
+        return "nothing in our knowledge fits either"
     if how.confidence is not None:
         return "the model's answer was not taken"
     return "the model gave no answer"

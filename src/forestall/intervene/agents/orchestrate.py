@@ -53,6 +53,9 @@ from forestall.privacy.masking import PLACEHOLDER, finder
 _LANGUAGES = ("language", "locale")
 """Arguments that say which language the customer speaks."""
 
+_NOTHING = "nothing-found"
+"""The composer looked in our knowledge, and nothing there fits that may be said."""
+
 _log = structlog.get_logger(__name__)
 _tracer = trace.get_tracer(__name__)
 
@@ -207,6 +210,10 @@ class _Attempt:
             self.bill = purse.bill
             self.refused += conversation.refused
 
+    def _knows(self) -> bool:
+        """Whether there is any knowledge to look in."""
+        return self.search is not None and self.agent.knowledge is not None
+
     def _found(self) -> tuple[Passage, ...]:
         topics = self.agent.knowledge
         if self.search is None or topics is None:
@@ -308,6 +315,8 @@ class _Attempt:
             if plan is not None:
                 inference = self._inference("composer", reason, plan.evidence)
                 return Outcome(outcome="done", plan=plan, inference=inference)
+            if self._knows():
+                reason = _NOTHING
         inference = self._inference("nobody", reason)
         if self.kind == "plan" and choice == "person":
             return Outcome(outcome="done", plan=Plan(hand_over=reason), inference=inference)
