@@ -105,6 +105,20 @@ class TestWords:
         assert cites("Karte", "--language", "de") == ["karten@1#help"]
         assert cites("card", "--language", "de") == []
 
+    def test_a_product_and_a_language_that_no_document_has_are_told(self) -> None:
+        result = run("parcel", "--product", "chekout", "--language", "klingon")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.splitlines() == [
+            "no document is about the product 'chekout'; there is checkout, shop",
+            "no document is in the language 'klingon'; there is de, en",
+        ]
+        assert run("declined", "--product", "Checkout", "--language", "en-GB").exit_code == 0
+
+    def test_the_folder_of_actions_need_not_be_there(self, deployment: Path) -> None:
+        settings = SETTINGS + '[actions]\nfolder = "gone"\n'
+        (deployment / "forestall.toml").write_text(settings)
+        assert cites("late parcel") == ["parcels@4#waiting"]
+
     def test_the_limit_holds(self) -> None:
         assert len(cites("help")) == 2
         assert len(cites("help", "--limit", "1")) == 1
@@ -150,6 +164,15 @@ class TestBatches:
         given = '{"query": "help"}\n{"query": "help", "limit": 2}\n'
         result = run("--batch", "-", "--limit", "1", given=given)
         assert [len(json.loads(line)["results"]) for line in result.stdout.splitlines()] == [1, 2]
+
+    def test_lines_of_what_nobody_knows_are_told_once_and_the_others_answered(self) -> None:
+        line = '{"query": "parcel", "products": ["%s"]}\n'
+        given = line % "shp" + line % "shop" + line % "shp"
+        result = run("--batch", "-", given=given)
+        assert result.exit_code == 0
+        found = [len(json.loads(one)["results"]) for one in result.stdout.splitlines()]
+        assert found == [0, 1, 0]
+        assert result.stderr == "no document is about the product 'shp'; there is checkout, shop\n"
 
     def test_a_line_may_have_an_id_which_its_answer_has_too(self) -> None:
         result = run("--batch", "-", given='{"id": "q7", "query": "help"}\n{"query": "help"}')

@@ -73,7 +73,12 @@ def search(
         raise UnreadableInput("give either words or --batch FILE, not both")
     own = Query(" ".join(words or ()), tuple(product or ()), language, limit)
     queries = [own] if batch is None else [_filled(one, own) for one in _queries(batch)]
-    library = _library(folder, config, on)
+    library, known = _library(folder, config, on)
+    strange = list(dict.fromkeys(message for one in queries for message in known.strange(one)))
+    for message in strange:
+        typer.echo(message, err=True)
+    if strange and batch is None:
+        raise typer.Exit(1)
     found = [(query, _answers(library, query)) for query in queries]
     for query, passages in found:
         if as_json or batch is not None:
@@ -84,10 +89,33 @@ def search(
         raise typer.Exit(1)
 
 
-def _library(folder: Path | None, config: Path | None, on: str | None) -> "Library":
-    """What may be used on the day. Raises ``InvalidFile``, ``UnreadableInput``."""
+class _Known(msgspec.Struct, frozen=True):
+    """What the documents are about, and their languages, expired ones' too."""
+
+    products: frozenset[str]
+    languages: frozenset[str]
+
+    def strange(self, query: Query) -> Iterator[str]:
+        """Says of each product and of the language that no document has it, and which there are."""
+        from forestall.context.knowledge.words import spoken
+
+        about = {product.casefold() for product in self.products}
+        for product in query.products:
+            if product.casefold() not in about:
+                yield f"no document is about the product {product!r}; {_listed(self.products)}"
+        if query.language is not None and spoken(query.language) not in self.languages:
+            yield f"no document is in the language {query.language!r}; {_listed(self.languages)}"
+
+
+def _listed(names: frozenset[str]) -> str:
+    return f"there is {', '.join(sorted(names))}" if names else "there is none"
+
+
+def _library(folder: Path | None, config: Path | None, on: str | None) -> "tuple[Library, _Known]":
+    """What may be used on the day, and what is known. Raises ``InvalidFile``, ``UnreadableInput``."""
     from forestall.context.knowledge.index import library_of
     from forestall.context.knowledge.runbooks import load_runbooks
+    from forestall.context.knowledge.words import spoken
 
     settings = settings_for(config)
     folder = folder or settings.runbooks
@@ -95,7 +123,12 @@ def _library(folder: Path | None, config: Path | None, on: str | None) -> "Libra
         raise UnreadableInput("name a --folder, or set [runbooks] folder in forestall.toml")
     if not folder.is_dir():
         raise UnreadableInput(f"{folder}: no such folder")
-    return library_of(load_runbooks(folder), day_named(on), settings.knowledge)
+    runbooks, knowledge = load_runbooks(folder), settings.knowledge
+    known = _Known(
+        frozenset(product for one in runbooks.values() for product in one.products),
+        frozenset(spoken(one.language or knowledge.language) for one in runbooks.values()),
+    )
+    return library_of(runbooks, day_named(on), knowledge), known
 
 
 def _answers(library: "Library", query: Query) -> "list[Passage]":
