@@ -98,6 +98,16 @@ def test_policies_with_mistakes_are_not_held_against_knowledge(tmp_path: Path) -
     assert invoke("lint", "--config", config, "--on", "2026-12-01")[0] == 0
 
 
+def test_a_missing_folder_of_actions_is_told_and_the_rest_checked(tmp_path: Path) -> None:
+    config = deployment(tmp_path)
+    config.write_text(config.read_text() + '[actions]\nfolder = "gone"\n')
+    write(tmp_path / "runbooks", "old", "actions: [any]\n", day="2020-01-01")
+    code, said = invoke("lint", "--config", config, "--on", "2026-12-01", "--json")
+    assert code == 1
+    told = {one["code"]: one["severity"] for one in json.loads(said)}
+    assert told == {"actions-folder": "warning", "knowledge-expired": "error"}
+
+
 def test_broken_contracts_are_told(tmp_path: Path) -> None:
     config = deployment(tmp_path)
     (tmp_path / "contracts" / "x.v1.json").write_text("{")

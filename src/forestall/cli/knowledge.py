@@ -14,7 +14,7 @@ from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.context.knowledge.lint import Around
 from forestall.context.knowledge.lint import lint as lint_folder
 from forestall.contracts.catalogue import load_catalogue
-from forestall.contracts.errors import UnreadableInput
+from forestall.contracts.errors import Problem, UnreadableInput
 from forestall.kernel.settings import Settings
 from forestall.policy.actions.folder import load_declarations
 from forestall.policy.bundle import read_policies
@@ -57,6 +57,7 @@ def lint(
             f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}"
         )
     number, problems = lint_folder(folder, _around(settings, day_named(on)))
+    problems += _without(settings)
     show_problems(problems, as_json=as_json, good=f"documents checked: {number}")
 
 
@@ -73,7 +74,7 @@ def _around(settings: Settings, today: datetime.date) -> Around:
     for policy in policies or ():
         for name in _shows(policy):
             shown[name].append(policy.name)
-    if settings.actions is None:
+    if settings.actions is None or not settings.actions.is_dir():
         actions, products = None, frozenset[str]()
     else:
         declared = load_declarations(settings.actions, settings)
@@ -87,6 +88,16 @@ def _around(settings: Settings, today: datetime.date) -> Around:
         shown={name: tuple(those) for name, those in shown.items()},
         products=products,
     )
+
+
+def _without(settings: Settings) -> list[Problem]:
+    """Says that there are no actions to hold the documents against, where there should be some."""
+    if settings.actions is None or settings.actions.is_dir():
+        return []
+    message = "there is no such folder, so actions and products of agents are not checked"
+    hint = "make it, or set [actions] folder in forestall.toml"
+    where = str(settings.actions)
+    return [Problem(where, 1, 1, "actions-folder", message, hint, severity="warning")]
 
 
 def _policies(settings: Settings) -> list[Policy] | None:
