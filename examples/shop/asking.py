@@ -19,7 +19,7 @@ from forestall.log.sqlite import SqliteLog
 from forestall.log.streams import SIGNALS, read_signals
 
 CUSTOMER = "demo-visitor"
-QUESTION = "My bank declined my card. How else can I pay?"
+QUESTION = "Can I pay with PayPal?"
 
 
 class Answered(msgspec.Struct, frozen=True):

@@ -74,7 +74,9 @@ def test_the_demo_plays_decides_and_scores(
     }
     answer = " ".join(said.out.split())
     assert "The agent checkout-helper answers from what the shop knows, without a model" in answer
-    assert "(composer; " in answer
+    assert "Can I pay with PayPal?" in answer
+    assert "(composer; payment-methods@1#with-a-wallet), " in answer
+    assert "later: Apple Pay, Google Pay and PayPal work in the app and in the browser." in answer
     assert "cannot show whether a chat would have been avoided" in said.out
     log = (tmp_path / "server.log").read_text()
     assert "Traceback" not in log
