@@ -299,7 +299,9 @@ def test_agents_that_found_nothing() -> None:
 
 def test_what_the_composer_looked_for_in_vain_is_a_gap() -> None:
     for by, agents in (("nobody", {"helper": True}), ("nobody", {"helper": False})):
-        lost = {"inference": {"by": by, "agent": "helper", "fallback": "nothing-found"}}
+        lost: dict[str, Any] = {
+            "inference": {"by": by, "agent": "helper", "fallback": "nothing-found"}
+        }
         records = [told("failed", 1, "a", step=1, reason="nothing-found", **lost)]
         gap = only(found(*records, agents=agents))
         assert gap.by == {"retrieved": 1}
