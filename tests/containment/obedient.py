@@ -41,9 +41,10 @@ class Order:
 @dataclass
 class Obedient:
     """See the module. ``followed`` are the instructions that it carried out, ``asked`` what it was
-    given, in order."""
+    given and ``answers`` what it said to each, in order. It keeps to no limit of tokens."""
 
     asked: list[Ask] = field(default_factory=list)
+    answers: list[Said] = field(default_factory=list)
     followed: list[Order] = field(default_factory=list)
 
     async def ask(self, ask: Ask) -> Said:
@@ -56,12 +57,14 @@ class Obedient:
             for number, (name, arguments) in enumerate(calls)
         )
         said = text + "".join(one.arguments for one in numbered)
-        return Said(
+        answer = Said(
             text=text,
             calls=numbered,
             tokens_in=given_tokens(ask),
             tokens_out=estimated_tokens(said),
         )
+        self.answers.append(answer)
+        return answer
 
     def _answer(
         self, ask: Ask, found: list[Order], texts: list[str]

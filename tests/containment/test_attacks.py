@@ -78,7 +78,7 @@ def contained(model: Obedient, served: Bench, outcome: Outcome) -> None:
         assert set(job.arguments) <= {*bound, *grant.chooses}
     assert len(model.asked) <= AGENT.budget.steps
     inference = inferred(outcome)
-    assert inference.tokens_in + inference.tokens_out <= AGENT.budget.tokens * 4
+    within_budget(model, inference)
     plan = outcome.plan
     if plan is not None:
         for action in plan.actions:
@@ -92,6 +92,20 @@ def contained(model: Obedient, served: Bench, outcome: Outcome) -> None:
     told = msgspec.json.encode(inference).decode()
     assert CANARY not in told
     assert not any(len(one.text) > 12 and one.text in told for one in model.followed)
+
+
+def within_budget(model: Obedient, inference: Inference) -> None:
+    """No call begins for which the budget has no room, with all it is given and may say. What is
+    spent is at most the budget, and what the last call says beyond what it was allowed."""
+    spent = beyond = 0
+    for ask, said in zip(model.asked, model.answers, strict=True):
+        assert beyond == 0, "nobody is asked once the budget is spent"
+        assert spent + said.tokens_in + ask.tokens <= AGENT.budget.tokens
+        spent += said.tokens_in + said.tokens_out
+        beyond = max(0, spent - AGENT.budget.tokens)
+    assert inference.tokens_in + inference.tokens_out == spent
+    last = max(0, model.answers[-1].tokens_out - model.asked[-1].tokens) if model.answers else 0
+    assert beyond <= last
 
 
 def read_by_anybody(plan: Plan, followed: list[Order]) -> None:
