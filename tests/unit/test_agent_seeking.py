@@ -24,9 +24,7 @@ LIBRARY = Library(
     [
         passage("declined", "Why a card was rejected", "The bank rejected your card. Try another."),
         passage("refunds", "When you get your refund", "A refund takes five working days."),
-        passage(
-            "delivery", "When your order arrives", "Parcels arrive on the third day."
-        ),
+        passage("delivery", "When your order arrives", "Parcels arrive on the third day."),
         passage("vouchers", "Vouchers", "A voucher is entered at the payment step."),
         passage("ruecksendung", "Rückgabe", "Eine Rückgabe ist kostenlos.", "de"),
     ]
