@@ -444,3 +444,34 @@ def test_a_trial_may_ask_a_model(folder: Path) -> None:
     assert "say: It was your bank." in answer.stdout
     assert "by model; the customer seems calm" in answer.stdout
     assert "calls 1, tokens" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "who"),
+    [
+        ("  fallback: nothing\n", "nobody"),
+        ("  fallback: person\n", "a person"),
+        ("  fallback: compose\n", "the composer"),
+        ("  fallback: nothing\n  model: fast\n", "fast"),
+    ],
+)
+def test_who_answers_is_told_and_where_nobody_ever_does(
+    folder: Path, change: str, who: str
+) -> None:
+    (folder / "actions" / "agents.yaml").write_text(AGENT + change)
+    listed, shown = run(folder, "list"), run(folder, "show", "helper")
+    assert who in listed.stdout
+    never = who == "nobody"
+    assert json.loads(run(folder, "list", "--json").stdout)[0]["never_answers"] is never
+    assert json.loads(shown.stdout)["never_answers"] is never
+    for result in (listed, shown):
+        assert result.exit_code == 0
+        assert result.stderr.startswith("helper: it can never answer") is never
+
+
+def test_without_model_and_knowledge_nobody_answers(folder: Path) -> None:
+    text = AGENT.replace("  knowledge: {passages: 3}\n", "")
+    (folder / "actions" / "agents.yaml").write_text(text + FUNCTION)
+    found = json.loads(run(folder, "list", "--json").stdout)
+    told = {one["name"]: one["never_answers"] for one in found}
+    assert told == {"helper": True, "sorter": False}

@@ -16,12 +16,18 @@ from forestall.cli.tables import print_table
 from forestall.contracts.instants import DAY
 from forestall.kernel.clock import wall_clock
 from forestall.kernel.settings import Settings
+from forestall.policy.actions.model import Agent
 
 if TYPE_CHECKING:
     from forestall.intervene.agents.evaluation import Evaluation
 
 MOST = 5
 """Evaluations that are shown."""
+
+_SILENT = (
+    "it can never answer; give it a `model`, or `knowledge` with `fallback: compose`, or"
+    " `fallback: person`"
+)
 
 app = typer.Typer(
     help="Look at agents, try them without effect, and judge them by labelled cases.",
@@ -45,6 +51,7 @@ def list_(config: ConfigOption = None, as_json: AsJson = False) -> None:
                 "title": one.title,
                 "version": version(one),
                 "model": one.model,
+                "never_answers": one.never_answers,
                 "lookups": [grant.name for grant in one.lookups],
                 "actions": [grant.name for grant in one.actions],
                 "owner": one.owner,
@@ -58,12 +65,14 @@ def list_(config: ConfigOption = None, as_json: AsJson = False) -> None:
     else:
         table = Table("name", "version", "model", "lookups", "actions", "title", box=None)
         for one in agents:
-            model = "a function" if one.way is not None else one.model or "the composer"
             names = (
                 ", ".join(grant.name for grant in those) for those in (one.lookups, one.actions)
             )
-            table.add_row(*map(cell, (one.name, version(one)[:8], model, *names, one.title)))
+            table.add_row(*map(cell, (one.name, version(one)[:8], _who(one), *names, one.title)))
         print_table(table)
+        for one in agents:
+            if one.never_answers:
+                typer.echo(f"{one.name}: {_SILENT}", err=True)
 
 
 @app.command()
@@ -86,11 +95,23 @@ def show(
     shown = {
         "agent": agent,
         "version": version(found),
+        "never_answers": found.never_answers,
         "declaration": msgspec.to_builtins(found),
         "spent_today": _spent(settings, agent),
         "evaluations": [_line(one) for one in _evaluations(settings, agent, results)],
     }
     typer.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
+    if found.never_answers:
+        typer.echo(f"{agent}: {_SILENT}", err=True)
+
+
+def _who(agent: Agent) -> str:
+    """What answers first."""
+    if agent.way is not None:
+        return "a function"
+    if agent.never_answers:
+        return "nobody"
+    return agent.model or ("a person" if agent.fallback == "person" else "the composer")
 
 
 def _spent(settings: Settings, agent: str) -> dict[str, Any]:

@@ -105,11 +105,11 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """Fills fields by judgement, or plans; changes nothing by itself.
 
     Either ``way`` is a Python function, whose answer ``output`` points into; or it is declared by
-    ``instructions`` (those of the ``prompt`` of that name, where it names one) for the language model ``model`` (``[language_models.NAME]``; none: the
-    composer answers). ``input`` is the schema of all that it may read, ``schema`` (written
-    ``output``) that of the fields it fills, ``output`` then their names. ``lookups`` and ``actions``
-    are granted to it, ``promises`` are kinds of promises that it may make, and ``risk`` is the
-    highest of an action that it may plan. A plan below ``confidence`` is not taken. ``mood`` are
+    ``instructions`` (those of the ``prompt`` of that name, where it names one) for the language
+    model ``model`` (``[language_models.NAME]``; none: the composer answers). ``input`` is the schema
+    of all that it may read, ``schema`` (written ``output``) that of the fields it fills, ``output``
+    then their names. ``lookups`` and ``actions`` are granted to it, ``promises`` are kinds of
+    promises that it may make, and ``risk`` is the highest of an action that it may plan. A plan below ``confidence`` is not taken. ``mood`` are
     expressions over ``arguments`` for what else tells the customer's mood: ``failures``,
     ``repetitions``, ``waiting`` (in seconds). ``fallback`` says what follows where the model does
     not answer or its answer is not taken: the composer, a person, or nothing.
@@ -137,6 +137,13 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 0.6
     budget: Budget = Budget()
     fallback: Fallback = "compose"
+
+    @property
+    def never_answers(self) -> bool:
+        """Whether no model is asked, and neither the composer nor people answer in its place."""
+        if self.way is not None or self.model is not None or self.fallback == "person":
+            return False
+        return self.fallback == "nothing" or self.knowledge is None
 
     @property
     def meaning(self) -> dict[str, Any]:
