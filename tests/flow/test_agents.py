@@ -10,12 +10,14 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from structlog.testing import capture_logs
 
 from forestall.contracts.inference import Plan, PlannedAction
 from forestall.contracts.instants import SECOND
 from forestall.intervene.agents import orchestrate
 from forestall.intervene.agents.prompt import version
 from forestall.intervene.jobs import JobKind, Outcome
+from forestall.kernel.settings import Outbound
 from forestall.kernel.telemetry import METRICS
 from helping import AGENT, CUSTOMER_MAIL, DECLARED, DESK, GIVEN, helping, made
 from model_server import KEY, ModelServer, Reply, fill, model_server, propose
@@ -288,6 +290,39 @@ def test_a_provider_that_fails_is_asked_once_and_the_composer_answers(
     assert outcome.inference.by == "composer"
     assert outcome.plan is not None
     assert outcome.plan.evidence == ("card-declined@3#customer",)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "detail"),
+    [
+        (Reply(status=503, body=b"said by the provider"), "unreachable", "status 503"),
+        (Reply(status=401, body=b"said by the provider"), "refused", "status 401"),
+        (Reply(body=b"said by the provider", kind="text/html"), "nonsense", ""),
+    ],
+)
+def test_the_log_has_the_cause_and_nothing_that_was_said(
+    tmp_path: Path, reply: Reply, reason: str, detail: str
+) -> None:
+    with capture_logs() as lines:
+        answered(tmp_path, reply)
+    (told,) = [line for line in lines if line["event"] == "a model gave no answer"]
+    assert told == {
+        "event": "a model gave no answer",
+        "log_level": "warning",
+        "agent": "helper",
+        "model": "fast",
+        "reason": reason,
+        "detail": detail,
+    }
+    assert "said by the provider" not in str(lines)
+
+
+def test_the_log_says_which_address_is_not_allowed(tmp_path: Path) -> None:
+    with capture_logs() as lines:
+        outcome = answered(tmp_path, FINE, outbound=Outbound(), calls=0)
+    assert fell(outcome) == "unreachable"
+    told = [line["detail"] for line in lines if line["event"] == "a model gave no answer"]
+    assert told == ["blocked-address"]
 
 
 def test_a_provider_that_hangs_takes_no_longer_than_the_budget(tmp_path: Path) -> None:

@@ -407,3 +407,17 @@ def test_a_visitors_token_ends_with_the_sign_in(tmp_path: Path) -> None:
         refused = server.client.get("/v1/stream", params=query)
         assert refused.status_code == 401
         assert refused.json()["code"] == "token-invalid"
+
+
+@pytest.mark.parametrize(("text", "code"), [(None, "synonyms-file"), ("alone\n", "synonyms-alone")])
+def test_synonyms_that_cannot_be_read_are_refused_at_the_start(
+    tmp_path: Path, text: str | None, code: str
+) -> None:
+    server = Server(tmp_path, '[knowledge]\nsynonyms = "words.txt"\n')
+    if text is not None:
+        (server.config.parent / "words.txt").write_text(text)
+    refused = server.run("serve", "--config", str(server.config))
+    assert refused.returncode == 1
+    assert "words.txt:1:1" in refused.stderr
+    assert code in refused.stderr
+    assert "Traceback" not in refused.stderr
