@@ -97,6 +97,30 @@ def test_what_cannot_be_explained(folder: Path) -> None:
     assert "No policy called other was in force." in CliRunner().invoke(app, command).output
 
 
+def test_which_argument_was_wrong_is_told(folder: Path) -> None:
+    before = json.loads(explain(folder, "visitor", "--at", instant(99), "--json").stdout)
+    data = {
+        "intervention": before["decision"]["id"],
+        "policy": "declined",
+        "version": "v",
+        "step": 2,
+        "reason": "bad-arguments",
+        "detail": "arguments.payment: event.data.payment has no value",
+    }
+    failed = event(120, "forestall.intervention.failed", data, subject="visitor")
+    other = event(
+        121, "forestall.intervention.failed", {**data, "intervention": "x"}, subject="visitor"
+    )
+    log = SqliteLog(folder / "gateway.db")
+    log.commit([streams.signals(records(failed, other))], tick=START + 300 * SECOND)
+    log.close()
+    after = explain(folder, "visitor", "--at", instant(99)).output
+    assert after.endswith(
+        "  step 2: failed (bad-arguments): arguments.payment: event.data.payment has no value\n"
+    )
+    assert after.count("bad-arguments") == 1
+
+
 def test_what_agents_concluded_is_told_whoever_the_customer_was(folder: Path) -> None:
     (before,) = [json.loads(explain(folder, "visitor", "--at", instant(99), "--json").stdout)]
     assert before["inferences"] == []

@@ -15,9 +15,9 @@ from forestall.channels.helpdesk.text import _tried
 from forestall.channels.redaction import redacted
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.decision import Decision
-from forestall.contracts.event import CloudEvent
+from forestall.contracts.event import CloudEvent, decode_data
 from forestall.contracts.inference import Inference, Plan, PlannedAction, Turned
-from forestall.contracts.intervention import Case
+from forestall.contracts.intervention import Case, Tell
 from forestall.ingest.admit import Rules, admit
 from forestall.ingest.letter import Admitted, Letter, Sender
 from forestall.intervene.deliver import Deliveries
@@ -32,6 +32,7 @@ from forestall.intervene.telling import (
     tellable_inference,
     tellable_plan,
 )
+from forestall.log.streams import read_signals
 from forestall.privacy.keys import Keys
 
 MAIL = "kim.muster@example.com"
@@ -132,6 +133,30 @@ def test_a_plan_is_carried_out_and_said_in_the_customer_s_own_words(tmp_path: Pa
     logged = b"".join(bytes(one.payload) for one in scene.world.signals.read("signals"))
     told = logged[logged.index(b"intervention.started") :]
     assert MAIL.encode() not in told, "the log has it masked"
+
+
+def test_which_argument_was_wrong_stands_in_the_log_and_the_case(tmp_path: Path) -> None:
+    detail = 'arguments.payment: [REDACTED] is not of type "integer"' + "." * 500
+    scene = Scene(tmp_path, Outcome(outcome="failed", reason="bad-arguments", detail=detail))
+    scene.carry_on()
+    (one,) = scene.world.store.newest(1)
+    (failed,) = (taken for taken in one.taken if taken.what == "failed")
+    assert failed.reason == f"bad-arguments ({detail[:200]})"
+    tells = [
+        msgspec.convert(decode_data(record.data), Tell)
+        for batch in scene.world.signals.read("signals")
+        for record in read_signals(batch)
+        if record.type == "forestall.intervention.failed"
+    ]
+    assert (tells[0].reason, tells[0].detail) == ("bad-arguments", detail[:200])
+
+
+def test_an_argument_without_a_value_is_named(tmp_path: Path) -> None:
+    world = World(tmp_path, PLANNING)
+    world.settle(event("payment.declined", 0, text="help", order_id="o7"))
+    (one,) = world.store.newest(1)
+    (failed,) = (taken for taken in one.taken if taken.what == "failed")
+    assert failed.reason == ("bad-arguments (arguments.payment: event.data.payment has no value)")
 
 
 def test_a_restart_at_any_moment_changes_nothing(tmp_path: Path) -> None:

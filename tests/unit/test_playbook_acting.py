@@ -131,7 +131,8 @@ def test_a_result_of_another_step_or_kind_changes_nothing() -> None:
 def test_arguments_that_cannot_be_computed_fail_the_step_at_once() -> None:
     broken = Enrich(source="billing", fields=("brand",), arguments={"c": "subject.nobody"})
     state, commands = begin(broken, ESCALATE)
-    assert commands[1] == Report("failed", START, 1, "bad-arguments")
+    detail = "arguments.c: subject.nobody has no value"
+    assert commands[1] == Report("failed", START, 1, "bad-arguments", detail)
     assert words(commands)[-1] == ("HandOver", 2)
     assert state.fields == {"brand": None}
 

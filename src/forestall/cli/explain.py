@@ -64,6 +64,9 @@ def explain(
     typer.echo(text(found))
     for one in inferred:
         typer.echo("\n" + "\n".join(inferences.lines(one)))
+    if acted is not None:
+        for line in inferences.faulty(reports, acted.id):
+            typer.echo(f"\n{line}")
 
 
 def _joins(record: Record, former: str) -> bool:

@@ -88,7 +88,8 @@ class Tell(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``choice`` is what the customer answered, ``fields`` what a step filled, ``by`` the person who
     approved, declined, took or commanded, ``command`` what an operator commanded, and ``undo``
-    whether what was done is to be undone first. ``plan`` is what an agent planned and was allowed,
+    whether what was done is to be undone first. ``detail`` says which argument is behind the reason
+    ``bad-arguments``, never its value. ``plan`` is what an agent planned and was allowed,
     ``inference`` how an agent came to what it planned or filled.
     """
 
@@ -104,6 +105,7 @@ class Tell(msgspec.Struct, frozen=True, omit_defaults=True):
     undo: bool | None = None
     plan: Plan | None = None
     inference: Inference | None = None
+    detail: str | None = None
 
 
 Command = Literal["stop", "force", "repeat", "take_over"]

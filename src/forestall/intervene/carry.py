@@ -131,7 +131,8 @@ class Carrier:
         for command in commands:
             match command:
                 case Report():
-                    self._report(state, command.told, command.at, command.step, command.reason)
+                    told, at, step = command.told, command.at, command.step
+                    self._report(state, told, at, step, command.reason, command.detail)
                 case Say():
                     self._say(state, command)
                 case Do():
@@ -167,11 +168,19 @@ class Carrier:
             )
 
     def _report(
-        self, state: Running, told: Told, at: int, step: int | None, reason: str | None
+        self,
+        state: Running,
+        told: Told,
+        at: int,
+        step: int | None,
+        reason: str | None,
+        detail: str | None = None,
     ) -> None:
         decision, _ = self._store.decision(state.id)
-        self._store.note(state.subject, state.id, told, step, at, reason)
-        self._store.report(report_event(decision, state.subject, told, at, step, reason))
+        noted = reason if detail is None else f"{reason} ({detail})"
+        self._store.note(state.subject, state.id, told, step, at, noted)
+        event = report_event(decision, state.subject, told, at, step, reason, detail=detail)
+        self._store.report(event)
 
     def _say(self, state: Running, say: Say) -> None:
         decision, _ = self._store.decision(state.id)

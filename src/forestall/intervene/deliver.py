@@ -26,6 +26,9 @@ from forestall.intervene.surroundings import STOPS, Surroundings, door_says, ref
 from forestall.intervene.telemetry import EFFECTS
 from forestall.intervene.telling import tellable_plan
 
+_LONGEST_DETAIL = 200
+"""Characters of what is behind a reason that are told."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 2 * SECOND, 10 * MINUTE
 _JOB_PAUSE, _JOB_LONGEST = SECOND // 4, 30 * SECOND
 _PUT_OFF = 2 * SECOND
@@ -328,7 +331,11 @@ class Deliveries:
     ) -> None:
         decision, _ = self._store.decision(effect.intervention)
         at = self._now.log_time()
-        self._store.note(effect.subject, effect.intervention, told, effect.step, at, reason)
+        detail = None
+        if reason == "bad-arguments" and outcome is not None and outcome.detail:
+            detail = outcome.detail[:_LONGEST_DETAIL]
+        noted = reason if detail is None else f"{reason} ({detail})"
+        self._store.note(effect.subject, effect.intervention, told, effect.step, at, noted)
         self._store.report(
             report_event(
                 decision,
@@ -338,6 +345,7 @@ class Deliveries:
                 effect.step,
                 reason,
                 about=effect.key,
+                detail=detail,
                 fields=None if outcome is None or told == "failed" else outcome.fields,
                 plan=None if outcome is None else outcome.plan,
                 inference=None if outcome is None else outcome.inference,

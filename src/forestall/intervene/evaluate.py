@@ -42,6 +42,16 @@ def arguments_of(state: Running, node: Node) -> dict[str, Any] | None:
     return _values(state, written)
 
 
+def valueless(state: Running, node: Node) -> str | None:
+    """Which argument of a step cannot be computed, in words and without any value."""
+    step = node.step
+    written = step.arguments if isinstance(step, Enrich | Infer | Plan | Remediate) else {}
+    for name, source in written.items():
+        if _values(state, {name: source}) is None:
+            return f"arguments.{name}: {source} has no value"
+    return None
+
+
 def _values(state: Running, written: dict[str, str]) -> dict[str, Any] | None:
     try:
         return {name: to_json(_value(state, source)) for name, source in written.items()}

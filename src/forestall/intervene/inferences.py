@@ -56,6 +56,20 @@ def told(records: Iterable[Record], intervention: str) -> list[Inferred]:
     return found
 
 
+def faulty(records: Iterable[Record], intervention: str) -> Iterator[str]:
+    """In words, each step of the intervention that failed with what the log says was behind it."""
+    for record in records:
+        if REPORTS.get(record.type) != "failed" or record.origin != "server":
+            continue
+        try:
+            tell = msgspec.convert(decode_data(record.data), Tell)
+        except msgspec.ValidationError:
+            continue
+        if tell.intervention == intervention and tell.detail is not None:
+            at = format_time(min(record.time, record.received))
+            yield f"{at}  step {tell.step}: failed ({tell.reason}): {_clean(tell.detail)}"
+
+
 def done(effects: Iterable[Effect]) -> list[Inferred]:
     """Every inference among the effects of an intervention, by step."""
     found = []

@@ -24,7 +24,7 @@ from forestall.contracts.instants import parse_time
 from forestall.contracts.intervention import REPORTS, Told
 from forestall.decide.ledger import EFFECTS
 from forestall.intervene.closing import closed, end, finish, hand_over, queue_of, undo
-from forestall.intervene.evaluate import arguments_of, arm, awaited, expressions, job_of
+from forestall.intervene.evaluate import arguments_of, arm, awaited, expressions, job_of, valueless
 from forestall.intervene.hearing import concerns, marked, settled, stopped_by, text
 from forestall.intervene.running import (
     Arrival,
@@ -327,7 +327,7 @@ def _begin(state: Running, commands: list[Command], node: Node) -> Running:
             remedy = action if isinstance(action, Remediate) else None
             arguments = arguments_of(state, node if about is None else about)
             if arguments is None:
-                return _unusable(state, commands, node, "bad-arguments")
+                return _uncomputed(state, commands, node, node if about is None else about)
             covers = None if about is None else about.number
             name = None if remedy is None else remedy.action
             commands.append(Request(node.number, step, covers, name, arguments, at, key))
@@ -337,7 +337,7 @@ def _begin(state: Running, commands: list[Command], node: Node) -> Running:
                 return _unusable(state, commands, node, "untrusted")
             job = job_of(state, node, step)
             if job is None:
-                return _unusable(state, commands, node, "bad-arguments")
+                return _uncomputed(state, commands, node, node)
             commands.append(Do(node.number, job, at, at + max(state.valid_for, job.timeout), key))
             return replace(state, sent=job.arguments)
         case Branch() | Resolve():
@@ -364,6 +364,13 @@ def _unusable(state: Running, commands: list[Command], node: Node, reason: str) 
     """The current step cannot even begin."""
     commands.append(Report("failed", state.clock, node.number, reason))
     return _fail(state, commands, node, reason)
+
+
+def _uncomputed(state: Running, commands: list[Command], node: Node, about: Node) -> Running:
+    """The current step cannot begin, as an argument of the step ``about`` has no value."""
+    detail = valueless(state, about)
+    commands.append(Report("failed", state.clock, node.number, "bad-arguments", detail))
+    return _fail(state, commands, node, "bad-arguments")
 
 
 def _came(state: Running, commands: list[Command], node: Node, step: Await) -> Running:

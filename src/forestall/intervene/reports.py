@@ -47,6 +47,7 @@ def report_event(
     fields: dict[str, Any] | None = None,
     plan: Plan | None = None,
     inference: Inference | None = None,
+    detail: str | None = None,
 ) -> CloudEvent:
     """The event that tells ``told`` of the intervention of ``decision`` at log time ``at``.
 
@@ -62,6 +63,7 @@ def report_event(
         fields=None if fields is None else tellable(fields),
         plan=plan,
         inference=None if inference is None else tellable_inference(inference),
+        detail=detail,
     )
     return event_of(decision, subject, told, at, tell, about)
 

@@ -114,12 +114,14 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Tell the log what happened at log time ``at``; ``step`` is none for the whole."""
+    """Tell the log what happened at log time ``at``; ``step`` is none for the whole. ``detail`` says
+    what is behind ``reason``, without values."""
 
     told: Told
     at: int
     step: int | None = None
     reason: str | None = None
+    detail: str | None = None
 
 
 class Say(msgspec.Struct, frozen=True):
