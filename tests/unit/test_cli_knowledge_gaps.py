@@ -51,6 +51,14 @@ spec:
   when: {event: slow}
   playbook:
     - escalate: {queue: payments}
+---
+apiVersion: forestall/v1
+kind: Policy
+metadata: {name: planned, title: Planned}
+spec:
+  when: {event: asked}
+  playbook:
+    - plan: {agent: helper, with: {text: event.data.text}, queue: payments}
 """
 VERSIONS = {one.name: one.version for one in applied(POLICY).policies}
 
@@ -76,6 +84,8 @@ RECORDS = [
     told("shown", 4, "b", "cards", step=1),
     told("dismissed", 5, "b", "cards", step=1),
     told("escalated", 6, "c", "slow"),
+    told("failed", 6, "d", "planned", step=1, reason="bad-arguments"),
+    told("escalated", 7, "d", "planned"),
     event("forestall.knowledge.voted", 7, "b", runbook="card-declined", version=3, helpful=False),
 ]
 

@@ -277,6 +277,16 @@ def test_escalations_without_a_runbook() -> None:
     assert (gap.customers, gap.concerned, gap.examples) == (2, 3, ("i-a", "i-b"))
 
 
+def test_a_policy_whose_agent_plans_needs_no_runbook_of_its_own() -> None:
+    records = (
+        told("failed", 1, "a", policy="slow", step=1, reason="bad-arguments"),
+        told("escalated", 2, "a", policy="slow"),
+    )
+    assert names(found(*records)) == ["slow"]
+    assert found(*records, plans={("slow", "v1")}).gaps == ()
+    assert names(found(*records, plans={("slow", "v2"), ("cards", "v1")})) == ["slow"]
+
+
 def test_whoever_goes_to_a_person_at_once_is_no_gap() -> None:
     tone: dict[str, Any] = {"inference": {"by": "tone", "agent": "helper"}}
     records = (

@@ -60,6 +60,7 @@ def gaps(
             mask=lambda words: str(Masks(finds).hide(words)),
             stem=stemmer(),
             guides=_guides(folder),
+            plans=_plans(folder),
             versions={name: one.version for name, one in runbooks.items()},
             agents=_agents(settings),
             horizon=horizon,
@@ -101,6 +102,22 @@ def _guides(folder: Folder) -> Mapping[tuple[str, str], Mapping[int, str]]:
                         if isinstance(node.step, Guide) and node.step.runbook is not None
                     }
     return found
+
+
+def _plans(folder: Folder) -> frozenset[tuple[str, str]]:
+    """The versions of policies in which an agent plans what is shown."""
+    from forestall.contracts.control import PoliciesApplied
+    from forestall.policy.language.canonical import from_canonical
+    from forestall.policy.language.flow import flow
+    from forestall.policy.language.model import Plan
+
+    return frozenset(
+        (one.name, one.version)
+        for record in folder.controls()
+        if isinstance(record, PoliciesApplied)
+        for one in record.policies
+        if any(isinstance(node.step, Plan) for node in flow(from_canonical(one.canonical)))
+    )
 
 
 def _agents(settings: Settings) -> Mapping[str, bool]:

@@ -7,7 +7,7 @@ turned out to be one person's are one.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -43,7 +43,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     ``searches`` are event types with the field of their words; ``answered`` says whether there is a
     good answer to words; ``mask`` hides personal data. ``guides`` are the runbooks that a policy's
-    version shows, by step; ``versions`` those of the runbooks now; ``agents`` those that may search
+    version shows, by step; ``plans`` those versions whose agents choose what to show; ``versions`` those of the runbooks now; ``agents`` those that may search
     our knowledge, and whether the composer does where their model is not reached. A ticket within
     ``horizon`` after guidance says that it did not help.
     """
@@ -55,6 +55,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     mask: Callable[[str], str]
     stem: Stem
     guides: Mapping[tuple[str, str], Mapping[int, str]] = {}
+    plans: Collection[tuple[str, str]] = ()
     versions: Mapping[str, int] = {}
     agents: Mapping[str, bool] = {}
     horizon: int = 7 * DAY
@@ -236,10 +237,11 @@ class _Found:
             if course.last >= self._asked.since:
                 self._concerned["policy", course.policy].add(person)
             shown = course.shown(guides)
+            covered = bool(guides) or (course.policy, course.version) in self._asked.plans
             if course.seen is not None and course.last >= self._asked.since:
                 for runbook in shown:
                     self._concerned["runbook", runbook].add(person)
-            for one in self._failed(course, person, shown, covered=bool(guides)):
+            for one in self._failed(course, person, shown, covered=covered):
                 if self._asked.since <= one.at <= self._asked.now:
                     yield one
 
