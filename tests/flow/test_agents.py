@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
+from forestall.context.knowledge.passages import Passage
 from forestall.contracts.inference import Plan, PlannedAction
 from forestall.contracts.instants import SECOND
 from forestall.intervene.agents import orchestrate
@@ -360,6 +361,27 @@ def test_where_the_composer_finds_nothing_either_it_says_so(tmp_path: Path, mode
     assert outcome.inference is not None
     assert outcome.inference.by == "nobody"
     assert (outcome.inference.prompt is not None) == model
+
+
+def test_knowledge_that_may_not_be_said_is_refused(tmp_path: Path) -> None:
+    forbidden = Passage(
+        cite="late@1#a",
+        runbook="late",
+        version=1,
+        section="a",
+        title="My card was declined",
+        text="Your card was declined. You get all your money back.",
+        products=("checkout",),
+        kind="article",
+    )
+
+    async def run() -> Outcome:
+        async with helping(tmp_path, None, known=(forbidden,)) as shop:
+            return await shop.do(given={"text": "my card was declined"})
+
+    outcome = asyncio.run(run())
+    assert (outcome.outcome, outcome.reason) == ("failed", "refused")
+    assert refused(outcome) == ["promise refund"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import msgspec
 
 from forestall.context.knowledge.passages import Passage, Search
 from forestall.context.tone import Level, Mood, Signs
-from forestall.contracts.inference import Plan
+from forestall.contracts.inference import Plan, Turned
 from forestall.intervene.agents.guard import RISKS, Allowed, Granted, Proposal, Proposed, guard
 from forestall.intervene.agents.plain import sentences, spoken
 from forestall.intervene.agents.seeking import seek
@@ -62,8 +62,17 @@ class Composing(msgspec.Struct, frozen=True, kw_only=True):
     allowed: Allowed
 
 
-def compose(request: Composing) -> Plan | None:
-    """What to say and do; none where nothing in our knowledge fits, or nothing that fits may be said."""
+class Composed(msgspec.Struct, frozen=True):
+    """What to say and do; none where nothing in our knowledge fits, or nothing that fits may be said:
+    then ``refused`` says why not."""
+
+    plan: Plan | None = None
+    refused: tuple[Turned, ...] = ()
+
+
+def compose(request: Composing) -> Composed:
+    """The best of our knowledge that may be said."""
+    refused: dict[Turned, None] = {}
     tongue = _tongue(request)
     opening = _opening(request, tongue)
     for number, passage in enumerate(_candidates(request, tongue)):
@@ -79,9 +88,11 @@ def compose(request: Composing) -> Plan | None:
             rationale=f"Our knowledge says: {passage.title}",
         )
         allowed = msgspec.structs.replace(request.allowed, passages=(passage,))
-        if (plan := guard(proposal, allowed).plan) is not None:
-            return plan
-    return None
+        guarded = guard(proposal, allowed)
+        if guarded.plan is not None:
+            return Composed(guarded.plan)
+        refused.update(dict.fromkeys(guarded.refused))
+    return Composed(refused=tuple(refused))
 
 
 def _tongue(request: Composing) -> str:

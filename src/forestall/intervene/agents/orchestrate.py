@@ -23,7 +23,7 @@ from forestall.intervene.actions.checks import Deadline
 from forestall.intervene.actions.credentials import Credentials
 from forestall.intervene.agents.allowing import Given, allowed
 from forestall.intervene.agents.asking import LanguageModel, ModelFailed
-from forestall.intervene.agents.compose import Composing, compose
+from forestall.intervene.agents.compose import Composed, Composing, compose
 from forestall.intervene.agents.conversing import Conversation, Filled
 from forestall.intervene.agents.counting import count
 from forestall.intervene.agents.guard import (
@@ -54,7 +54,7 @@ _LANGUAGES = ("language", "locale")
 """Arguments that say which language the customer speaks."""
 
 _NOTHING = "nothing-found"
-"""The composer looked in our knowledge, and nothing there fits that may be said."""
+"""The composer looked in our knowledge, and nothing there fits."""
 
 _log = structlog.get_logger(__name__)
 _tracer = trace.get_tracer(__name__)
@@ -311,11 +311,15 @@ class _Attempt:
         """What follows where the model did not answer, or its answer is not taken."""
         choice = self.agent.fallback
         if self.kind == "plan" and choice == "compose":
-            plan = await self._composed()
+            composed = await self._composed()
+            plan = composed.plan
             if plan is not None:
                 inference = self._inference("composer", reason, plan.evidence)
                 return Outcome(outcome="done", plan=plan, inference=inference)
-            if self._knows():
+            self.refused += composed.refused
+            if composed.refused:
+                reason = "refused"
+            elif self._knows():
                 reason = _NOTHING
         inference = self._inference("nobody", reason)
         if self.kind == "plan" and choice == "person":
@@ -323,11 +327,11 @@ class _Attempt:
         detail = "the agent has no answer"
         return Outcome(outcome="failed", reason=reason, detail=detail, inference=inference)
 
-    async def _composed(self) -> Plan | None:
+    async def _composed(self) -> Composed:
         """What is said and done without a model; where trying an action fails, only what is said."""
         topics = self.agent.knowledge
         if self.search is None or topics is None:
-            return None
+            return Composed()
         request = Composing(
             signals=self.job.signals,
             words=self.asked,
@@ -338,9 +342,9 @@ class _Attempt:
             search=self.search,
             allowed=self._allowed(),
         )
-        plan = compose(request)
-        if plan is None or await self._tried(plan):
-            return plan
+        composed = compose(request)
+        if composed.plan is None or await self._tried(composed.plan):
+            return composed
         replace = msgspec.structs.replace
         return compose(replace(request, allowed=replace(request.allowed, actions={})))
 

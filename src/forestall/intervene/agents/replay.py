@@ -89,7 +89,7 @@ async def _again(around: Replaying, effect: Effect, inference: Inference) -> Out
     if agent is None or agent.way is not None:
         raise NotRecorded(f"no agent {job.name!r} is declared by instructions any more")
     models: dict[str, LanguageModel] = {}
-    unasked = inference.fallback == "nothing-found" and inference.prompt is None
+    unasked = inference.fallback in ("nothing-found", "refused") and inference.prompt is None
     if agent.model is not None and inference.fallback != "no-model" and not unasked:
         if agent.model not in settings.language_models:
             raise NotRecorded(f"the settings have no [language_models.{agent.model}]")
