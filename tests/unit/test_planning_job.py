@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -16,7 +16,7 @@ from forestall.channels.redaction import redacted
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import CloudEvent, decode_data
-from forestall.contracts.inference import Inference, Plan, PlannedAction, Turned
+from forestall.contracts.inference import By, Inference, Plan, PlannedAction, Turned
 from forestall.contracts.intervention import Case, Tell
 from forestall.ingest.admit import Rules, admit
 from forestall.ingest.letter import Admitted, Letter, Sender
@@ -302,7 +302,7 @@ INFERENCES = st.builds(
     Inference,
     agent=st.just("helper"),
     version=st.just("a" * 64),
-    by=st.sampled_from(["model", "composer", "tone"]),
+    by=st.sampled_from(get_args(By)),
     evidence=st.lists(TEXT, max_size=40).map(tuple),
     refused=st.lists(st.builds(Turned, what=TEXT, why=TEXT), max_size=40).map(tuple),
     model=st.none() | TEXT,
@@ -329,6 +329,22 @@ def test_the_gateway_takes_every_plan_that_is_told(plan: Plan, inference: Infere
     assert read_plan(kept["plan"]) == told, "it arrives as it was told"
     assert (told.message, told.actions, told.runbook) == (plan.message, plan.actions, plan.runbook)
     assert len(msgspec.json.encode(told)) <= LARGEST_PLAN
+    assert msgspec.convert(kept["inference"], Inference) == tellable_inference(inference)
+
+
+@given(INFERENCES, st.none() | TEXT)
+def test_the_gateway_takes_every_failure_that_is_told(
+    inference: Inference, detail: str | None
+) -> None:
+    report = report_event(
+        DECISION, "s1", "failed", START, 1, "nothing-found", inference=inference, detail=detail
+    )
+    letter = Letter(
+        msgspec.json.encode(report), Sender("forestall", "server", internal=True), START
+    )
+    found = admit(letter, Rules(load_catalogue(), Keys(b"m" * 32).token, strict=False))
+    assert isinstance(found, Admitted), found
+    kept = msgspec.json.decode(found.data)
     assert msgspec.convert(kept["inference"], Inference) == tellable_inference(inference)
 
 

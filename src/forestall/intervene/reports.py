@@ -29,6 +29,9 @@ SOURCE = "/forestall/intervene"
 AT_ONCE = 200
 """Reports sent in one request; fewer where they are longer than a request may be."""
 
+LONGEST_DETAIL = 300
+"""Characters of what is told besides a reason."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _IDLE = 0.02
 _TOO_LARGE = 413
@@ -63,7 +66,7 @@ def report_event(
         fields=None if fields is None else tellable(fields),
         plan=plan,
         inference=None if inference is None else tellable_inference(inference),
-        detail=detail,
+        detail=None if detail is None else detail.replace("\x00", "")[:LONGEST_DETAIL],
     )
     return event_of(decision, subject, told, at, tell, about)
 
