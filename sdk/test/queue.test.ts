@@ -39,6 +39,20 @@ it("keeps order across two tabs and reloads, loses and doubles nothing", () =>
     { numRuns: 25 },
   ));
 
+it("keeps what is added while earlier events are being stored", () =>
+  fc.assert(
+    fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 6 }), { minLength: 1, maxLength: 20 }), async (turns) => {
+      const one = queue("q", () => device, () => true, LIMITS, () => { throw new Error("lost"); });
+      const device = new IDBFactory();
+      for (const [n, waits] of turns.entries()) {
+        one.add(entry(n));
+        for (let turn = 0; turn < waits; turn++) await new Promise((resolve) => setImmediate(resolve));
+      }
+      expect(ids(await one.first(1000))).toEqual(ids(range(turns.length).map((n) => entry(n))));
+    }),
+    { numRuns: 50 },
+  ));
+
 it("drops the oldest and counts them, in memory and on the device", async () => {
   for (const stored of [true, false]) {
     let lost = 0;

@@ -84,7 +84,7 @@ export function queue(
   };
 
   const settle = async (): Promise<void> => {
-    const some = memory;
+    const some = [...memory];
     if (some.length) {
       const store = await events("readwrite");
       for (const entry of some) store.add(entry);
