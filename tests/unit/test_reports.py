@@ -17,7 +17,7 @@ from forestall.contracts.decision import Decision
 from forestall.contracts.event import CloudEvent
 from forestall.ingest.admit import Rules, admit
 from forestall.ingest.letter import Admitted, Letter, Sender
-from forestall.intervene.reports import AT_ONCE, Reporter, report_event, rest
+from forestall.intervene.reports import AT_ONCE, Reporter, report_event
 from forestall.intervene.store import Store
 from forestall.intervene.telling import tellable
 from forestall.privacy.keys import Keys
@@ -272,16 +272,6 @@ def test_a_full_disk_does_not_end_reporting(tmp_path: Path) -> None:
     assert store.reports() == []
     first, second = (events[0].id for _, events in gateway.requests)
     assert first == second, "the gateway knows it by its id"
-
-
-def test_resting_ends_when_stopping() -> None:
-    async def main() -> None:
-        stopping = asyncio.Event()
-        await rest(stopping, 0.001)
-        stopping.set()
-        await rest(stopping, 3600)
-
-    asyncio.run(main())
 
 
 def test_a_report_waiting_already_is_queued_once(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from forestall.contracts.errors import ForestallError
 from forestall.contracts.flags import CANARY_AUTOMATIC
 from forestall.contracts.instants import SECOND, parse_duration
 from forestall.contracts.refusals import LONGEST_REASON
-from forestall.kernel.clock import Clock, monotonic
+from forestall.kernel.clock import Clock, monotonic, within
 from forestall.kernel.database.tables import TROUBLE
 from forestall.kernel.settings import Canary, Guardrail, Settings, parse_steps
 from forestall.log.sqlite import SqliteLog
@@ -84,7 +84,7 @@ async def keep_canaries(
                     act(looks, registry, clock(), automatic=automatic)
             except (ForestallError, *TROUBLE) as error:
                 _log.error("canaries cannot be looked at; what runs goes on", why=str(error))
-            await _within(stop, every)
+            await within(stop, every)
     finally:
         signals.close()
         decisions.close()
@@ -93,17 +93,9 @@ async def keep_canaries(
 async def _read(log: CanaryLog, stop: asyncio.Event) -> bool:
     """Read on to the end; false if stopped before."""
     while await asyncio.to_thread(log.read, SLICE, monotonic):
-        if await _within(stop, REST):
+        if await within(stop, REST):
             return False
     return True
-
-
-async def _within(stop: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            return await stop.wait()
-    except TimeoutError:
-        return False
 
 
 def act(looks: Iterable[CanaryLook], registry: Registry, at: int, *, automatic: bool) -> None:

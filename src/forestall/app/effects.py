@@ -44,7 +44,7 @@ from forestall.ingest.serve import Server, listen
 from forestall.ingest.writers import internal_key
 from forestall.intervene.actions.load import load_workshop
 from forestall.intervene.run import Interventions, open_interventions
-from forestall.kernel.clock import Clock, chance, monotonic, random_id, wall_clock
+from forestall.kernel.clock import Clock, chance, monotonic, random_id, wall_clock, within
 from forestall.kernel.database.files import open_database
 from forestall.kernel.settings import Settings
 from forestall.kernel.telemetry import exposition
@@ -324,7 +324,7 @@ async def _serve(
 
 async def _laid(settings: Settings, stop: asyncio.Event) -> bool:
     """Wait until the other two have laid their files; false if stopped before."""
-    while not await _within(stop, 0.02):
+    while not await within(stop, 0.02):
         with suppress(LogMissing, sqlite3.OperationalError):
             SqliteLog(settings.data / "worker.db", read_only=True).close()
             with Door(settings.data / "gateway.db") as door:
@@ -335,7 +335,7 @@ async def _laid(settings: Settings, stop: asyncio.Event) -> bool:
 
 async def keep_watching(poll: Callable[[], object], stop: asyncio.Event) -> None:
     """Look every second, so that whoever opens the console sees the minute before."""
-    while not await _within(stop, 1.0):
+    while not await within(stop, 1.0):
         await asyncio.to_thread(poll)
 
 
@@ -349,12 +349,3 @@ def _beside(work: Coroutine[None, None, None], stack: AsyncExitStack, stop: asyn
 async def _ended(task: asyncio.Task[None], stop: asyncio.Event) -> None:
     stop.set()
     await task
-
-
-async def _within(stop: asyncio.Event, seconds: float) -> bool:
-    """Whether ``stop`` is set before so many seconds have passed."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await stop.wait()
-    except TimeoutError:
-        return False

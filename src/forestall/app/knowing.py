@@ -10,7 +10,7 @@ from prometheus_client import Gauge
 
 from forestall.context.knowledge.stock import Stock
 from forestall.contracts.instants import day_of
-from forestall.kernel.clock import Clock, monotonic
+from forestall.kernel.clock import Clock, monotonic, within
 from forestall.kernel.settings import Settings
 from forestall.kernel.telemetry import METRICS
 
@@ -51,7 +51,7 @@ async def keep_reading(
     ``stop``. ``use`` is called in a thread, as making an index takes a while."""
     pause, told = 0.0, False
     expired: tuple[str, ...] = ()
-    while not await _within(stop, pause):
+    while not await within(stop, pause):
         began = monotonic()
         changed = await asyncio.to_thread(stock.look, day_of(log_time()))
         pause = max(every, SHARE * (monotonic() - began))
@@ -79,12 +79,3 @@ def tell(stock: Stock, before: tuple[str, ...] = ()) -> None:
             "runbooks have mistakes; the last good ones stay",
             problems=[str(problem) for problem in stock.problems],
         )
-
-
-async def _within(stop: asyncio.Event, seconds: float) -> bool:
-    """Whether ``stop`` is set before so many seconds have passed."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await stop.wait()
-    except TimeoutError:
-        return False

@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from forestall.contracts.instants import SECOND, parse_duration
+from forestall.kernel.clock import within
 from forestall.kernel.settings import Settings
 from forestall.kernel.telemetry import METRICS
 
@@ -56,7 +57,7 @@ async def keep_looking(settings: Settings, stop: asyncio.Event) -> None:
     if not every:
         await stop.wait()
     wait = min(every, FIRST)
-    while not await _stopped(stop, wait):
+    while not await within(stop, wait):
         await look(settings)
         wait = every
 
@@ -116,11 +117,3 @@ async def _monitored(settings: Settings) -> tuple[int, bytes, bytes]:
             process.kill()
         await process.wait()
     return process.returncode or 0, output, errors
-
-
-async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
-    """Whether ``stop`` comes within ``seconds``."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    return stop.is_set()

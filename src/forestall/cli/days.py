@@ -1,10 +1,17 @@
 """Options that are days, such as ``--on 2027-01-31``."""
 
 import datetime
+from typing import Annotated
+
+import typer
 
 from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.instants import day_of
 from forestall.kernel.clock import wall_clock
+
+OnOption = Annotated[
+    str | None, typer.Option("--on", metavar="DAY", help="As of this day; today if left out.")
+]
 
 
 def day_named(text: str | None, later: datetime.timedelta = datetime.timedelta()) -> datetime.date:

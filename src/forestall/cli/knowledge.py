@@ -9,7 +9,7 @@ import typer
 
 from forestall.cli import knowledge_gaps, knowledge_import, knowledge_search
 from forestall.cli.contracts import Json, show_problems
-from forestall.cli.days import day_named
+from forestall.cli.days import OnOption, day_named
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.context.knowledge.lint import Around
 from forestall.context.knowledge.lint import lint as lint_folder
@@ -37,9 +37,7 @@ def lint(
         Path | None,
         typer.Argument(metavar="[DIR]", help="The folder; that of [runbooks] if left out."),
     ] = None,
-    on: Annotated[
-        str | None, typer.Option("--on", metavar="DAY", help="As of this day; today if left out.")
-    ] = None,
+    on: OnOption = None,
     config: ConfigOption = None,
     as_json: Json = False,
 ) -> None:

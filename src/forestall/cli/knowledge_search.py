@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from forestall.cli.contracts import Json
-from forestall.cli.days import day_named
+from forestall.cli.days import OnOption, day_named
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.cli.person import plain
 from forestall.contracts.errors import Problem, UnreadableInput
@@ -55,9 +55,7 @@ def search(
         Path | None,
         typer.Option("--folder", metavar="DIR", help="Search this folder's runbooks and articles."),
     ] = None,
-    on: Annotated[
-        str | None, typer.Option("--on", metavar="DAY", help="As of this day; today if left out.")
-    ] = None,
+    on: OnOption = None,
     config: ConfigOption = None,
     as_json: Json = False,
 ) -> None:

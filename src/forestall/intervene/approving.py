@@ -23,10 +23,10 @@ from forestall.intervene.authority import APPROVER, People, Who
 from forestall.intervene.jobs import Job, Workshop
 from forestall.intervene.receipts import Receipt, Signer
 from forestall.intervene.records import Entry, Records
-from forestall.intervene.reports import event_of, rest
+from forestall.intervene.reports import event_of
 from forestall.intervene.running import Request, Running, effect_key
 from forestall.intervene.store import Store
-from forestall.kernel.clock import Clock, Tokens
+from forestall.kernel.clock import Clock, Tokens, within
 from forestall.kernel.database.tables import TROUBLE
 
 SYSTEM = "forestall"
@@ -269,9 +269,9 @@ class Approving:
                     self.tend()
                 except TROUBLE as error:
                     _log.error("approvals wait until the disk works again", why=str(error))
-                    await rest(stopping, 1.0)
+                    await within(stopping, 1.0)
                 else:
-                    await rest(self._tapped, _EVERY)
+                    await within(self._tapped, _EVERY)
         finally:
             for task in self._drying.values():
                 task.cancel()

@@ -5,7 +5,6 @@ repeated one is a duplicate. Nothing is given up: what the gateway cannot take n
 """
 
 import asyncio
-import contextlib
 import hashlib
 from typing import Any
 
@@ -21,6 +20,7 @@ from forestall.contracts.intervention import Tell, Told
 from forestall.intervene.store import Store
 from forestall.intervene.telemetry import REPORTS_SENT
 from forestall.intervene.telling import tellable, tellable_inference
+from forestall.kernel.clock import within
 from forestall.kernel.database.tables import TROUBLE, first_line
 
 SOURCE = "/forestall/intervene"
@@ -106,11 +106,11 @@ class Reporter:
         pause = _FIRST_PAUSE
         while not stopping.is_set():
             if not self._any():
-                await rest(stopping, _IDLE)
+                await within(stopping, _IDLE)
             elif await self.send():
                 pause = _FIRST_PAUSE
             else:
-                await rest(stopping, pause)
+                await within(stopping, pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
         await self.send()
 
@@ -172,9 +172,3 @@ def _verdicts(response: httpx.Response, count: int) -> list[_Verdict]:
     if len(verdicts) != count:
         raise msgspec.ValidationError(f"{count} reports got {len(verdicts)} verdicts")
     return verdicts
-
-
-async def rest(stopping: asyncio.Event, seconds: float) -> None:
-    """Wait until ``stopping``, at most so long."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), seconds)

@@ -21,12 +21,12 @@ from forestall.intervene.gather import Gatherer
 from forestall.intervene.inbox import Inbox
 from forestall.intervene.jobs import Workshop
 from forestall.intervene.queues import helpdesks_of, queue_desks
-from forestall.intervene.reports import Reporter, rest
+from forestall.intervene.reports import Reporter
 from forestall.intervene.stage import Stage
 from forestall.intervene.store import Store
 from forestall.intervene.surroundings import Door, Surroundings
 from forestall.intervene.tickets import Casework, Tickets
-from forestall.kernel.clock import Clock, Tokens
+from forestall.kernel.clock import Clock, Tokens, within
 from forestall.kernel.database.tables import TROUBLE, first_line
 from forestall.log.port import Log
 from forestall.privacy.masking import Finder, find
@@ -129,9 +129,9 @@ class Interventions:
                 pause = _BUSY if busy else min(pause * 1.5, _IDLE)
             except TROUBLE as error:
                 _log.error("interventions wait until the disk works again", why=first_line(error))
-                await rest(self._stopping, _TROUBLED)
+                await within(self._stopping, _TROUBLED)
             else:
-                await rest(self.tapped, pause)
+                await within(self.tapped, pause)
 
     async def _heed(self) -> None:
         """Look for whoever said no, whatever else is slow or waits."""
@@ -140,9 +140,9 @@ class Interventions:
                 self._heed_stops()
             except TROUBLE as error:
                 _log.error("who said no cannot be read now", why=first_line(error))
-                await rest(self._stopping, _TROUBLED)
+                await within(self._stopping, _TROUBLED)
             else:
-                await rest(self._stopping, _IDLE)
+                await within(self._stopping, _IDLE)
 
     def _heed_stops(self) -> None:
         """Whoever opted out or withdrew consent is left in peace at once, whether the worker has

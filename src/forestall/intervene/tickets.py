@@ -21,12 +21,13 @@ from forestall.contracts.instants import DAY, MINUTE, SECOND, format_duration, f
 from forestall.contracts.intervention import Message
 from forestall.intervene.escalation_store import Escalation, EscalationStore
 from forestall.intervene.queues import HelpdeskDesk, QueueDesk, passed_on
-from forestall.intervene.reports import SOURCE, rest
+from forestall.intervene.reports import SOURCE
 from forestall.intervene.running import effect_key
 from forestall.intervene.store import Store
 from forestall.intervene.surroundings import Surroundings, door_says
 from forestall.intervene.taking import take
 from forestall.intervene.telemetry import TICKETS
+from forestall.kernel.clock import within
 from forestall.kernel.database.tables import TROUBLE
 from forestall.kernel.settings import Queue
 
@@ -130,7 +131,7 @@ class Tickets:
                 more = False
                 _log.error("tickets wait until the disk works again", why=str(error))
             if not more:
-                await rest(stopping, pause / SECOND)
+                await within(stopping, pause / SECOND)
 
     async def _pass_on(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
@@ -138,7 +139,7 @@ class Tickets:
                 await self.pass_on()
             except TROUBLE as error:
                 _log.error("cases wait until the disk works again", why=str(error))
-            await rest(stopping, _TICK)
+            await within(stopping, _TICK)
 
     # -- what happened -----------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """The only door to the machine's clock and randomness; everything else takes them as parameters."""
 
+import asyncio
 import os
 import secrets
 import time
@@ -30,3 +31,12 @@ def random_id() -> str:
 def chance() -> float:
     """A random number, at least 0 and less than 1; for jitter."""
     return secrets.randbits(53) / 2**53
+
+
+async def within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for ``event``, at most so long; whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

@@ -15,6 +15,7 @@ from forestall.contracts.control import (
     SwitchesApplied,
 )
 from forestall.kernel.settings import Settings, load_settings
+from forestall.kernel.settings.stamps import Stamp, stamp
 from forestall.policy.actions.folder import load_declarations, offers
 from forestall.policy.actions.live import Live, load_managed
 from forestall.policy.actions.prompts import beside
@@ -147,17 +148,10 @@ def read_deployment(config: Path) -> Wanted:
     return Wanted(load_bundle(folder, settings) if folder else Bundle(), settings)
 
 
-def fingerprint(config: Path, settings: Settings) -> tuple[tuple[str, int, int], ...]:
+def fingerprint(config: Path, settings: Settings) -> Stamp:
     """Names, sizes and times of change of every file that matters; equal means nothing changed."""
     folders = [settings.policies, settings.contracts, settings.runbooks, settings.actions]
     if settings.actions is not None:
         folders.append(beside(settings.actions))
     files = [config, *(file for folder in folders if folder for file in sorted(folder.rglob("*")))]
-    found = []
-    for file in files:
-        try:
-            stat = file.stat()
-        except OSError:
-            continue
-        found.append((str(file), stat.st_size, stat.st_mtime_ns))
-    return tuple(found)
+    return stamp(files)

@@ -12,6 +12,7 @@ from forestall.context.knowledge.runbooks import (
     read_folder,
 )
 from forestall.contracts.errors import InvalidFile, Problem
+from forestall.kernel.settings.stamps import Stamp, stamp
 
 
 class Stock:
@@ -65,16 +66,9 @@ class Stock:
                 found.setdefault(name, one)
         self.runbooks, self.problems = found, tuple(problems)
 
-    def _stamp(self) -> list[tuple[str, int, int]]:
+    def _stamp(self) -> Stamp:
         """Names, sizes and times of change; equal means that nothing changed."""
         files = [*self._also]
         if self._folder is not None:
             files += [self._folder, *markdown_files(self._folder)]
-        found = []
-        for file in files:
-            try:
-                stat = file.stat()
-            except OSError:
-                continue
-            found.append((str(file), stat.st_size, stat.st_mtime_ns))
-        return found
+        return stamp(files)

@@ -16,6 +16,7 @@ from forestall.intervene.actions.python import UnknownFunction
 from forestall.intervene.actions.workshop import ActionWorkshop
 from forestall.kernel.clock import Clock
 from forestall.kernel.settings import Settings
+from forestall.kernel.settings.stamps import Stamp, stamp
 from forestall.policy.actions.folder import Declarations, load_declarations
 from forestall.policy.actions.live import load_managed
 from forestall.policy.actions.prompts import beside
@@ -108,18 +109,11 @@ def _declared(
     return declarations, calls
 
 
-def _stamp(folder: Path | None) -> list[tuple[str, int, int]]:
+def _stamp(folder: Path | None) -> Stamp:
     """Names, sizes and times of change of the folder's files and of the prompts beside it; equal
     means nothing changed."""
-    found = []
     folders = () if folder is None else (folder, beside(folder))
-    for file in sorted(file for one in folders for file in one.rglob("*")):
-        try:
-            stat = file.stat()
-        except OSError:
-            continue
-        found.append((str(file), stat.st_size, stat.st_mtime_ns))
-    return found
+    return stamp(sorted(file for one in folders for file in one.rglob("*")))
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
