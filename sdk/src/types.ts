@@ -63,6 +63,14 @@ export interface Options {
   words?: boolean;
   /** Limits that are lower than the built-in ones. */
   limits?: Partial<Limits>;
+  /** `false`: nothing is ever shown on this page. */
+  interface?: false;
+  /** The public key of the policies that are decided on this device; without it none are. */
+  edge?: string;
+  /** The language of the interface, such as `de`; by default that of the page. */
+  locale?: string;
+  /** The interface's own words, by name, in place of the shipped ones. */
+  texts?: Record<string, string>;
 }
 
 /** Hard limits of what the SDK takes of a page; options can only lower them. */
@@ -91,6 +99,10 @@ export interface Settled {
   slow: number;
   words: boolean;
   limits: Limits;
+  interface: boolean;
+  edge: string | undefined;
+  locale: string | undefined;
+  texts: Record<string, string> | undefined;
 }
 
 /** An element as detectors know it: described, never its typed text. */
@@ -173,6 +185,10 @@ export interface Happenings {
   lost: { events: number };
   /** The SDK switched itself off. */
   off: { reason: string };
+  /** Another tab tells something to what comes later. @internal */
+  news: { help: Json };
+  /** This tab began, or ceased, to talk with the server for all tabs. @internal */
+  leads: boolean;
 }
 
 /** What a person chose on this device. */

@@ -1,7 +1,8 @@
 /** What a page says to `init`, checked and filled in. */
 import type { Limits, Options, Settled, SignalName } from "../types";
 
-const NAMES: readonly SignalName[] = [
+/** The signals. */
+export const NAMES: readonly SignalName[] = [
   "errors", "requests", "vitals", "clicks", "forms", "wandering", "searches", "waits",
 ];
 
@@ -35,6 +36,10 @@ export function settle(options: Options, script: string): Settled | null {
     slow: options.slow ?? 3000,
     words: options.words === true,
     limits,
+    interface: options.interface !== false,
+    edge: options.edge,
+    locale: options.locale,
+    texts: options.texts,
   };
 }
 

@@ -1,5 +1,5 @@
 /** What a message is, and what passes between the one who receives messages and the one who shows them. */
-import type { Choice, Data, Happenings, Page, Settled, Stop, Who } from "../types";
+import type { Choice, Data, Happenings, Json, Page, Settled, Stop, Who } from "../types";
 
 /** How a message is shown. A `hint` whose element is not there is a `toast`. */
 export type Form = "toast" | "banner" | "hint" | "question" | "checklist" | "handover";
@@ -89,7 +89,9 @@ export interface Inside {
   /** Whether this tab is the one that talks with the server for all tabs. */
   leads: () => boolean;
   /** Tells the other tabs; they hear it as the happening `news`. */
-  tell: (news: { help: unknown }) => void;
+  tell: (news: { help: Json }) => void;
+  /** Fetches `forestall-NAME.js` from the host; gives what it leaves under `Symbol.for("forestall.NAME")`. */
+  load: <T>(name: string, integrity: string) => Promise<T>;
   optOut: () => void;
   /** Called with each event before it is queued; the events it gives are queued before it. */
   deciding: (decide: (happened: Happened) => readonly { type: string; data: Data }[]) => void;
@@ -104,6 +106,8 @@ export const HELP = Symbol.for("forestall.help");
 /** What the edge is given besides: shows a message of its own, and knows what it decided. */
 export interface EdgeMeans {
   show: (message: Message) => void;
+  /** The server's messages of this policy are left out for so many milliseconds: it was decided here. */
+  leaveOut: (policy: string, milliseconds: number) => void;
 }
 
 /** Where the bundle of the edge leaves its start. */
