@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from forestall.contracts.decision import Decision
 from forestall.contracts.instants import MINUTE, SECOND, parse_time
-from forestall.contracts.intervention import Message
+from forestall.contracts.intervention import Message, Show
 from forestall.intervene import playbook
 from forestall.intervene.effect_store import Effect
 from forestall.intervene.reports import report_event
@@ -180,6 +180,15 @@ class StoreSuite:
         assert (store.message("m9"), store.message_number("m9")) == (None, None)
         store.withdraw("abc1", "resolved")
         assert held(0, START) == []
+
+    def test_a_message_comes_back_as_it_was_and_so_does_an_older_one(self) -> None:
+        store = self.open()
+        full = msgspec.structs.replace(
+            message(1), show=Show("hint", "#a"), steps=("x",), known=("k",), version="v"
+        )
+        store.add_message(full, 1, "support")
+        store.add_message(message(2), 1, "support")
+        assert [one for _, _, one in store.messages_after("s1", 0, START)] == [full, message(2)]
 
     def test_withdrawing_stops_what_has_not_begun(self) -> None:
         store = self.open()

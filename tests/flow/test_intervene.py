@@ -12,12 +12,13 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow.intervening import DECLINED_TWICE, SILENT_AFTER, START, World, event
+from flow.intervening import DECLINED_TWICE, RUNBOOK, SILENT_AFTER, START, World, event
+from forestall.context.knowledge.runbooks import read_runbook
 from forestall.contracts.control import DecideSettings, SettingsApplied, SwitchesApplied
 from forestall.contracts.decision import Decided
 from forestall.contracts.event import Record
 from forestall.contracts.instants import MINUTE, SECOND
-from forestall.contracts.intervention import Message
+from forestall.contracts.intervention import Message, Show
 from forestall.intervene import stage
 from forestall.intervene.effect_store import Effect, decode_case
 from forestall.intervene.store import Store, Summary
@@ -109,6 +110,53 @@ def test_a_missing_value_fails_the_step_and_says_nothing(tmp_path: Path) -> None
     world.report(41)
     world.settle()
     assert newest(world).outcome == "running", "the wait goes on"
+
+
+def shown_as(tmp_path: Path, front: str, *records: Record) -> tuple[World, Message | None]:
+    """What a page gets where the runbook's front matter says so besides."""
+    world = World(tmp_path)
+    text = RUNBOOK.replace("---\n## Customer", front + "---\n## Customer")
+    world.runbooks["card-declined"] = read_runbook(text, "card.md")
+    world.settle(*records, *DECLINES)
+    found = [message for _, _, message in world.store.messages_after("s1", 0, START)]
+    return world, found[0] if found else None
+
+
+def test_a_message_says_how_it_is_shown_and_which_version_made_it(tmp_path: Path) -> None:
+    world, message = shown_as(tmp_path, "show: {as: hint, at: '#card'}\n")
+    assert message is not None
+    assert message.show == Show("hint", "#card")
+    assert message.version == decided(world)[-1].decision.version
+    assert (message.steps, message.known) == ((), ())
+
+
+def test_a_checklist_has_its_steps_with_the_customers_own_values(tmp_path: Path) -> None:
+    front = (
+        "show: {as: checklist}\nknown: [nobody sees this]\nsteps:\n"
+        "  - Look at order {{ event.data.order_id }}.\n"
+        '  - Ask about your {{ subject.plan | default("current") }} plan.\n'
+    )
+    traits = event("forestall.identify", 0, traits={"plan": "p" * 300})
+    _, message = shown_as(tmp_path, front, traits)
+    assert message is not None
+    assert message.steps == ("Look at order o2.", f"Ask about your {'p' * 200} plan.")
+    assert (message.show, message.known) == (Show("checklist"), ())
+
+
+def test_a_hand_over_says_what_is_known_already(tmp_path: Path) -> None:
+    front = (
+        "show: {as: handover}\nknown: ['The order {{ event.data.order_id }}', A declined card]\n"
+    )
+    _, message = shown_as(tmp_path, front)
+    assert message is not None
+    assert message.known == ("The order o2", "A declined card")
+
+
+def test_a_value_that_is_missing_anywhere_fails_the_step(tmp_path: Path) -> None:
+    front = "show: {as: handover}\nknown: ['Your {{ subject.plan }} plan']\n"
+    world, message = shown_as(tmp_path, front)
+    assert message is None
+    assert world.told() == ["started", "failed 1 missing-value"]
 
 
 def test_an_unknown_runbook_fails_the_step(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import uvicorn
 from forestall.channels.feed import Feed, Rounds, Withdrawal
 from forestall.channels.inapp import Hub
 from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND
-from forestall.contracts.intervention import Message
+from forestall.contracts.intervention import Message, Show
 from forestall.kernel.clock import wall_clock
 from forestall.kernel.telemetry import METRICS
 from forestall.privacy.tokens import SubjectToken, WeakSecret, sign, sign_anonymous
@@ -208,6 +208,27 @@ async def test_a_page_gets_what_is_there_and_what_comes(http: Literal["h11", "ht
                     "expires_in": 59 * 60_000,
                 },
             )
+
+
+async def test_how_a_message_is_shown_is_told_with_it() -> None:
+    async with house() as home:
+        plain = {name: getattr(message(1), name) for name in message(1).__struct_fields__}
+        more = {
+            "show": Show("hint", "[data-help=search]"),
+            "version": "v1",
+            "steps": ("One", "Two"),
+            "known": ("Your order",),
+        }
+        home.say(Message(**(plain | more)))
+        async with reading(home) as reader:
+            await reader.event()
+            _, _, told = await reader.event()
+            assert {name: told[name] for name in more} == {
+                "show": {"as": "hint", "at": "[data-help=search]"},
+                "version": "v1",
+                "steps": ["One", "Two"],
+                "known": ["Your order"],
+            }
 
 
 async def test_a_page_resumes_after_the_last_it_saw() -> None:

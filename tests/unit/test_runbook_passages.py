@@ -155,8 +155,8 @@ def test_no_text_of_the_agents_part_is_ever_in_a_passage(lines: list[str]) -> No
 def test_words_are_those_of_a_runbook_that_may_be_used() -> None:
     day = datetime.date(2027, 1, 31)
     books = {"b": book("## Customer\nHi."), "a": article("Text")}
-    title, words = words_of(books, "b", day)
-    assert (title, words.render({})) == ("A *fine* title", "Hi.")
+    words = words_of(books, "b", day)
+    assert (words.title, words.body.render({})) == ("A *fine* title", "Hi.")
     with pytest.raises(LookupError):
         words_of(books, "nowhere", day)
     with pytest.raises(LookupError):

@@ -26,7 +26,7 @@ from forestall.channels.parking import (
 )
 from forestall.channels.webhook import WebhookChannel, parked, unpark
 from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND
-from forestall.contracts.intervention import Case, Message
+from forestall.contracts.intervention import Case, Message, Show
 from forestall.kernel.clock import wall_clock
 from forestall.kernel.settings import Outbound, Webhook
 from forestall.kernel.telemetry import METRICS, parse_traceparent
@@ -198,6 +198,19 @@ async def test_a_message_arrives_signed_by_the_specification() -> None:
     assert headers["webhook-id"] == "key-1"
     assert headers["content-type"] == "application/json"
     assert headers["traceparent"] == f"00-{TRACE}-{'ab' * 8}-01"
+
+
+async def test_a_message_says_how_it_is_shown() -> None:
+    shown = msgspec.structs.replace(
+        MESSAGE, show=Show("handover"), version="v1", steps=("One",), known=("Your order",)
+    )
+    async with receiver(answer(200)) as (url, requests), Bench(url) as bench:
+        await bench.channel.send(shown, "key-1")
+        await bench.channel.send(MESSAGE, "key-2")
+    told, plain = (Verifier(SECRET).verify(body, headers)["data"] for headers, body in requests)
+    assert told["show"] == {"as": "handover"}
+    assert (told["version"], told["steps"], told["known"]) == ("v1", ["One"], ["Your order"])
+    assert not {"show", "version", "steps", "known", "choices"} & plain.keys()
 
 
 async def test_a_case_is_handed_over_in_the_same_way() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from forestall.contracts.instants import format_time
-from forestall.contracts.intervention import Message
+from forestall.contracts.intervention import Message, Show
 
 OPENING = b"retry: 2000\n\n"
 PATH = "/v1/stream"
@@ -23,7 +23,8 @@ HEARTBEAT = b":\n\n"
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``data`` of a ``message`` event. ``expires_in`` is milliseconds from when it was sent; a
-    question has ``choices``, labels by value, and the ``step`` that an answer names."""
+    question has ``choices``, labels by value, and the ``step`` that an answer names. The others are
+    those of the message."""
 
     id: str
     intervention: str
@@ -36,6 +37,10 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_in: int
     step: int | None = None
     choices: dict[str, str] | None = None
+    version: str | None = None
+    show: Show | None = None
+    steps: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
     locale: str | None = None
     traceparent: str | None = None
 
@@ -71,6 +76,10 @@ def message_event(message: Message, now: int) -> bytes:
         expires_in=(message.expires - now) // 1_000,
         step=message.step,
         choices=message.choices,
+        version=message.version,
+        show=message.show,
+        steps=message.steps,
+        known=message.known,
         locale=message.locale,
         traceparent=message.traceparent,
     )

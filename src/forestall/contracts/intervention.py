@@ -7,6 +7,17 @@ import msgspec
 from forestall.contracts.case import Advice, Hypothesis, Moment, Seen, Standing, Tried
 from forestall.contracts.inference import Inference, Plan
 
+Form = Literal["toast", "banner", "hint", "checklist", "handover"]
+"""How a page shows guidance: in a corner, across its top, at an element, as steps to tick off, or as
+the way to a person who knows already what happened."""
+
+
+class Show(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How guidance is shown, and a ``hint`` at which element (``at``, a CSS selector)."""
+
+    as_: Form = msgspec.field(name="as")
+    at: str | None = None
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Guidance for one customer, as a channel carries it.
@@ -15,8 +26,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     the decision behind it, ``subject`` a pseudonym, ``why`` the sentence that tells the customer
     why they see this. ``created`` and ``expires`` are log times in microseconds; from ``expires``
     on it may no longer be shown. ``step`` is that of the playbook; ``choices`` are the answers to a
-    question, labels by value. ``locale`` is a BCP 47 tag such as ``de-CH``, ``traceparent`` that of
-    the decision.
+    question, labels by value. ``version`` is the policy's. ``show`` says how a page shows it (a toast
+    where it does not), ``steps`` are the items of a checklist, in order, and ``known`` what people
+    know already, of a hand-over. ``locale`` is a BCP 47 tag such as ``de-CH``, ``traceparent`` that
+    of the decision. All texts are plain.
     """
 
     id: str
@@ -30,6 +43,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires: int
     step: int | None = None
     choices: dict[str, str] | None = None
+    version: str | None = None
+    show: Show | None = None
+    steps: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
     locale: str | None = None
     traceparent: str | None = None
 

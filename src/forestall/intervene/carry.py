@@ -13,11 +13,16 @@ from forestall.context.knowledge.runbooks import (
     expired,
     words_of,
 )
-from forestall.context.knowledge.template import MissingValue, TemplateError, parse_template
+from forestall.context.knowledge.template import (
+    MissingValue,
+    Template,
+    TemplateError,
+    parse_template,
+)
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import day_of
-from forestall.contracts.intervention import Message, Told
+from forestall.contracts.intervention import Message, Show, Told
 from forestall.intervene.agents.filling import filled
 from forestall.intervene.case import build_case
 from forestall.intervene.effect_store import Effect, Kind, decode_job
@@ -47,6 +52,16 @@ IN_APP = "inapp"
 
 _WORDLESS = (MissingValue, TemplateError, LookupError, RunbookExpired, UnknownPlaceholder)
 """Why there are no words to say."""
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """Words as the customer gets them."""
+
+    title: str
+    body: str
+    show: Show | None = None
+    steps: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
 
 
 def _text(traceparent: str | msgspec.UnsetType) -> str | None:
@@ -185,7 +200,7 @@ class Carrier:
     def _say(self, state: Running, say: Say) -> None:
         decision, _ = self._store.decision(state.id)
         try:
-            title, body = self._words(state, say, decision)
+            said = self._words(state, say, decision)
         except _WORDLESS as error:
             reason = getattr(error, "code", "no-runbook")
             self._report(state, "failed", say.at, say.step, reason)
@@ -195,13 +210,17 @@ class Carrier:
             intervention=state.id,
             subject=state.subject,
             policy=state.policy,
-            title=title,
-            body=body,
+            title=said.title,
+            body=said.body,
             why=decision.explanation,
             created=say.at,
             expires=say.expires,
             step=say.step,
             choices=say.words.choices if isinstance(say.words, Ask) else None,
+            version=state.version,
+            show=said.show,
+            steps=said.steps,
+            known=said.known,
             traceparent=_text(decision.traceparent),
         )
         if say.words.channel == IN_APP:
@@ -244,19 +263,29 @@ class Carrier:
             )
         )
 
-    def _words(self, state: Running, say: Say, decision: Decision) -> tuple[str, str]:
-        """Title and body. Raises what ``_WORDLESS`` names."""
+    def _words(self, state: Running, say: Say, decision: Decision) -> _Said:
+        """What is said. Raises what ``_WORDLESS`` names."""
         words, node = say.words, state.program[say.step - 1]
-        title, parts = "", []
+        parts = []
         if words.text is not None and node.planned:
             parts.append(self._planned(state, node, words.text))
         elif words.text is not None:
             parts.append(parse_template(words.text).render(self._context(state, decision)))
-        if isinstance(words, Guide) and words.runbook is not None:
-            title, template = words_of(self.runbooks, words.runbook, day_of(say.at))
-            context = self._context(state, decision)
-            parts.append(filled(template, context) if node.planned else template.render(context))
-        return title, "\n\n".join(parts)
+        if not isinstance(words, Guide) or words.runbook is None:
+            return _Said("", "".join(parts))
+        book = words_of(self.runbooks, words.runbook, day_of(say.at))
+        context = self._context(state, decision)
+
+        def fill(template: Template) -> str:
+            return filled(template, context) if node.planned else template.render(context)
+
+        return _Said(
+            book.title,
+            "\n\n".join([*parts, fill(book.body)]),
+            book.show,
+            tuple(map(fill, book.steps)),
+            tuple(map(fill, book.known)),
+        )
 
     def _planned(self, state: Running, node: Node, text: str) -> str:
         """An agent's words with the customer's own data in them: that which the agent was given."""

@@ -224,6 +224,7 @@ class Tickets:
             why=decision.explanation,
             created=now,
             expires=now + _SHOWN_FOR,
+            version=state.version,
         )
         self._store.add_message(message, ours.step, state.purpose)
         return [(state.purpose, message)]

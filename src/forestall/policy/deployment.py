@@ -5,8 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from forestall.context.knowledge.runbooks import Runbooks, load_runbooks
-from forestall.context.knowledge.template import Template
+from forestall.context.knowledge.runbooks import Runbook, Runbooks, load_runbooks
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.control import (
     Control,
@@ -69,14 +68,15 @@ def _models(folder: Path | None) -> dict[str, Reads] | None:
     return models_in(file.read_bytes() for file in files) or None
 
 
-def _shown(runbooks: Runbooks) -> dict[str, Template]:
-    """The words of those that policies may show; articles are none."""
-    return {name: one.customer for name, one in runbooks.items() if one.customer is not None}
+def _shown(runbooks: Runbooks) -> Runbooks:
+    """Those that policies may show; articles are none."""
+    return {name: one for name, one in runbooks.items() if one.customer is not None}
 
 
-def _needed(words: Template) -> frozenset[str]:
-    """The fields without which a runbook's text has a gap."""
-    return frozenset(part.path for part in words.reads() if part.default is None)
+def _needed(runbook: Runbook) -> frozenset[str]:
+    """The fields without which a runbook's words have a gap."""
+    parts = (part for one in runbook.templates() for part in one.reads())
+    return frozenset(part.path for part in parts if part.default is None)
 
 
 def _offered(

@@ -2,12 +2,13 @@
 
 import datetime
 import re
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import msgspec
 import yaml
 
 from forestall.contracts.errors import InvalidFile, Problem
+from forestall.contracts.intervention import Form, Show
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ID = re.compile(r"[a-z0-9-]{1,63}")
@@ -15,10 +16,14 @@ ID = re.compile(r"[a-z0-9-]{1,63}")
 LONGEST, DEEPEST = 100_000, 10
 """Characters of a front matter at most, and how deeply its values may be nested."""
 
+LONGEST_SELECTOR = 200
+"""Characters of the CSS selector of an element at most."""
+
 _FENCE = re.compile(r"---[ \t]*\n(.*?\n)?---[ \t]*(?:\n|\Z)", re.DOTALL)
 _LANGUAGE = re.compile(r"[a-z]{2}")
 _REQUIRED = ("id", "title", "version", "owner", "review_by")
-_LISTS = ("fields", "products", "signals", "steps", "actions")
+_LISTS = ("fields", "products", "signals", "steps", "actions", "known")
+_FORMS: tuple[str, ...] = get_args(Form)
 KEYS = (
     "id",
     "kind",
@@ -28,6 +33,7 @@ KEYS = (
     "review_by",
     "language",
     "message",
+    "show",
     *_LISTS,
     "imported",
 )
@@ -61,13 +67,21 @@ class Front:
         self.problems.append(Problem(self.path, *place, f"runbook-{code}", message, hint))
 
     def at(self, key: str) -> tuple[int, int]:
-        """Line and column of the value of ``key`` (``signals.1``: the second of a list)."""
+        """Line and column of the value of ``key`` (``signals.1``: the second of a list, ``show.as``:
+        of a mapping)."""
         return self.places.get(key, self.places.get(key.split(".")[0], (1, 1)))
 
     def texts(self, key: str) -> tuple[str, ...]:
         """The list of texts at ``key``; empty where there is none, or one with a mistake."""
         value = self.values.get(key) or ()
         return tuple(value) if _is_texts(value) else ()
+
+    def show(self) -> Show | None:
+        """How it is shown; none where it does not say, or says it with a mistake."""
+        try:
+            return msgspec.convert(self.values.get("show"), Show | None)
+        except msgspec.ValidationError:
+            return None
 
     def _read(self, text: str) -> dict[str, Any]:
         fence = _FENCE.match(text)
@@ -129,6 +143,9 @@ class Front:
         if isinstance(value, yaml.SequenceNode):
             for number, item in enumerate(value.value):
                 self.places[f"{name}.{number}"] = _mark(item)
+        elif isinstance(value, yaml.MappingNode):
+            for inner, item in value.value:
+                self.places[f"{name}.{inner.value}"] = _mark(item)
 
     def _check(self) -> None:
         values = self.values
@@ -165,6 +182,8 @@ class Front:
             if value is not None and not _is_texts(value):
                 what = "field names" if key == "fields" else "texts"
                 self.trouble(self.at(key), "type", f"{key!r} is not a list of {what}")
+        if self.values.get("show") is not None:
+            self._check_show(self.values["show"])
         imported = self.values.get("imported")
         if imported is not None:
             try:
@@ -172,6 +191,20 @@ class Front:
             except msgspec.ValidationError:
                 message = "'imported' is not {source: ..., hash: ...}, as an import writes it"
                 self.trouble(self.at("imported"), "type", message)
+
+    def _check_show(self, show: Any) -> None:
+        if not (isinstance(show, dict) and "as" in show and show.keys() <= {"as", "at"}):
+            message = "'show' is not {as: ..., at: ...}"
+            self.trouble(self.at("show"), "type", message, "show: {as: banner}")
+            return
+        if show["as"] not in _FORMS:
+            message = f"'as' is one of {', '.join(_FORMS)}, not {show['as']!r}"
+            self.trouble(self.at("show.as"), "type", message)
+        at = show.get("at")
+        fine = isinstance(at, str) and bool(at.strip()) and at.isprintable()
+        if "at" in show and not (fine and len(str(at)) <= LONGEST_SELECTOR):
+            message = f"'at' is not a CSS selector of at most {LONGEST_SELECTOR} characters"
+            self.trouble(self.at("show.at"), "type", message, 'at: "[data-help=search]"')
 
 
 def _mark(node: Any) -> tuple[int, int]:

@@ -28,8 +28,12 @@ from forestall.contracts.errors import InvalidFile, Problem
 SOON = 30
 """Days before its day of review on which a document begins to be told of."""
 
-LONGEST = {"message": 1_200, "section": 6_000, "step": 300, "title": 120}
-"""Characters of what a policy shows, of one section of an article, of a step, and of a title."""
+LONGEST = {"message": 1_200, "section": 6_000, "step": 300, "title": 120, "known": 300}
+"""Characters of what a policy shows, of one section of an article, of a step, of a title, and of
+one thing that people know."""
+
+MOST_LISTED = 12
+"""Steps of a checklist, and things that people know."""
 
 SAFE = ("http", "https", "mailto", "tel")
 """Where a link may lead outside the folder."""
@@ -186,6 +190,8 @@ def _lengths(one: Document, _: _Known) -> Iterator[Problem]:
     told: list[tuple[tuple[int, int], str, str]] = [(one.front.at("title"), "title", book.title)]
     for number, step in enumerate(book.steps):
         told.append((one.front.at(f"steps.{number}"), "step", step))
+    for number, text in enumerate(one.front.texts("known")):
+        told.append((one.front.at(f"known.{number}"), "known", text))
     if book.message is not None:
         told.append((one.front.at("message"), "message", book.message))
     told += [
@@ -197,19 +203,42 @@ def _lengths(one: Document, _: _Known) -> Iterator[Problem]:
         if len(text) > LONGEST[what]:
             message = f"this {what} has {len(text):,} characters; {LONGEST[what]:,} are plenty"
             yield one.problem(place, "long", message, warning=True)
+    for key, listed in (("steps", book.checklist), ("known", book.known)):
+        if len(listed) > MOST_LISTED:
+            message = f"a page lists {len(listed)} of these; {MOST_LISTED} are plenty"
+            yield one.problem(one.front.at(key), "long", message, warning=True)
+
+
+def _form(one: Document, _: _Known) -> Iterator[Problem]:
+    """What a form of ``show`` needs and has not, or has and cannot show."""
+    book, show = one.runbook, one.runbook.show
+    form = None if show is None else show.as_
+    if form == "checklist" and not book.steps:
+        message = "a checklist has nothing to tick off: it is shown as a toast"
+        yield one.problem(one.front.at("show.as"), "show", message, "steps: [...]", warning=True)
+    if show is not None and form == "hint" and show.at is None:
+        message = "a hint needs to know at which element: it is shown as a toast"
+        hint = 'show: {as: hint, at: "[data-help=search]"}'
+        yield one.problem(one.front.at("show.as"), "show", message, hint, warning=True)
+    if show is not None and form != "hint" and show.at is not None:
+        message = f"a {form} stands at no element; only a hint does"
+        yield one.problem(one.front.at("show.at"), "show", message, warning=True)
+    if book.known and form != "handover":
+        message = "nobody sees what people know already; only a hand-over tells it"
+        hint = "show: {as: handover}"
+        yield one.problem(one.front.at("known"), "show", message, hint, warning=True)
 
 
 def _fields(one: Document, _: _Known) -> Iterator[Problem]:
     """Fields that no text reads, and placeholders where nothing fills them."""
-    customer = one.runbook.customer
-    if customer is None:
+    if one.runbook.customer is None:
         for section in one.runbook.sections:
             at = section.text.find("{{")
             if at >= 0 and "}}" in section.text[at:]:
                 message = "an article is not filled in: customers read the braces"
                 yield one.problem(one.place(section.start + at), "braces", message, warning=True)
         return
-    read = {placeholder.path for placeholder in customer.reads()}
+    read = {place.path for text in one.runbook.templates() for place in text.reads()}
     for number, name in enumerate(one.front.texts("fields")):
         if name not in read:
             place = one.front.at(f"fields.{number}")
@@ -257,6 +286,7 @@ CHECKS: tuple[Check, ...] = (
     _titles,
     _sections,
     _lengths,
+    _form,
     _fields,
     _links,
 )

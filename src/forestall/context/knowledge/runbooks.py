@@ -2,13 +2,13 @@
 
 A runbook has a ``## Customer`` part, which policies may show, and may have an ``## Agent`` part for
 our people; all else in it is for whoever keeps it. A short text may stand in the front matter as
-``message`` in place of the ``## Customer`` part. An article (``kind: article``) is a page of help,
+``message`` in place of the ``## Customer`` part, and ``show`` says how a page shows it. An article (``kind: article``) is a page of help,
 meant for customers but for its ``## Agent`` part; no policy shows it, it is searched and cited.
 """
 
 import datetime
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,7 @@ from forestall.context.knowledge.plain import plain
 from forestall.context.knowledge.sections import Section, sections
 from forestall.context.knowledge.template import Template, TemplateError, parse_template
 from forestall.contracts.errors import ForestallError, InvalidFile, Problem
+from forestall.contracts.intervention import Show
 
 MAX_BYTES = 1_000_000
 """A file that is larger is not read."""
@@ -45,7 +46,9 @@ class Runbook(msgspec.Struct, frozen=True, kw_only=True):
     """``customer`` is what the customer reads (none for an article), ``agent`` what people read
     (none: nothing). ``language`` is that of the deployment where it names none. ``signals`` are
     event types and policies that it is about, ``steps`` what the customer does, in order, and
-    ``actions`` those that help. ``sections`` are all of it; see ``passages_of``."""
+    ``actions`` those that help. ``show`` is how it asks to be shown; ``checklist`` are the steps as
+    they are filled in for a checklist, ``known`` what people know already, of a hand-over; see
+    ``words_of``. ``sections`` are all of it; see ``passages_of``."""
 
     id: str
     title: str
@@ -64,6 +67,24 @@ class Runbook(msgspec.Struct, frozen=True, kw_only=True):
     sections: tuple[Section, ...] = ()
     message: str | None = None
     imported: Imported | None = None
+    show: Show | None = None
+    checklist: tuple[Template, ...] = ()
+    known: tuple[Template, ...] = ()
+
+    def templates(self) -> tuple[Template, ...]:
+        """Everything in it that is filled with a customer's values."""
+        own = () if self.customer is None else (self.customer,)
+        return (*own, *self.checklist, *self.known)
+
+
+class Words(msgspec.Struct, frozen=True):
+    """What a runbook says to a customer, and how: only what the form of ``show`` can show."""
+
+    title: str
+    body: Template
+    show: Show | None = None
+    steps: tuple[Template, ...] = ()
+    known: tuple[Template, ...] = ()
 
 
 Runbooks = Mapping[str, Runbook]
@@ -79,15 +100,30 @@ def current(runbooks: Runbooks, day: datetime.date) -> Runbooks:
     return {name: one for name, one in runbooks.items() if not expired(one, day)}
 
 
-def words_of(runbooks: Runbooks, name: str, day: datetime.date) -> tuple[str, Template]:
-    """Title and words of the runbook ``name`` for a customer on ``day``. Raises ``LookupError``
-    where there is no such runbook, or it is an article, and ``RunbookExpired``."""
+def words_of(runbooks: Runbooks, name: str, day: datetime.date) -> Words:
+    """The words of the runbook ``name`` for a customer on ``day``. A checklist without steps and a
+    hint at no element are shown as any other guidance. Raises ``LookupError`` where there is no
+    such runbook, or it is an article, and ``RunbookExpired``."""
     runbook = runbooks[name]
     if runbook.customer is None:
         raise LookupError(f"{name} is an article, which has no words for a policy")
     if expired(runbook, day):
         raise RunbookExpired(f"{name} was to be reviewed by {runbook.review_by}")
-    return runbook.title, runbook.customer
+    show = runbook.show
+    form = None if show is None else show.as_
+    if show is None or (form == "checklist" and not runbook.checklist):
+        show = None
+    elif form == "hint":
+        show = show if show.at else None
+    else:
+        show = Show(show.as_)
+    return Words(
+        runbook.title,
+        runbook.customer,
+        show,
+        runbook.checklist,
+        runbook.known if form == "handover" else (),
+    )
 
 
 def passages_of(runbook: Runbook, language: str = "en") -> list[Passage]:
@@ -103,7 +139,8 @@ def passages_of(runbook: Runbook, language: str = "en") -> list[Passage]:
     ]
     if runbook.message is not None:
         own.append((CUSTOMER, "", _open(runbook, runbook.message)))
-    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(runbook.steps, start=1))
+    plain_steps = map(_blank, runbook.checklist) if runbook.checklist else runbook.steps
+    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(plain_steps, start=1))
     own.append((_steps_slug(runbook), "", steps))
     title = plain(runbook.title)
     return [
@@ -133,7 +170,12 @@ def _open(runbook: Runbook, text: str) -> str:
     """``text`` without its placeholders; an article has none."""
     if runbook.kind == "article":
         return text
-    parts = parse_template(text).parts
+    return _blank(parse_template(text))
+
+
+def _blank(template: Template) -> str:
+    """It without anybody's values."""
+    parts = template.parts
     return "".join(one if isinstance(one, str) else one.default or _GAP for one in parts)
 
 
@@ -239,6 +281,10 @@ class _Reader:
         declared = self.fields()
         parts = self.parts()
         customer = None if self.article else self.customer(parts, declared)
+        show = front.show()
+        listed = show is not None and show.as_ == "checklist"
+        checklist = self.filled("steps", declared) if listed else ()
+        known = self.filled("known", declared)
         self.only_a_runbooks()
         if front.problems or (customer is None and not self.article):
             raise InvalidFile(front.problems)
@@ -262,6 +308,9 @@ class _Reader:
             sections=tuple(self.marked()),
             message=values.get("message"),
             imported=None if imported is None else msgspec.convert(imported, Imported),
+            show=show,
+            checklist=checklist,
+            known=known,
         )
 
     def marked(self) -> Iterator[Section]:
@@ -298,7 +347,7 @@ class _Reader:
         return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
 
     def only_a_runbooks(self) -> None:
-        for key in ("fields", "message"):
+        for key in ("fields", "message", "show", "known"):
             if self.article and self.front.values.get(key) is not None:
                 message = f"an article has no {key!r}: it is not filled in, and no policy shows it"
                 self.front.trouble(self.front.at(key), "article", message)
@@ -338,17 +387,37 @@ class _Reader:
         if not text.strip():
             front.trouble(place(0), "customer", "there are no words for the customer")
             return None
+        return self.template(text.strip(), declared, place)
+
+    def filled(self, key: str, declared: frozenset[str]) -> tuple[Template, ...]:
+        """The texts of the list ``key`` as templates, as far as they are."""
+        found = (
+            self.template(text.strip(), declared, _at(self.front.at(f"{key}.{number}")))
+            for number, text in enumerate(self.front.texts(key))
+        )
+        return tuple(one for one in found if one is not None)
+
+    def template(
+        self, text: str, declared: frozenset[str], place: Callable[[int], tuple[int, int]]
+    ) -> Template | None:
+        """``text`` as a template, which reads ``declared`` fields only; ``place`` says where a
+        character of it stands."""
         try:
-            template = parse_template(text.strip())
+            template = parse_template(text)
         except TemplateError as error:
-            front.trouble(place(error.offset), "template", str(error))
+            self.front.trouble(place(error.offset), "template", str(error))
             return None
         for placeholder in template.reads():
             if placeholder.path not in declared:
-                front.trouble(
+                self.front.trouble(
                     place(placeholder.offset),
                     "undeclared",
                     f"the text reads {placeholder.path}, which 'fields' does not declare",
                     f"fields: [{', '.join(sorted({*declared, placeholder.path}))}]",
                 )
         return template
+
+
+def _at(place: tuple[int, int]) -> Callable[[int], tuple[int, int]]:
+    """That place for every character, where no other is known."""
+    return lambda _: place
