@@ -5,18 +5,24 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { minify } from "terser";
 
 const SERVED = "../src/forestall/ingest/sdk";
 
-// `most`: bytes when packed with gzip, as the promise to the pages that carry it says.
+// `most`: bytes when packed with gzip, as the promise to the pages that carry it says. What another one
+// fetches comes before it, since that knows its hash.
 const BUNDLES = [
   { name: "forestall-signals.js", entry: "src/signals/late.ts", format: "iife", most: 10_752 },
+  { name: "forestall-ui.js", entry: "src/ui/index.ts", format: "iife", most: 14_336 },
+  { name: "forestall-edge.js", entry: "src/edge/index.ts", format: "iife", most: 6_144 },
+  { name: "forestall-help.js", entry: "src/help/index.ts", format: "iife", most: 4_096 },
   { name: "forestall.js", entry: "src/global.ts", format: "iife", most: 8_192 },
   { name: "forestall.mjs", entry: "src/index.ts", format: "esm", most: 8_192 },
   { name: "snippet.js", entry: "src/snippet.ts", format: "iife", most: 1_024 },
-  { name: "forestall-ui.js", entry: "src/ui/index.ts", format: "iife", most: 14_336 },
-  { name: "forestall-edge.js", entry: "src/edge/index.ts", format: "iife", most: 6_144 },
 ];
+
+const LATE = ["signals", "help", "ui", "edge"];
+const hash = (name) => JSON.stringify(integrity[name] ?? "");
 
 async function bundle({ entry, format }) {
   const { outputFiles } = await build({
@@ -29,9 +35,15 @@ async function bundle({ entry, format }) {
     legalComments: "none",
     write: false,
     logLevel: "error",
-    define: { SIGNALS_INTEGRITY: JSON.stringify(integrity["forestall-signals.js"] ?? "") },
+    define: Object.fromEntries(LATE.map((name) => [`${name.toUpperCase()}_INTEGRITY`, hash(`forestall-${name}.js`)])),
   });
-  return outputFiles[0].contents;
+  const { code } = await minify(outputFiles[0].text, {
+    compress: { passes: 3, ecma: 2022 },
+    module: format === "esm",
+    toplevel: true,
+    format: { ecma: 2022, comments: false },
+  });
+  return Buffer.from(code);
 }
 
 const check = process.argv.includes("--check");

@@ -7,39 +7,23 @@ import { eventType } from "./core/naming";
 import { EVENT_BYTES } from "./core/options";
 import { queue as queues } from "./core/queue";
 import { address, isPrivate } from "./core/redact";
-import { sender as senders } from "./core/sender";
+import { BREAKER, sender as senders } from "./core/sender";
 import { storage } from "./core/storage";
 import { type Tabs, tabs as between } from "./core/tabs";
-import type { Choice, Data, Happenings, Json, Page, Settled, Signal, Start, Stop, Who } from "./types";
+import type { Beginning, Inside } from "./help/types";
+import { load } from "./signals/load";
+import type { Choice, Client, Data, Happenings, Json, Page, Settled, Signal, Start, Stop, Who } from "./types";
 
 const FLUSH_AFTER = 200;
 const REPORT_EVERY = 60_000;
 
-/** What `init` gives, and what the module exports. */
-export interface Client {
-  identify: (subject: string | undefined, traits?: Data) => void;
-  track: (name: string, data?: Data) => void;
-  page: (category?: string, name?: string) => void;
-  group: (group: string, traits?: Data) => void;
-  alias: (subject: string, previous?: string) => void;
-  reset: () => void;
-  flush: () => Promise<void>;
-  optIn: () => void;
-  optOut: (reason?: string) => void;
-  consent: (what: boolean | string, granted?: boolean) => void;
-  on: <N extends keyof Happenings>(name: N, listener: (what: Happenings[N]) => void) => Stop;
-  trigger: (topic: string, data?: Data) => void;
-  suppress: (milliseconds?: number) => Stop;
-  /** Whether guidance is held back now. */
-  held: () => boolean;
-  who: () => Who;
-  choice: () => Choice;
-  /** Ends everything in this tab, without a trace. */
-  stop: Stop;
-}
-
-/** Starts in `window`; `starts` are the signals, by name. */
-export function client(window: Window & typeof globalThis, settled: Settled, starts: Partial<Record<string, Start>>): Client {
+/** Starts in `window`; `starts` are the signals, by name, `help` what receives and shows messages. */
+export function client(
+  window: Window & typeof globalThis,
+  settled: Settled,
+  starts: Partial<Record<string, Start>>,
+  help?: Beginning,
+): Client {
   const { document, navigator } = window;
   const fetch = window.fetch.bind(window);
   const now = (): number => Date.now();
@@ -51,6 +35,7 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
   const stops: Stop[] = [];
   const holds = new Set<object>();
   let noticing: Stop[] = [];
+  let decide: Parameters<Inside["deciding"]>[0] | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
   let dropped = 0;
@@ -64,7 +49,7 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
   });
   const { guard } = limits;
   const store: ReturnType<typeof storage> = storage(() => window.localStorage, `${name}.`, () => agreed.mayStore(), [CHOICE]);
-  const agreed = consents(store, settled.consent === "required", asksForPrivacy(navigator, window));
+  const agreed = consents(store, settled.consent === "required", asksForPrivacy(navigator));
   const person = identities(store, random);
   const lost = (events: number): void => {
     dropped += events;
@@ -78,13 +63,16 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
         locks: navigator.locks as LockManager | undefined,
         channel: (to) => new window.BroadcastChannel(to),
       },
-      () => soon(0),
+      (leads) => {
+        soon(0);
+        tell("leads", leads);
+      },
       guard(hear),
     );
   let others = join();
   const tokens = passes(settled.token, (id) => visitorToken(fetch, settled, id), person.who, now);
   const send = senders({
-    fetch, settled, queue: waiting, passes: tokens, lost, now, chance: Math.random,
+    fetch, settled, queue: waiting, passes: tokens, store, lost, now, chance: Math.random,
     may: () => !stopped && agreed.maySend() === true && (others.leads() || !waiting.shared()),
     afford: limits.send,
     later: (fn, milliseconds) => void setTimeout(fn, milliseconds),
@@ -94,9 +82,10 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
     for (const listener of listeners.get(about) ?? []) guard(listener as (it: Happenings[N]) => void)(what);
   }
   function hear(news: Json): void {
-    if (news === "events") soon(FLUSH_AFTER);
-    if (news === "identity") tell("identity", person.who());
-    if (news === "choice") notice();
+    if (news === "events") soon(0);
+    else if (news === "identity") tell("identity", person.who());
+    else if (news === "choice") notice();
+    else tell("news", news as Happenings["news"]);
   }
   function soon(milliseconds: number): void {
     if (timer !== undefined && milliseconds) return;
@@ -110,7 +99,8 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
         take("client.lost", { events });
       }
       if (others.leads() || !waiting.shared()) void send.flush();
-      else others.tell("events");
+      // When the device has them: an empty removal is a turn like any other.
+      else void waiting.remove([]).then(() => others.tell("events"));
     }, milliseconds);
   }
 
@@ -122,9 +112,16 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
     const entry = { id: random(), type, time: new Date(now()).toISOString(), source: person.source(), who, data };
     const size = new TextEncoder().encode(JSON.stringify(entry)).length + 30;
     if (!type || size > EVENT_BYTES) return lost(1);
+    const ask = decide;
+    if (ask && agreed.maySend()) {
+      // What it decides is not asked about.
+      decide = undefined;
+      guard(() => ask(entry).forEach((one) => take(one.type, one.data, true)))();
+      decide = ask;
+    }
     waiting.add({ ...entry, size });
     tell("event", { type, data });
-    soon(isControl({ ...entry, size }) ? 1 : FLUSH_AFTER);
+    soon(isControl(entry) ? 1 : FLUSH_AFTER);
   }
   const emit = ({ type, data }: Signal): void => {
     if (agreed.mayNotice()) take(type, data);
@@ -139,7 +136,12 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
     } else silence();
     if (agreed.maySend() === false) {
       person.forget();
+      store.remove(BREAKER);
       void waiting.clear();
+    } else if (help && agreed.maySend() && !agreed.choice().optedOut) {
+      const begin = help;
+      help = undefined;
+      guard(() => stops.push(begin(inside)))();
     }
     soon(0);
   }
@@ -246,7 +248,7 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
       return () => void all.delete(listener as (what: never) => void);
     },
     trigger(topic, data = {}) {
-      take("help.requested", { ...data, topic });
+      take("client.help", { ...data, topic });
       tell("trigger", { topic, data });
     },
     suppress(milliseconds) {
@@ -269,6 +271,16 @@ export function client(window: Window & typeof globalThis, settled: Settled, sta
       others.stop();
       stops.forEach((stop) => stop());
     },
+  };
+  const inside: Inside = {
+    ...api, page, settled, store, take,
+    load: (name, integrity) => load(page, settled.host, name, integrity),
+    source: person.source,
+    mayStore: agreed.mayStore,
+    token: (refused) => tokens.get(person.who(), refused),
+    leads: () => others.leads(),
+    tell: (news) => others.tell(news),
+    deciding: (asked) => (decide = asked),
   };
   function changed(): void {
     others.tell("identity");

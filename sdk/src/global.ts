@@ -1,12 +1,20 @@
 /** The bundle for a script tag: `forestall` and, where the page has none of its own, `analytics`. */
-import * as api from "./index";
+import {
+  alias, choice, consent, flush, group, identify, init, on, optIn, optOut, page, ready, reset, suppress, track, trigger,
+  user,
+} from "./index";
+
+const api = {
+  alias, choice, consent, flush, group, identify, init, on, optIn, optOut, page, ready, reset, suppress, track, trigger,
+  user,
+};
 
 type Calls = ArrayLike<[string, unknown[]]>;
 
-const page = window as unknown as { forestall?: unknown; analytics?: unknown };
-const stub = page.forestall;
-page.forestall = api;
-if (!page.analytics || page.analytics === stub) page.analytics = api;
+const here = window as unknown as { forestall?: unknown; analytics?: unknown };
+const stub = here.forestall;
+here.forestall = api;
+if (!here.analytics || here.analytics === stub) here.analytics = api;
 if (Array.isArray(stub)) {
   for (const [word, given] of Array.from(stub as Calls)) {
     try {

@@ -4,9 +4,10 @@
  * Every function may be called before `init`: what it was told waits. None ever throws.
  * @packageDocumentation
  */
-import { type Client, client } from "./client";
+import { client } from "./client";
 import { settle } from "./core/options";
-import type { Choice, Data, Happenings, Options, Stop, Who } from "./types";
+import type { Choice, Client, Data, Happenings, Options, Stop, Who } from "./types";
+import { help } from "./help/load";
 import { starts } from "./signals";
 
 export type { Choice, Data, Happenings, Json, Limits, Options, SignalName, Stop, TokenReason, TokenSource, Who } from "./types";
@@ -28,7 +29,7 @@ export function init(options: Options): void {
   try {
     const settled = running ? null : settle(options, script);
     if (!settled) return;
-    running = client(window, settled, starts);
+    running = client(window, settled, starts, settled.interface ? help : undefined);
     const calls = waiting;
     waiting = [];
     calls.forEach(call);
@@ -105,33 +106,17 @@ export function consent(what: boolean | string, granted?: boolean): void {
 
 /** Calls `listener` when something happens; the answer ends that. */
 export function on<N extends keyof Happenings>(name: N, listener: (what: Happenings[N]) => void): Stop {
-  let stop: Stop | null = null;
-  let ended = false;
-  call((to) => {
-    if (!ended) stop = to.on(name, listener);
-  });
-  return () => {
-    ended = true;
-    stop?.();
-  };
+  return ending((to) => to.on(name, listener));
 }
 
-/** The person asked for help: the event `help.requested` with this topic, for your policies to read. */
+/** The person asked for help: the event `client.help` with this topic, for your policies to read. */
 export function trigger(topic: string, data?: Data): void {
   call((to) => to.trigger(topic, objects(data)));
 }
 
 /** Holds guidance back in this tab, for so long or until the answer is called: no help mid-payment. */
 export function suppress(milliseconds?: number): Stop {
-  let release: Stop | null = null;
-  let ended = false;
-  call((to) => {
-    if (!ended) release = to.suppress(milliseconds);
-  });
-  return () => {
-    ended = true;
-    release?.();
-  };
+  return ending((to) => to.suppress(milliseconds));
 }
 
 /** analytics.js: calls `listener` once the SDK runs. */
@@ -148,6 +133,19 @@ export function user(): { id: () => string | null; anonymousId: () => string | n
 /** What the person chose on this device. */
 export function choice(): Choice {
   return running ? running.choice() : { consent: null, optedOut: false };
+}
+
+/** Begins something, now or once it runs; the answer ends it, or has it never begin. */
+function ending(begin: (to: Client) => Stop): Stop {
+  let stop: Stop | undefined;
+  let ended = false;
+  call((to) => {
+    if (!ended) stop = begin(to);
+  });
+  return () => {
+    ended = true;
+    stop?.();
+  };
 }
 
 function call(what: (to: Client) => void): void {

@@ -198,3 +198,26 @@ export interface Choice {
   /** Wants no interventions. */
   optedOut: boolean;
 }
+
+/** What `init` gives, and what the module exports. */
+export interface Client {
+  identify: (subject: string | undefined, traits?: Data) => void;
+  track: (name: string, data?: Data) => void;
+  page: (category?: string, name?: string) => void;
+  group: (group: string, traits?: Data) => void;
+  alias: (subject: string, previous?: string) => void;
+  reset: () => void;
+  flush: () => Promise<void>;
+  optIn: () => void;
+  optOut: (reason?: string) => void;
+  consent: (what: boolean | string, granted?: boolean) => void;
+  on: <N extends keyof Happenings>(name: N, listener: (what: Happenings[N]) => void) => Stop;
+  trigger: (topic: string, data?: Data) => void;
+  suppress: (milliseconds?: number) => Stop;
+  /** Whether guidance is held back now. */
+  held: () => boolean;
+  who: () => Who;
+  choice: () => Choice;
+  /** Ends everything in this tab, without a trace. */
+  stop: Stop;
+}

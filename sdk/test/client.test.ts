@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { afterEach, expect, it, vi } from "vitest";
-import { type Client, client } from "../src/client";
+import { client } from "../src/client";
 import { settle } from "../src/core/options";
-import type { Emit, Options, Start } from "../src/types";
+import type { Client, Emit, Options, Start } from "../src/types";
 import { Device, Gateway, jwt, type Tab, until } from "./fakes";
 
 const open: Client[] = [];
@@ -32,7 +32,7 @@ it("sends what the page tells, with the words of analytics.js", async () => {
     ["payment.failed", { amount: 12, at: "1970-01-01T00:00:00.000Z" }],
     ["page.viewed", { category: "Docs", name: "Start", path: "/cart" }],
     ["group.joined", { group: "g7", traits: { seats: 3 } }],
-    ["help.requested", { order: 7, topic: "refund" }],
+    ["client.help", { order: 7, topic: "refund" }],
   ]);
   expect(new Set(device.gateway.taken.map(({ anonymousid }) => anonymousid)).size).toBe(1);
   const { init } = device.gateway.requests[0]!;

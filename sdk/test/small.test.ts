@@ -149,13 +149,13 @@ describe("storage", () => {
 
 describe("privacy signals", () => {
   it.each([
-    [{ globalPrivacyControl: true }, {}, true],
-    [{ doNotTrack: "1" }, {}, true],
-    [{}, { doNotTrack: "yes" }, true],
-    [{ doNotTrack: "0", globalPrivacyControl: false }, {}, false],
-    [{}, {}, false],
-  ])("%j %j: %s", (navigator, window, asked) =>
-    expect(asksForPrivacy(navigator as Navigator, window as Window)).toBe(asked));
+    [{ globalPrivacyControl: true }, true],
+    [{ doNotTrack: "1" }, true],
+    [{ doNotTrack: "yes" }, true],
+    [{ doNotTrack: "0", globalPrivacyControl: false }, false],
+    [{ doNotTrack: "unspecified" }, false],
+    [{}, false],
+  ])("%j: %s", (navigator, asked) => expect(asksForPrivacy(navigator as Navigator)).toBe(asked));
 });
 
 describe("tokens", () => {

@@ -1,16 +1,21 @@
 /** When to try the server again: backoff with full jitter, and a circuit breaker. Pure. */
 
+import type { Json } from "../types";
+
 /** How sending goes. `failures` in a row; nothing is sent before `until` (milliseconds, wall clock). */
-export interface Breaker {
-  failures: number;
-  until: number;
-}
+export type Breaker = { failures: number; until: number };
 
 /** All is well. */
 export const CLOSED: Breaker = { failures: 0, until: 0 };
 
 /** Failures in a row that open the breaker. */
 export const OPENS_AT = 5;
+
+/** The breaker that was kept, or one as good as new. */
+export function state(kept: Json | undefined): Breaker {
+  const { failures, until } = (kept ?? {}) as Partial<Breaker>;
+  return Number.isFinite(failures) && Number.isFinite(until) ? { failures: Number(failures), until: Number(until) } : CLOSED;
+}
 
 const FIRST = 1000;
 const LONGEST = 60_000;

@@ -39,11 +39,7 @@ function read(value: Json | undefined): Choice {
 }
 
 /** Global Privacy Control or Do Not Track. */
-export function asksForPrivacy(navigator: Navigator, window: Window): boolean {
-  const asked = navigator as Navigator & { globalPrivacyControl?: boolean; msDoNotTrack?: string };
-  const older = window as Window & { doNotTrack?: string };
-  return (
-    asked.globalPrivacyControl === true ||
-    [asked.doNotTrack, asked.msDoNotTrack, older.doNotTrack].some((it) => it === "1" || it === "yes")
-  );
+export function asksForPrivacy(navigator: Navigator): boolean {
+  const { globalPrivacyControl, doNotTrack } = navigator as Navigator & { globalPrivacyControl?: boolean };
+  return globalPrivacyControl === true || doNotTrack === "1" || doNotTrack === "yes";
 }

@@ -26,7 +26,7 @@ export function identity(store: Storage, random: () => string): Identity {
     return id;
   };
   const subject = (): string | undefined => text(store.get("subject"));
-  const names = ["subject", "visitor", "device"];
+  const names = ["subject", "visitor", "device", "help"];
   const forget = (): void => names.forEach(store.remove);
   return {
     who: () => {
@@ -68,7 +68,7 @@ const MARGIN = 30_000;
  */
 export function passes(
   source: TokenSource | undefined,
-  visitors: (id: string) => Promise<string | null>,
+  visitors: (id: string) => Promise<string | null | undefined>,
   current: () => Who,
   now: () => number,
 ): Passes {
@@ -84,7 +84,9 @@ export function passes(
         const claims = fetched ? read(fetched) : null;
         if (!fetched || !claims) return null;
         if (who.subject ? claims.sub !== who.subject : claims.anon !== who.anonymousid) return null;
-        const expires = typeof claims.exp === "number" ? claims.exp * 1000 : now() + 2 * MARGIN;
+        // One that is over when it comes is what a clock that is ahead makes of it.
+        const least = now() + 2 * MARGIN;
+        const expires = typeof claims.exp === "number" ? Math.max(claims.exp * 1000, least) : least;
         held = { of, token: fetched, expires };
         return fetched;
       } catch {

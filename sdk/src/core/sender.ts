@@ -1,8 +1,9 @@
 /** Empties the queue into the gateway, in order, as gently as the breaker says. */
 import type { Settled } from "../types";
-import { CLOSED, type Breaker, failed, isProbe, mayTry } from "./breaker";
+import { CLOSED, type Breaker, failed, isProbe, mayTry, state } from "./breaker";
 import type { Passes } from "./identity";
 import type { Entry, Queue } from "./queue";
+import type { Storage } from "./storage";
 import { MOST, body, cut, isControl, post } from "./transport";
 
 /** What a sender needs. */
@@ -11,6 +12,8 @@ export interface Means {
   settled: Settled;
   queue: Queue;
   passes: Passes;
+  /** Where the breaker is kept: pages that are loaded again and again do not hammer a dead server. */
+  store: Storage;
   /** Whether this tab sends, and the person allows it. */
   may: () => boolean;
   /** Whether so many bytes may still be sent. */
@@ -33,22 +36,36 @@ export interface Sender {
   well: () => boolean;
 }
 
+/** The name of the breaker in the storage. */
+export const BREAKER = "breaker";
 const TRIES_WITHOUT_TOKEN = 5;
 
 /** A sender; it does nothing until `flush`. */
 export function sender(means: Means): Sender {
-  const { settled, queue, passes, now } = means;
-  let breaker: Breaker = CLOSED;
+  const { settled, queue, passes, now, store } = means;
+  const breaker = (): Breaker => state(store.get(BREAKER));
+  const became = (next: Breaker): void => store.set(BREAKER, next);
+  let due = false;
   let running: Promise<void> | null = null;
   let again = false;
   let most = MOST;
   let tokenless = 0;
   const reproved = new Set<string>();
 
-  const fail = (wait: number): false => {
-    breaker = failed(breaker, now(), means.chance(), wait);
-    means.later(() => void flush(), breaker.until - now() + 1);
+  /** Goes on when the breaker lets it. */
+  const rest = (): false => {
+    if (!due) {
+      due = true;
+      means.later(() => {
+        due = false;
+        void flush();
+      }, breaker().until - now() + 1);
+    }
     return false;
+  };
+  const fail = (wait: number): false => {
+    became(failed(breaker(), now(), means.chance(), wait));
+    return rest();
   };
   const drop = async (entries: readonly Entry[]): Promise<true> => {
     await queue.remove(entries);
@@ -58,8 +75,9 @@ export function sender(means: Means): Sender {
 
   /** One request; whether to go on. */
   async function step(): Promise<boolean> {
-    if (!means.may() || !mayTry(breaker, now())) return false;
-    const size = isProbe(breaker) ? 1 : most;
+    if (!means.may()) return false;
+    if (!mayTry(breaker(), now())) return rest();
+    const size = isProbe(breaker()) ? 1 : most;
     const { batch, proof } = cut(await queue.first(size), size);
     if (!batch.length || !means.may()) return false;
     let token: string | null = null;
@@ -76,7 +94,7 @@ export function sender(means: Means): Sender {
     if (!means.afford(body(batch).length)) return fail(60_000);
     const answer = await post(means.fetch, settled, batch, token, now);
     if (answer.kind === "failed") return fail(answer.wait);
-    breaker = CLOSED;
+    if (breaker().failures) became(CLOSED);
     if (answer.kind === "smaller") {
       if (batch.length === 1) return drop(batch);
       most = Math.ceil(batch.length / 2);
@@ -117,9 +135,9 @@ export function sender(means: Means): Sender {
   return {
     flush,
     online() {
-      breaker = { ...breaker, until: 0 };
+      became({ ...breaker(), until: 0 });
       void flush();
     },
-    well: () => breaker.failures === 0,
+    well: () => !breaker().failures,
   };
 }

@@ -18,10 +18,10 @@ export interface Between {
 
 /**
  * Takes part under `name`. `leading` is called when this tab becomes the leader (when the former
- * leader closes or crashes, the browser passes the lock on), `hear` with what other tabs tell.
+ * leader closes or crashes, the browser passes the lock on) and when it ceases to be, `hear` with what other tabs tell.
  * Without locks every tab leads; ids make repeats harmless.
  */
-export function tabs(name: string, between: Between, leading: () => void, hear: (news: Json) => void): Tabs {
+export function tabs(name: string, between: Between, leading: (leads: boolean) => void, hear: (news: Json) => void): Tabs {
   const abort = new AbortController();
   let leads = false;
   let release: Stop = () => {};
@@ -34,7 +34,7 @@ export function tabs(name: string, between: Between, leading: () => void, hear: 
   const lead = (): void => {
     if (abort.signal.aborted) return;
     leads = true;
-    leading();
+    leading(true);
   };
   const hold = (): Promise<void> => {
     const held = new Promise<void>((resolve) => (release = resolve));
@@ -56,6 +56,7 @@ export function tabs(name: string, between: Between, leading: () => void, hear: 
     },
     stop() {
       leads = false;
+      leading(false);
       abort.abort();
       release();
       try {

@@ -12,7 +12,7 @@ export const BYTES = 56_000;
 const TIMEOUT = 15_000;
 
 /** Whether the gateway wants the customer's own token for it. */
-export const isControl = (entry: Entry): boolean => entry.type.startsWith("forestall.");
+export const isControl = (entry: Pick<Entry, "type">): boolean => entry.type.startsWith("forestall.");
 
 /** What the gateway said of a batch. */
 export type Answer =
@@ -54,35 +54,37 @@ export async function post(
   token: string | null,
   now: () => number,
 ): Promise<Answer> {
-  const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), TIMEOUT);
   try {
-    const text = body(batch);
-    const response = await fetch(`${settled.host}/v1/events`, {
-      method: "POST",
-      body: text,
-      headers: {
-        "content-type": "application/cloudevents-batch+json",
-        "x-write-key": settled.key,
-        ...(token ? { "forestall-subject-token": token } : {}),
-      },
-      keepalive: text.length < BYTES,
-      credentials: "omit",
-      redirect: "error",
-      cache: "no-store",
-      referrerPolicy: "no-referrer",
-      signal: abort.signal,
-    });
+    const proof = token ? { "forestall-subject-token": token } : {};
+    const response = await ask(fetch, settled, "events", "cloudevents-batch+json", body(batch), proof);
     const { status } = response;
     if (status === 202) return judge(await response.json(), batch);
     if (status === 400 || status === 413 || status === 422) return { kind: "smaller" };
     return { kind: "failed", wait: retryAfter(response.headers.get("retry-after"), now()) };
   } catch {
     return { kind: "failed", wait: 0 };
-  } finally {
-    clearTimeout(timer);
   }
 }
+
+const ask = (
+  fetch: typeof globalThis.fetch,
+  { host, key }: Settled,
+  path: string,
+  kind: string,
+  text: string,
+  proof: Record<string, string>,
+): Promise<Response> =>
+  fetch(`${host}/v1/${path}`, {
+    method: "POST",
+    body: text,
+    headers: { "content-type": `application/${kind}`, "x-write-key": key, ...proof },
+    keepalive: text.length < BYTES,
+    credentials: "omit",
+    redirect: "error",
+    cache: "no-store",
+    referrerPolicy: "no-referrer",
+    signal: AbortSignal.timeout(TIMEOUT),
+  });
 
 /** What the verdicts say; an answer without one for each event is not the gateway's. */
 function judge(answer: unknown, batch: readonly Entry[]): Answer {
@@ -108,21 +110,16 @@ export function beacon(navigator: Navigator, settled: Settled, entries: readonly
   }
 }
 
-/** A visitor's token from the gateway; `null` where it gives none. */
+/** A visitor's token from the gateway; `null` where it gives none now, `undefined` where it never will. */
 export async function visitorToken(
   fetch: typeof globalThis.fetch,
   settled: Settled,
   anonymousId: string,
-): Promise<string | null> {
+): Promise<string | null | undefined> {
   try {
-    const response = await fetch(`${settled.host}/v1/anonymous-tokens`, {
-      method: "POST",
-      body: JSON.stringify({ anonymousId }),
-      headers: { "content-type": "application/json", "x-write-key": settled.key },
-      credentials: "omit",
-      redirect: "error",
-      referrerPolicy: "no-referrer",
-    });
+    const response = await ask(fetch, settled, "anonymous-tokens", "json", JSON.stringify({ anonymousId }), {});
+    // Signed in by now, or a server without a secret to sign with.
+    if (response.status === 403 || response.status === 501) return undefined;
     const { token } = (await response.json()) as { token?: unknown };
     return response.status === 201 && typeof token === "string" ? token : null;
   } catch {

@@ -1,4 +1,5 @@
 /** What a message is, and what passes between the one who receives messages and the one who shows them. */
+import type { Storage } from "../core/storage";
 import type { Choice, Data, Happenings, Json, Page, Settled, Stop, Who } from "../types";
 
 /** How a message is shown. A `hint` whose element is not there is a `toast`. */
@@ -81,6 +82,8 @@ export interface Inside {
   held: () => boolean;
   /** Whether anything may be kept on the device. */
   mayStore: () => boolean;
+  /** Small values by name; `help` is forgotten with the person. */
+  store: Storage;
   /** A token for the person, or none now (`null`), or never (`undefined`). */
   token: (refused?: boolean) => Promise<string | null | undefined>;
   /** Queues an event; `forestall.*` with the person's token. */

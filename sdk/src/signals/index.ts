@@ -1,31 +1,20 @@
 /** The signals, by name: each notices one kind of trouble, and can be switched off. */
-import type { SignalName, Start, Stop } from "../types";
+import { NAMES } from "../core/options";
+import type { SignalName, Start } from "../types";
 import { errors } from "./errors";
-import { type LateStarts, load } from "./load";
+import { type LateStarts, later } from "./load";
+
+/** The bundle's hash; filled in by the build. */
+declare const SIGNALS_INTEGRITY: string;
 
 /** What `client` starts where a person does not mind. */
-export const starts: Record<SignalName, Start> = {
-  errors,
-  requests: late("requests"),
-  vitals: late("vitals"),
-  clicks: late("clicks"),
-  forms: late("forms"),
-  wandering: late("wandering"),
-  searches: late("searches"),
-  waits: late("waits"),
-};
+export const starts = Object.fromEntries(NAMES.map((name) => [name, name === "errors" ? errors : late(name)])) as Record<
+  SignalName,
+  Start
+>;
 
 /** A signal that starts when its bundle is there. */
 function late(name: keyof LateStarts): Start {
-  return (page, emit, settled) => {
-    let stop: Stop | undefined;
-    let stopped = false;
-    void load(page, settled).then((all) => {
-      if (!stopped) page.guard(() => (stop = all[name](page, emit, settled)))();
-    });
-    return () => {
-      stopped = true;
-      stop?.();
-    };
-  };
+  return (page, emit, settled) =>
+    later<LateStarts>(page, settled.host, "signals", SIGNALS_INTEGRITY, (all) => all[name](page, emit, settled));
 }

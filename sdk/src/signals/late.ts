@@ -2,7 +2,7 @@
 import { clicks, forms, waits, wandering } from "../detect/index";
 import type { Wandering } from "../detect/wandering";
 import { watch } from "./interactions";
-import { LATE, type LateStarts } from "./load";
+import type { LateStarts } from "./load";
 import { requests } from "./requests";
 import { searches } from "./searches";
 import { vitals } from "./vitals";
@@ -39,4 +39,4 @@ function visits(storage: Storage): Wandering | undefined {
   }
 }
 
-(globalThis as unknown as Record<symbol, LateStarts>)[LATE] = starts;
+(globalThis as unknown as Record<symbol, LateStarts>)[Symbol.for("forestall.signals")] = starts;
