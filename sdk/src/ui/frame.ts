@@ -1,0 +1,120 @@
+/** What every message has: its words, a way to close it, why it is there, and what else one may do with it. */
+import type { Form, Message } from "../help/types";
+import { icon, ICONS, type Make } from "./dom";
+import type { Wording } from "./words";
+
+/** What a frame is made of, and what it calls when somebody uses it. */
+export interface FrameMeans {
+  document: Document;
+  make: Make;
+  wording: Wording;
+  form: Form;
+  message: Message;
+  /** Somebody asked why it is there. */
+  why: () => void;
+  /** It helped; `undefined`: that makes no sense here. */
+  helped: (() => void) | undefined;
+  never: () => void;
+  stop: () => void;
+  close: () => void;
+  /** Escape, where no menu was open. */
+  escape: () => void;
+}
+
+/** A message's parts that change. */
+export interface Frame {
+  card: HTMLElement;
+  close: HTMLElement;
+  /** Scrolls to a hint's element; hidden at first. */
+  show: HTMLElement;
+  main: HTMLElement;
+  /** Sets what it says; `whole`: with the foot. */
+  fill: (words: readonly (Node | string)[], content: readonly Node[], whole: boolean) => void;
+  /** Lets the keyboard scroll what is too long. */
+  measure: () => void;
+}
+
+const ICON: Record<Form, keyof typeof ICONS> = {
+  toast: "hint", banner: "hint", hint: "hint", question: "question", checklist: "checklist", handover: "person",
+};
+
+/** Makes the frame; its words come with `fill`. */
+export function framing(means: FrameMeans): Frame {
+  const { document, make, wording, form, message } = means;
+  const { texts } = wording;
+  const image = (name: keyof typeof ICONS): SVGElement => icon(document, name);
+  const status = make("div", { class: "words", role: "status" });
+  const main = make("div", { class: "main" });
+  const reason = make("p", { class: "why", id: "w", lang: wording.said, hidden: true }, message.why);
+  const scroll = make("div", { class: "scroll" },
+    make("div", { class: "head" }, make("span", { class: "icon" }, image(ICON[form])), status), main, reason);
+  const close = make("button", { type: "button", class: "close", "aria-label": texts.close, click: means.close }, image("close"));
+  const show = make("button", { type: "button", class: "good", hidden: true }, texts.show);
+  const { foot, closeMenu } = footing(means, image, show, reason);
+  const card = make("section", {
+    class: `card ${form === "banner" ? "banner" : "toast"}`, role: "region", "aria-labelledby": "t",
+    lang: wording.language, dir: wording.direction,
+  }, close, scroll, foot);
+  for (const name of ["keydown", "keyup", "keypress"] as const) {
+    card.addEventListener(name, (event) => {
+      event.stopPropagation();
+      if (name !== "keydown" || event.key !== "Escape" || event.isComposing) return;
+      event.preventDefault();
+      if (!closeMenu()) means.escape();
+    });
+  }
+  return {
+    card, close, show, main,
+    fill: (words, content, whole) => {
+      status.replaceChildren(...words);
+      main.replaceChildren(...content);
+      foot.hidden = !whole;
+      if (!whole) reason.hidden = true;
+    },
+    measure: () => {
+      if (scroll.scrollHeight > scroll.clientHeight + 1) scroll.tabIndex = 0;
+      else scroll.removeAttribute("tabindex");
+    },
+  };
+}
+
+/** The foot: it helped, why, and the menu. */
+function footing(
+  { make, wording: { texts }, why, helped, never, stop }: FrameMeans, image: (name: keyof typeof ICONS) => SVGElement,
+  show: HTMLElement, reason: HTMLElement,
+): { foot: HTMLElement; closeMenu: () => boolean } {
+  const opens = (button: HTMLElement, part: HTMLElement, open: boolean): void => {
+    part.hidden = !open;
+    button.setAttribute("aria-expanded", String(open));
+  };
+  const toggle = (part: HTMLElement, about: Record<string, string>, ...content: (Node | string)[]): HTMLElement => {
+    const button = make("button", {
+      type: "button", "aria-expanded": "false", "aria-controls": part.id, ...about,
+      click: () => opens(button, part, part.hidden !== false),
+    }, ...content);
+    return button;
+  };
+  const menu = make("div", { class: "menu", id: "m", hidden: true },
+    make("button", { type: "button", click: never }, texts.never),
+    make("button", { type: "button", click: () => { opens(more, menu, false); stop(); } }, texts.stop));
+  const more = toggle(menu, { class: "more", "aria-label": texts.menu }, image("more"));
+  const asks = toggle(reason, { class: "quiet" }, texts.why);
+  asks.addEventListener("click", () => {
+    if (reason.hidden) return;
+    why();
+    reason.scrollIntoView({ block: "nearest" });
+  });
+  const foot = make("div", { class: "foot" },
+    show, ...(helped ? [make("button", { type: "button", class: "good", click: helped }, image("check"), texts.helped)] : []), asks, more, menu);
+  const closeMenu = (): boolean => {
+    if (menu.hidden) return false;
+    opens(more, menu, false);
+    more.focus();
+    return true;
+  };
+  foot.addEventListener("focusout", (event) => {
+    const to = event.relatedTarget as Node | null;
+    if (to && to !== more && !menu.contains(to)) opens(more, menu, false);
+  });
+  return { foot, closeMenu };
+}

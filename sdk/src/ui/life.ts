@@ -1,0 +1,56 @@
+/** How a message comes and goes: once, without a trace, and focus goes back to where it was. */
+import type { Page, Stop } from "../types";
+import { focusOf } from "./focus";
+
+const GOING = 140;
+
+/** The life of one message. */
+export interface Life {
+  /** Takes it away at once; a second call does nothing. */
+  stop: Stop;
+  /** It goes with a short movement. */
+  go: Stop;
+  /** Calls `fn` after so long, if it is there still. */
+  later: (fn: () => void, milliseconds: number) => void;
+  /** Ends with it. */
+  ends: (...stops: Stop[]) => void;
+  /** Whether focus is in it. */
+  inside: () => boolean;
+}
+
+/** The life of what is in `root`. */
+export function living(window: Page["window"], root: ShadowRoot): Life {
+  const focus = focusOf(root);
+  const ending: Stop[] = [];
+  let going = false;
+  const remove = (): void => {
+    for (const end of ending.splice(0)) end();
+    root.host.remove();
+  };
+  const later = (fn: () => void, milliseconds: number): void => {
+    const timer = window.setTimeout(fn, milliseconds);
+    ending.push(() => window.clearTimeout(timer));
+  };
+  return {
+    later,
+    inside: focus.inside,
+    ends: (...stops) => void ending.push(...stops),
+    stop: () => {
+      if (going) return;
+      focus.giveBack();
+      remove();
+    },
+    go: () => {
+      const card = root.querySelector<HTMLElement>(".card");
+      if (going || !card) return;
+      focus.giveBack();
+      going = true;
+      card.inert = true;
+      const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+      if (calm || typeof card.animate !== "function") return remove();
+      card.animate({ opacity: [1, 0] }, { duration: GOING, fill: "forwards" });
+      root.querySelector(".ring")?.remove();
+      later(remove, GOING);
+    },
+  };
+}
