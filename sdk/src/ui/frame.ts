@@ -21,6 +21,9 @@ export interface FrameMeans {
   escape: () => void;
 }
 
+/** Which words a frame has now: the message's, or the interface's own. Only the message has a foot. */
+export type State = "message" | "asks" | "done";
+
 /** A message's parts that change. */
 export interface Frame {
   card: HTMLElement;
@@ -28,8 +31,8 @@ export interface Frame {
   /** Scrolls to a hint's element; hidden at first. */
   show: HTMLElement;
   main: HTMLElement;
-  /** Sets what it says; `whole`: with the foot. */
-  fill: (words: readonly (Node | string)[], content: readonly Node[], whole: boolean) => void;
+  /** Sets what it says: the message itself, a question about it, or that something is `done`. */
+  fill: (words: readonly (Node | string)[], content: readonly Node[], state: State) => void;
   /** Lets the keyboard scroll what is too long. */
   measure: () => void;
 }
@@ -46,11 +49,12 @@ export function framing(means: FrameMeans): Frame {
   const status = make("div", { class: "words", role: "status" });
   const main = make("div", { class: "main" });
   const reason = make("p", { class: "why", id: "w", lang: wording.said, hidden: true }, message.why);
+  const chip = make("span", { class: "icon" });
   const scroll = make("div", { class: "scroll" },
-    make("div", { class: "head" }, make("span", { class: "icon" }, image(ICON[form])), status), main, reason);
+    make("div", { class: "head" }, chip, status), main, reason);
   const close = make("button", { type: "button", class: "close", "aria-label": texts.close, click: means.close }, image("close"));
   const show = make("button", { type: "button", class: "good", hidden: true }, texts.show);
-  const { foot, closeMenu } = footing(means, image, show, reason);
+  const { foot, closeMenu, closeReason } = footing(means, image, show, reason);
   const card = make("section", {
     class: `card ${form === "banner" ? "banner" : "toast"}`, role: "region", "aria-labelledby": "t",
     lang: wording.language, dir: wording.direction,
@@ -65,14 +69,17 @@ export function framing(means: FrameMeans): Frame {
   }
   return {
     card, close, show, main,
-    fill: (words, content, whole) => {
+    fill: (words, content, state) => {
+      chip.replaceChildren(image(state === "done" ? "check" : ICON[form]));
       status.replaceChildren(...words);
       main.replaceChildren(...content);
-      foot.hidden = !whole;
-      if (!whole) reason.hidden = true;
+      foot.hidden = state !== "message";
+      if (foot.hidden) closeReason();
     },
     measure: () => {
-      if (scroll.scrollHeight > scroll.clientHeight + 1) scroll.tabIndex = 0;
+      const long = scroll.scrollHeight > scroll.clientHeight + 1;
+      scroll.classList.toggle("long", long);
+      if (long) scroll.tabIndex = 0;
       else scroll.removeAttribute("tabindex");
     },
   };
@@ -82,7 +89,7 @@ export function framing(means: FrameMeans): Frame {
 function footing(
   { make, wording: { texts }, why, helped, never, stop }: FrameMeans, image: (name: keyof typeof ICONS) => SVGElement,
   show: HTMLElement, reason: HTMLElement,
-): { foot: HTMLElement; closeMenu: () => boolean } {
+): { foot: HTMLElement; closeMenu: () => boolean; closeReason: () => void } {
   const opens = (button: HTMLElement, part: HTMLElement, open: boolean): void => {
     part.hidden = !open;
     button.setAttribute("aria-expanded", String(open));
@@ -104,8 +111,10 @@ function footing(
     why();
     reason.scrollIntoView({ block: "nearest" });
   });
-  const foot = make("div", { class: "foot" },
-    show, ...(helped ? [make("button", { type: "button", class: "good", click: helped }, image("check"), texts.helped)] : []), asks, more, menu);
+  const acts = make("div", { class: "acts" }, show);
+  if (helped) acts.append(make("button", { type: "button", class: "good", click: helped }, image("check"), texts.helped));
+  acts.append(asks);
+  const foot = make("div", { class: "foot" }, acts, more, menu);
   const closeMenu = (): boolean => {
     if (menu.hidden) return false;
     opens(more, menu, false);
@@ -116,5 +125,5 @@ function footing(
     const to = event.relatedTarget as Node | null;
     if (to && to !== more && !menu.contains(to)) opens(more, menu, false);
   });
-  return { foot, closeMenu };
+  return { foot, closeMenu, closeReason: () => opens(asks, reason, false) };
 }

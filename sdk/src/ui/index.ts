@@ -3,7 +3,7 @@ import { UI, type View } from "../help/types";
 import type { Stop } from "../types";
 import { making } from "./dom";
 import { checklist, choices, formOf, handover, type Means } from "./forms";
-import { type Frame, framing } from "./frame";
+import { type Frame, framing, type State } from "./frame";
 import { hint } from "./hint";
 import { describing, hosting, settleIn, tree } from "./layer";
 import { type Life, living } from "./life";
@@ -57,21 +57,21 @@ function speaking([window, message, told, look]: Given, life: Life): { frame: Fr
   let over = false;
   let back: (() => void) | undefined;
 
-  const put = (title: string, body: readonly (Node | string)[], content: readonly Node[], lang: string, whole: boolean): void => {
+  const put = (title: string, body: readonly (Node | string)[], content: readonly Node[], lang: string, state: State): void => {
     const inside = life.inside();
     const text = body.length ? [make("p", { class: "body", id: "b", lang }, ...body)] : [];
-    frame.fill([make("p", { class: "title", id: "t", lang }, title), ...text], content, whole);
+    frame.fill([make("p", { class: "title", id: "t", lang }, title), ...text], content, state);
     if (inside && !life.inside()) (frame.main.querySelector<HTMLElement>("button,input,textarea") ?? frame.close).focus();
   };
   const link = ({ text, href }: { text: string; href?: string }): Node | string =>
     href ? make("a", { href, click: () => told.acted("link", new URL(href).pathname) }, text) : text;
   const main = (): void => {
     back = undefined;
-    put(message.title, pieces(message.body, location.origin).map(link), content, said, true);
+    put(message.title, pieces(message.body, location.origin).map(link), content, said, "message");
   };
   const say = (title: string, body: string): void => {
     over = true;
-    put(title, [body], [], words.language, false);
+    put(title, [body], [], words.language, "done");
   };
   const thank = (body: string): void => {
     say(texts.thanks, body);
@@ -91,7 +91,7 @@ function speaking([window, message, told, look]: Given, life: Life): { frame: Fr
       make("div", { class: "row" },
         make("button", { type: "button", class: "full", click: yes }, texts.stopYes),
         make("button", { type: "button", click: main }, texts.stopNo)),
-    ], words.language, false);
+    ], words.language, "asks");
   };
   const means: Means = { make, texts, said, told, thank, say };
   const content = [

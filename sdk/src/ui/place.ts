@@ -40,7 +40,7 @@ export function place(target: Box, hint: Size, sight: Size, rtl: boolean, last?:
   };
   const wide = sight.width - 2 * EDGE >= hint.width;
   const high = sight.height - 2 * EDGE >= hint.height;
-  const order: Side[] = rtl ? ["bottom", "top", "left", "right"] : ["bottom", "top", "right", "left"];
+  const order: Side[] = rtl ? ["left", "bottom", "top", "right"] : ["right", "bottom", "top", "left"];
   const side = [...(last ? [last] : []), ...order].find((one) => room[one] && (upright(one) ? wide : high));
   if (!side) return null;
   const middle = upright(side) ? target.left + target.width / 2 : target.top + target.height / 2;

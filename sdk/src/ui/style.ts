@@ -60,9 +60,11 @@ text-align:left;overflow-wrap:anywhere;-webkit-text-size-adjust:100%}
 .icon::before{content:"";position:absolute;inset:0;background:currentColor;opacity:.11}
 .icon svg{width:21px;height:21px}
 svg{width:20px;height:20px;fill:none;stroke:currentColor;stroke-width:1.75;stroke-linecap:round;stroke-linejoin:round;flex:none}
-.words{flex:1;min-width:0;align-self:center;padding-inline-end:30px}
+.scroll:has(+[hidden]){padding-bottom:16px}
+.long+.foot{border-top:1px solid var(--border)}
+.words{flex:1;min-width:0;align-self:center}
 p,li,label,button{unicode-bidi:plaintext}
-.title{font-weight:600;line-height:1.35;letter-spacing:-.006em;text-wrap:balance}
+.title{font-weight:600;line-height:1.35;letter-spacing:-.006em;text-wrap:balance;padding-inline-end:30px}
 .body,.why{color:var(--muted);font-size:.9375em;white-space:pre-line;text-wrap:pretty}
 .body{margin-top:2px}
 .main>*,.why{margin-top:14px}
@@ -78,18 +80,18 @@ button svg{width:18px;height:18px}
 :focus-visible{outline:2px solid var(--accent);outline-offset:1px}
 .close,.more{padding:0;color:var(--muted)}
 .more svg{stroke-width:2.75}
-.close{position:absolute;z-index:1;top:10px;inset-inline-end:10px}
+.close{position:absolute;z-index:1;top:8px;inset-inline-end:8px}
 .close:hover,.more:hover,.quiet:hover{color:var(--text)}
-.foot{position:relative;display:flex;flex-wrap:wrap;align-items:center;gap:2px;padding:6px 8px 8px}
+.foot{position:relative;display:flex;align-items:flex-end;gap:2px;padding:6px 8px 8px}
+.acts{flex:1;display:flex;flex-wrap:wrap;gap:2px}
 .quiet{color:var(--muted)}
 .good{color:var(--accent)}
-.more{margin-inline-start:auto}
 .menu{position:absolute;z-index:2;bottom:calc(100% - 4px);inset-inline-end:8px;display:grid;padding:5px;min-width:11em;max-width:calc(100% - 16px);
 background:var(--background);border:1px solid var(--border);border-radius:12px;box-shadow:var(--shadow)}
 .menu button{justify-content:flex-start;text-align:inherit;border-radius:8px}
 .banner .menu{bottom:auto;top:calc(100% - 4px)}
 
-.row{display:flex;flex-wrap:wrap;gap:8px;padding-bottom:12px}
+.row{display:flex;flex-wrap:wrap;gap:8px;padding-bottom:4px}
 .row button{flex:1 1 auto;min-height:40px;font-size:.9375em;padding:6px 14px;border-color:var(--control)}
 .row button:hover{border-color:var(--accent)}
 .row .full,.row .full:hover{background:var(--accent);color:var(--accent-text);border-color:var(--accent)}
@@ -97,6 +99,7 @@ background:var(--background);border:1px solid var(--border);border-radius:12px;b
 .row [aria-pressed=true]{border-color:var(--accent);box-shadow:inset 0 0 0 1px var(--accent);color:var(--accent)}
 
 ol,ul{list-style:none}
+.bar span{unicode-bidi:plaintext}
 .bar{display:flex;align-items:center;gap:10px;color:var(--muted);font-size:.8125em;font-variant-numeric:tabular-nums}
 .track{flex:1;height:5px;border-radius:9px;background:var(--border);overflow:hidden}
 .fill{height:100%;width:0;border-radius:inherit;background:var(--accent);transition:width .3s cubic-bezier(.2,.8,.2,1)}
@@ -106,7 +109,7 @@ ol,ul{list-style:none}
 input{flex:none;appearance:none;width:20px;height:20px;margin-top:1px;border:1.5px solid var(--control);border-radius:6px;background:var(--background);display:grid;cursor:pointer}
 input:checked{background:var(--accent);border-color:var(--accent)}
 input:checked::before{content:"";place-self:center;width:5px;height:9px;margin-top:-3px;border:solid var(--accent-text);border-width:0 2px 2px 0;rotate:45deg}
-input:checked+span{color:var(--muted);text-decoration:line-through;text-decoration-thickness:1px}
+input:checked+span{color:var(--muted)}
 .label{display:block;font-size:.8125em;font-weight:600}
 .known{padding:12px 14px;border-radius:10px;background:var(--hover)}
 .known li{position:relative;margin-top:4px;padding-inline-start:14px;font-size:.875em;color:var(--muted)}
@@ -114,12 +117,12 @@ input:checked+span{color:var(--muted);text-decoration:line-through;text-decorati
 textarea{display:block;width:100%;min-height:4.75em;margin-top:6px;padding:8px 10px;font:inherit;line-height:1.45;color:inherit;background:var(--background);border:1px solid var(--control);border-radius:10px;resize:vertical}
 textarea:focus-visible{outline-offset:-1px;border-color:var(--accent)}
 
-@media (pointer:coarse){button,.row button{min-height:44px;min-width:44px}.steps label{padding-block:11px}.close{top:6px;inset-inline-end:6px}}
-@media (max-width:480px){.card{--x:var(--forestall-offset-x,10px);--y:var(--forestall-offset-y,10px)}.toast{width:calc(100% - 2*var(--x))}}
+@media (pointer:coarse){button,.row button{min-height:44px;min-width:44px}.steps label{padding-block:11px}.close{top:6px;inset-inline-end:6px}.body{padding-inline-end:16px}}
+@media (max-width:480px){.card{--x:var(--forestall-offset-x,10px);--y:var(--forestall-offset-y,10px)}.toast{width:calc(100% - 2*var(--x))}.acts button{padding-inline:8px}}
 @media (min-width:760px){
 .banner{flex-direction:row;align-items:center;padding-inline:max(8px,calc(50% - 36em));padding-inline-end:max(56px,calc(50% - 36em + 48px))}
-.banner .scroll{padding-block:12px}.banner .foot{flex:none;padding:6px 0;align-self:center}.banner .close{inset-inline-end:max(10px,calc(50% - 36em))}
-.banner .row{padding:0}.banner .words{padding:0}.banner .main>*{margin:10px 0 0;margin-inline-start:48px}.banner .why{margin-top:10px}}
+.banner .scroll{padding-block:12px}.banner .foot{flex:none;padding:6px 0;align-self:center}.banner .close{inset-inline-end:max(10px,calc(50% - 36em));top:50%;translate:0 -50%}
+.banner .row{padding:0}.banner .title{padding:0}.banner .main>*{margin:10px 0 0;margin-inline-start:48px}.banner .why{margin-top:10px}}
 @media (prefers-reduced-motion:reduce){*,::before,::after{animation:none!important;transition:none!important}.ring::after{opacity:.18}}
 @media (prefers-contrast:more){.card,.ring{--border:currentColor;--control:currentColor;--muted:var(--text)}}
 @media (forced-colors:active){
