@@ -14,6 +14,7 @@ from forestall.contracts.control import SettingsApplied
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record
 from forestall.decide.engine import Engine, Order
+from property.pages import told_by_pages
 from property.scenarios import crowds, journeys, scenarios
 from reference.comparing import FREE, Scenario, agree, reference
 from reference.writing import event, feature, once, policy
@@ -54,6 +55,13 @@ def test_the_engine_agrees_on_more_keys_than_are_kept(scenario: Scenario) -> Non
     agree(scenario)
 
 
+@pytest.mark.timeout(400)
+@settings(few, max_examples=250)
+@given(told_by_pages())
+def test_the_engine_agrees_on_what_pages_decided(scenario: Scenario) -> None:
+    agree(scenario)
+
+
 class Restless(Engine):
     """An engine that packs every subject after each record, and forgets what it can."""
 
@@ -81,6 +89,15 @@ def test_what_is_packed_and_forgotten_changes_nothing(scenario: Scenario) -> Non
 
 
 @pytest.mark.timeout(400)
+@settings(few, max_examples=100)
+@given(told_by_pages())
+def test_what_is_packed_changes_nothing_where_pages_decide(scenario: Scenario) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("forestall.decide.backtest.Engine", Restless)
+        agree(scenario)
+
+
+@pytest.mark.timeout(400)
 @settings(few, max_examples=150)
 @given(journeys())
 def test_what_is_packed_changes_nothing_while_versions_come_and_go(scenario: Scenario) -> None:
@@ -102,6 +119,14 @@ def test_the_engine_agrees_with_the_reference_at_length(scenario: Scenario) -> N
 @many
 @given(journeys())
 def test_the_engine_agrees_on_versions_at_length(scenario: Scenario) -> None:
+    agree(scenario)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+@many
+@given(told_by_pages())
+def test_the_engine_agrees_on_pages_at_length(scenario: Scenario) -> None:
     agree(scenario)
 
 

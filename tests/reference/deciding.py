@@ -10,9 +10,10 @@ from forestall.contracts.instants import format_time
 from forestall.policy.language.canonical import version
 from forestall.policy.language.model import Policy
 from reference.expressions import holds
-from reference.gating import Candidate, Situation, Verdict, arbitrate, opinions
+from reference.gating import Candidate, Situation, Verdict, arbitrate, opinions, told_in
 from reference.history import SEVEN_DAYS, Arrival, Deployment, Seen, Spell, World, read
 from reference.matching import armed, fits, has_state, key_of, match_at, touched, trailing
+from reference.pages import told_by_a_page
 from reference.windows import KEYS, value_at
 
 Due = tuple[Spell, str | None, int, list[Seen]]
@@ -99,8 +100,11 @@ class Subject:
         self.clock = t
         event = Seen(arrival, len(self.seen), t, self.traits(arrival))
         self.seen.append(event)
+        before = len(self.past)
+        self.past.extend(told_by_a_page(event, self.situation(), self.world))
         candidates = list(self.candidates(event))
         self.settle(candidates, arrival.received)
+        self.past[before:] = sorted(self.past[before:], key=told_in)
         self.evict(event)
 
     def traits(self, arrival: Arrival) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def in_conversation(candidate: Candidate, situation: Situation, _: DecideSetting
 
 def since_last_act(candidate: Candidate, situation: Situation, own: bool) -> int | None:
     acts = situation.acts(candidate, own)
-    return candidate.at - acts[-1].candidate.at if acts else None
+    return candidate.at - max(act.candidate.at for act in acts) if acts else None
 
 
 def cooldown(candidate: Candidate, situation: Situation, _: DecideSettings) -> bool:

@@ -35,6 +35,7 @@ CONTROL_EVENTS: dict[str, tuple[str, type] | None] = {
     "forestall.ticket.closed": ("ticket", str),
     "forestall.intervention.dismissed": ("policy", str),
     "forestall.intervention.helped": ("policy", str),
+    "forestall.edge.decided": None,
 }
 
 

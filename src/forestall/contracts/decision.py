@@ -41,7 +41,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     ``at`` is RFC 3339 with microseconds; ``matched`` are event ids in log order; ``features`` the
     policy's own as of ``at``; ``reason`` is null exactly when the outcome is ``intervene``.
     ``traceparent`` is that of the last matched event and left out where it had none; ``confidence``
-    is what models said of it, left out where the policy asks none.
+    is what models said of it, left out where the policy asks none. ``edge`` marks one that a page
+    made itself (``forestall.edge.decided``), and is left out elsewhere: its ``at`` is the page's,
+    and its ``features`` are empty.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     explanation: str
     traceparent: str | msgspec.UnsetType = msgspec.UNSET
     confidence: tuple[Confidence, ...] | msgspec.UnsetType = msgspec.UNSET
+    edge: Literal[True] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Decided(msgspec.Struct, frozen=True, array_like=True):

@@ -20,10 +20,19 @@ from forestall.policy.language.cel import to_json
 from forestall.policy.language.compile import Program
 
 
+class OnPage(msgspec.Struct, frozen=True):
+    """What a page decided itself, and when; it has acted already."""
+
+    outcome: Outcome
+    reason: Reason | None
+    at: int
+
+
 class Candidate(msgspec.Struct, frozen=True):
     """A completed pattern whose ``if`` held. ``traceparent`` is its last event's.
 
     ``confidence`` is what models say of it, once asked, and ``threshold`` what it must reach.
+    ``told`` is set where a page has decided it.
     """
 
     slot: int
@@ -34,6 +43,7 @@ class Candidate(msgspec.Struct, frozen=True):
     features: dict[str, Any]
     confidence: tuple[Confidence, ...] = ()
     threshold: float = 0.0
+    told: OnPage | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -60,6 +70,9 @@ def judge(
     verdicts = []
     passed = []
     for one in candidates:
+        if one.told is not None:
+            verdicts.append(Verdict(one, one.told.outcome, one.told.reason))
+            continue
         now = circumstances(one.program, at, subject, ledger, view, one.features)
         if watch is not None:
             watch(replace(now, ledger=replace(ledger)), one.key)
@@ -133,7 +146,7 @@ def shadow_ledger(ledger: Ledger, shadow: Ledger) -> Ledger:
 def record_acts(verdicts: Sequence[Verdict], at: int, ledger: Ledger) -> None:
     """Write the acts among ``verdicts`` into the ledger."""
     for verdict in verdicts:
-        if verdict.outcome == "suppress":
+        if verdict.outcome == "suppress" or verdict.candidate.told is not None:
             continue
         policy = verdict.candidate.program.policy
         ledger.policies.setdefault(policy.name, PolicyLedger()).last_act = at
@@ -144,7 +157,8 @@ def record_acts(verdicts: Sequence[Verdict], at: int, ledger: Ledger) -> None:
 def decision(verdict: Verdict, subject: str, at: int) -> Decision:
     """The decision that tells ``verdict`` to the world."""
     candidate = verdict.candidate
-    moment = format_time(at)
+    told = candidate.told
+    moment = format_time(at if told is None else told.at)
     program = candidate.program
     return Decision(
         id=decision_id(program.version, subject, candidate.key, moment, list(candidate.matched)),
@@ -164,9 +178,11 @@ def decision(verdict: Verdict, subject: str, at: int) -> Decision:
             len(candidate.matched),
             verdict.reason,
             doubt(program.policy, candidate.confidence, candidate.threshold),
+            on_page=told is not None,
         ),
         traceparent=candidate.traceparent or msgspec.UNSET,
         confidence=msgspec.UNSET if program.policy.model is None else candidate.confidence,
+        edge=msgspec.UNSET if told is None else True,
     )
 
 

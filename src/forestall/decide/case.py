@@ -12,11 +12,12 @@ import msgspec
 
 from forestall.contracts.control import Control, DecideSettings
 from forestall.contracts.decision import Decision
+from forestall.contracts.edge import DECIDED, decision_told
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import parse_time
 from forestall.decide.backtest import features_of, opening
 from forestall.decide.engine import Engine
-from forestall.decide.examine import Made, examine
+from forestall.decide.examine import START, Made, examine
 from forestall.decide.gates import Ledger
 from forestall.decide.ledger import EFFECTS
 from forestall.decide.masking import Mask, Path, below, keys, pruned, read_by, reads, sources
@@ -126,7 +127,7 @@ class _Story:
             if since <= record.received <= until
             and (self._matters(record) or (whole and record.type not in EFFECTS))
         ]
-        starts = [min(record.time, record.received) for record in self._records]
+        starts = [_start(record) for record in self._records]
         self._base = _floor(min(starts, default=since))
         self._until = _floor(until - self._base)
         self._before = self._standing([one for one in records if one.received < since], since)
@@ -149,7 +150,7 @@ class _Story:
             return self._settings.require_consent and data.get("purpose") == self._policy.purpose
         if kind.startswith("ticket."):
             return self._policy.in_conversation == "hold"
-        if kind.startswith("intervention."):
+        if kind.startswith(("intervention.", "edge.")):
             return bool(data.get("policy") == self._policy.name)
         if kind == "identify":
             return any(path[0] == "subject" for path in self._reads)
@@ -254,6 +255,10 @@ class _Story:
         if isinstance(traits, dict):
             kept = pruned(traits, below(self._reads, ("subject",)))
             fields["traits"] = mask.value(("subject",), kept)
+        if event_type == DECIDED and (decided := decision_told(data)) is not None:
+            at = START + _floor(decided.at - self._base)
+            one = msgspec.structs.replace(decided, at=at, key=None)
+            fields |= {**msgspec.to_builtins(one), "matched": [["test", "e"]]}
         return {**told, **fields}
 
     # -- deciding --------------------------------------------------------------------------------
@@ -282,6 +287,12 @@ class _Story:
             Made(_floor(parse_time(one.at) - self._base), one.outcome, one.reason, None)
             for one in decisions
         ]
+
+
+def _start(record: Record) -> int:
+    """When it was, or what a page had decided by then."""
+    told = decision_told(decode_data(record.data)) if record.type == DECIDED else None
+    return min(record.time, record.received, record.time if told is None else told.at)
 
 
 def _floor(micros: int) -> int:

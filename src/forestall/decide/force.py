@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from forestall.contracts import edge
 from forestall.contracts.control import (
     Control,
     DecideSettings,
@@ -269,7 +270,10 @@ class InForce:
                 program.policy.name
                 for _, program in self.now.everything()
                 if program.policy.name in self.now.canaries
-                and any(concerns(match, event_type) for match in _matches(program))
+                and (
+                    event_type == edge.DECIDED
+                    or any(concerns(match, event_type) for match in _matches(program))
+                )
             )
         return found
 

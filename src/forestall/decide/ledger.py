@@ -7,6 +7,7 @@ it changes nothing and is counted.
 from collections.abc import Callable
 from typing import Any
 
+from forestall.contracts.edge import DECIDED, decision_told
 from forestall.contracts.instants import parse_time
 from forestall.decide.gates import Ledger, PolicyLedger, Standing
 
@@ -136,6 +137,11 @@ def _stricter(held: Standing | None, carried: Standing, *, strict: bool) -> Stan
     return held
 
 
+def _decided_on_a_page(_ledger: Ledger, data: dict[str, Any], _time: int) -> bool:
+    """What it does depends on what is in force, so ``decide.edge`` does it."""
+    return decision_told(data) is not None
+
+
 EFFECTS: dict[str, Effect] = {
     "forestall.identify": _identify,
     "forestall.consent.granted": _consent(granted=True),
@@ -148,4 +154,5 @@ EFFECTS: dict[str, Effect] = {
     "forestall.intervention.dismissed": _dismissed,
     "forestall.intervention.helped": _helped,
     "forestall.alias": _alias,
+    DECIDED: _decided_on_a_page,
 }

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from forestall.context.core import Place
+from forestall.contracts import edge
 from forestall.decide.ledger import EFFECTS, Effect
 from forestall.decide.patterns import PatternUse, advance_of
 from forestall.policy.language.cel import Path, to_json
@@ -67,7 +68,8 @@ class Plan(msgspec.Struct):
 
     ``effect`` is what a control event does; ``doubles`` names the integers of the data that are
     doubles; ``fields`` are all fields of the data that expressions look at, none where they look at
-    the whole; ``idle`` says that nothing is to do. ``take`` is made at the first event.
+    the whole; ``idle`` says that nothing is to do. ``take`` is made at the first event. ``told``
+    are, by name, the policies that pages decide too, for the event that says they did.
     """
 
     wheres: Sequence[Source]
@@ -82,6 +84,7 @@ class Plan(msgspec.Struct):
     doubles: dict[str, Any] | None
     idle: bool
     take: Take | None = None
+    told: Mapping[str, Program] | None = None
 
 
 class _Shared:
@@ -107,7 +110,7 @@ def concerns(match: Match, event_type: str) -> bool:
 def make_plan(
     event_type: str,
     slots: Mapping[Feature, int],
-    programs: Iterable[tuple[int, Program]],
+    programs: Collection[tuple[int, Program]],
     doubles: dict[str, Any] | None = None,
 ) -> Plan:
     """The plan of ``event_type`` among the features and programs in force, by slot."""
@@ -176,7 +179,12 @@ def make_plan(
         effect,
         doubles,
         idle and effect is None,
+        told=_decided_on_pages(programs) if event_type == edge.DECIDED else None,
     )
+
+
+def _decided_on_pages(programs: Iterable[tuple[int, Program]]) -> dict[str, Program]:
+    return {one.policy.name: one for _, one in programs if one.policy.edge and one.mode != "shadow"}
 
 
 def _sources(shared: _Shared) -> list[Source]:

@@ -16,6 +16,7 @@ from forestall.context import core
 from forestall.context.features import NUMERIC
 from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import decode_data
+from forestall.decide.edge import hearing
 from forestall.decide.occasion import Occasion, binding, with_doubles
 from forestall.decide.patterns import PatternUse, single
 from forestall.decide.plan import ALWAYS, Ask, FeatureUse, Plan, Take, key_text, text_key
@@ -50,7 +51,7 @@ def specialise(plan: Plan) -> Take:
     inner = [*asks, f"asks = ({answers})", *inner]
     source = [f"def make({', '.join(writer.values)}):", *_indented([*inner, "return take"]), ""]
     take: Take = _compiled("\n".join(source))(*writer.values.values())
-    return take
+    return take if plan.told is None else hearing(take, plan.told)
 
 
 @lru_cache(maxsize=1024)

@@ -33,13 +33,19 @@ def doubt(policy: Policy, confidence: Sequence[Confidence], threshold: float) ->
 
 
 def explanation(
-    policy: Policy, key: str | None, events: int, reason: Reason | None, doubted: str = ""
+    policy: Policy,
+    key: str | None,
+    events: int,
+    reason: Reason | None,
+    doubted: str = "",
+    *,
+    on_page: bool = False,
 ) -> str:
     """A sentence such as "Help with cards: 2 events matched for order "o1", so it intervenes.".
 
     ``doubted`` is what ``doubt`` says; it is told where that is the reason.
     """
-    seen = f"{events} event{'' if events == 1 else 's'} matched"
+    seen = f"{events} event{'' if events == 1 else 's'} matched{' on the page' if on_page else ''}"
     of_key = "" if key is None else f" for {key}"
     if reason is None:
         return f"{policy.title}: {seen}{of_key}, and nothing spoke against acting."

@@ -93,12 +93,19 @@ def explain(
 
 
 def _newest(replay: Replay, at: int) -> Taken | None:
-    """The policy's newest decision; of several keys at one moment, the one that was looked at."""
+    """The policy's newest decision; of several keys at one moment, the one that was looked at. What
+    a page decided stands for what was made of the same events here."""
     own = [one for one in replay.own() if parse_time(one.decision.at) <= at]
+    told = {_about(one.decision) for one in own if one.decision.edge is True}
+    own = [one for one in own if one.decision.edge is True or _about(one.decision) not in told]
     same = [one for one in own if one.decision.at == own[-1].decision.at]
     same.sort(key=lambda one: one.decision.outcome != "intervene")
     ahead = [one for one in same if one.decision.reason != "outranked"]
     return next(iter(ahead or same), None)
+
+
+def _about(decision: Decision) -> tuple[str | None, tuple[str, ...]]:
+    return decision.key, decision.matched
 
 
 def _furthest(replay: Replay) -> Progress | None:
@@ -126,8 +133,10 @@ def _before(seen: Sequence[Seen], newest: Taken | None) -> Sequence[Seen]:
 
 
 def _matched(seen: Sequence[Seen], newest: Taken) -> tuple[Seen, ...]:
-    """The newest event of each matched id, which are in log order."""
-    by_id = {one.id: one for one in _before(seen, newest) if one.steps}
+    """The newest event of each matched id, which are in log order. A page tells what it decided
+    before it tells the last of them."""
+    past = seen if newest.decision.edge is True else _before(seen, newest)
+    by_id = {one.id: one for one in past if one.steps}
     return tuple(by_id[one] for one in newest.decision.matched if one in by_id)
 
 
