@@ -167,8 +167,9 @@ class Stage:
 
     def _starts(self, entry: Decided) -> bool:
         decision = entry.decision
-        fresh = decision.outcome == "intervene" and decision.mode != "shadow"
-        return fresh and not self._store.has(decision.id)
+        acts = decision.outcome == "intervene" and decision.mode != "shadow"
+        here = acts and decision.edge is not True
+        return here and not self._store.has(decision.id)
 
     def _batches(self, start: int, upto: int) -> Iterator[tuple[int, Sequence[Record]]]:
         while start < upto:
