@@ -173,6 +173,25 @@ def test_what_steps_did_is_told_by_our_own_processes_alone() -> None:
     assert decode_data(admitted(proven).data)["choice"] == "yes"
 
 
+@pytest.mark.parametrize("told", ["seen", "acted"])
+def test_what_a_page_tells_of_guidance_needs_the_customers_own_token(told: str) -> None:
+    data = {"intervention": "i", "policy": "p", "step": 1, "what": "why"}
+    note = letter(BROWSER, type=f"forestall.intervention.{told}", data=data)
+    assert code(note) == ("subject-token-required", "/subject")
+    other = msgspec.structs.replace(note, proof=Identity("user", "somebody"))
+    assert code(other) == ("subject-token-mismatch", "/subject")
+    assert admitted(msgspec.structs.replace(note, proof=Identity("user", "u"))).control
+    assert admitted(letter(type=f"forestall.intervention.{told}", data=data)).origin == "server"
+
+
+def test_anybody_on_a_page_may_ask_for_help() -> None:
+    asked = letter(BROWSER, type="client.help", data={"topic": "t", "words": "w", "email": "x@y.z"})
+    assert not admitted(asked).control
+    assert decode_data(admitted(asked).data) == {"topic": "t", "words": "w"}
+    long = letter(BROWSER, type="client.help", data={"topic": "t", "words": "w" * 2_001})
+    assert code(long) == ("invalid-data", "/data/words")
+
+
 def test_traceparents() -> None:
     good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     assert admitted(letter(traceparent=good)).traceparent == good

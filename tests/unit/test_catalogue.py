@@ -396,6 +396,7 @@ CLIENT = {
     "client.error": {"kind": "rejection", "message": "TypeError: x is not a function", "line": 3},
     "client.form.abandoned": {"form": "signup", "fields": 2, "seconds": 12, "last": "zip"},
     "client.form.stuck": {"form": "signup", "field": "", "tries": 3},
+    "client.help": {"topic": "checkout", "words": "It hangs.", "policy": "p", "step": 2},
     "client.lost": {"events": 4},
     "client.off": {"reason": "cpu"},
     "client.request": {"method": "GET", "path": "/a", "status": 0, "ms": 90, "outcome": "failed"},
@@ -408,6 +409,7 @@ CONTROL = [
     "forestall.alias",
     "forestall.consent.granted",
     "forestall.consent.withdrawn",
+    "forestall.edge.decided",
     "forestall.identify",
     "forestall.knowledge.voted",
     "forestall.optin",
@@ -422,6 +424,7 @@ CONTROL = [
 REPORT = {"intervention": "i1", "policy": "p", "version": "v"}
 STEP = {**REPORT, "step": 2}
 VOTE = {"runbook": "card-declined", "version": 3}
+EDGE = {"policy": "p", "version": "ab" * 32, "at": 1, "outcome": "intervene", "matched": [["/a", "1"]]}
 
 
 def test_every_event_of_ours_has_a_contract() -> None:
@@ -441,6 +444,9 @@ def test_every_event_of_ours_has_a_contract() -> None:
         ("forestall.identify", {"traits": {"plan": "pro", "age": 5}}, {"traits": []}),
         ("forestall.intervention.dismissed", {"policy": "p", "never": True}, {"policy": "p", "never": 1}),
         ("forestall.intervention.helped", {"policy": "p"}, {}),
+        ("forestall.intervention.seen", STEP, {"policy": "p"}),
+        ("forestall.intervention.acted", {**STEP, "what": "step", "value": "2"}, {**STEP, "what": "typed"}),
+        ("forestall.intervention.acted", {**STEP, "what": "why"}, {**STEP, "what": "why", "value": "x" * 201}),
         ("forestall.intervention.answered", {**STEP, "choice": "yes"}, {**STEP, "choice": "Yes!"}),
         ("forestall.intervention.filled", {**STEP, "fields": {"brand": "visa", "n": 1}}, STEP),
         ("forestall.intervention.approved", {**STEP, "by": "ann"}, {**STEP, "by": 5}),
@@ -451,6 +457,8 @@ def test_every_event_of_ours_has_a_contract() -> None:
         ("forestall.intervention.taken", {**REPORT, "by": "ann"}, {"by": "ann"}),
         ("forestall.knowledge.voted", {**VOTE, "helpful": False, "intervention": "i1"}, VOTE),
         ("forestall.knowledge.voted", {**VOTE, "helpful": True}, {**VOTE, "helpful": "yes"}),
+        ("forestall.edge.decided", EDGE, {**EDGE, "outcome": "suppress"}),
+        ("forestall.edge.decided", {**EDGE, "key": "7", "reason": None}, {**EDGE, "matched": []}),
         ("forestall.optout", {}, None),
         ("forestall.optin", {}, None),
     ],
@@ -474,16 +482,31 @@ def test_signals(event_type: str, good: dict[str, Any]) -> None:
         assert found.validate({key: value for key, value in good.items() if key != name}) != []
 
 
+def test_a_call_for_help_has_its_bounds_and_the_customers_words_are_kept() -> None:
+    found = load_catalogue().contract("client.help")
+    assert found is not None
+    assert found.validate({"topic": "t", "words": "x" * 2_000}) == []
+    for bad in ({"topic": ""}, {"topic": "t" * 201}, {"topic": "t", "words": "x" * 2_001}):
+        assert found.validate(bad) != []
+    assert found.minimise({"topic": "t", "words": "Hi", "email": "a@b.example"}, token) == {
+        "topic": "t",
+        "words": "Hi",
+    }
+
+
 def test_who_may_send_what() -> None:
     browser = {one.type for one in builtin_contracts() if "browser" in one.origins}
     assert browser == {
         *CLIENT,
         "forestall.consent.granted",
         "forestall.consent.withdrawn",
+        "forestall.edge.decided",
         "forestall.identify",
+        "forestall.intervention.acted",
         "forestall.intervention.answered",
         "forestall.intervention.dismissed",
         "forestall.intervention.helped",
+        "forestall.intervention.seen",
         "forestall.intervention.shown",
         "forestall.knowledge.voted",
         "forestall.optin",

@@ -52,7 +52,7 @@ def test_interventions_are_apart_and_come_by_id() -> None:
     assert [course.seen for course in found] == [at(2), at(1)]
 
 
-@pytest.mark.parametrize("told", ["shown", "dismissed", "answered"])
+@pytest.mark.parametrize("told", ["shown", "seen", "acted", "dismissed", "answered"])
 def test_what_shows_that_it_was_seen(told: Told) -> None:
     assert only(report(told, 1)).seen == at(1)
 

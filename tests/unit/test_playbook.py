@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forestall.contracts.instants import MINUTE, SECOND
-from forestall.contracts.intervention import REPORTS
+from forestall.contracts.intervention import NOTES, REPORTS
 from forestall.intervene import playbook
 from forestall.intervene.running import (
     Arrival,
@@ -336,6 +336,30 @@ def history(raw: Iterable[tuple[str, int, int, int, int]]) -> list[tuple[Arrival
         item = arrival(name, received - lag * SECOND, received=received, **data)
         out.append((item, START + min(before + tick * SECOND, received)))
     return out
+
+
+@given(
+    st.lists(STEPS | st.just(Await(receipt="shown", timeout=MINUTE)), min_size=1, max_size=5),
+    ARRIVALS,
+    st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["seen", "acted"])), max_size=6),
+)
+def test_notes_of_a_page_move_nothing_and_end_nothing(
+    steps: list[PlaybookStep],
+    raw: list[tuple[str, int, int, int, int]],
+    notes: list[tuple[int, str]],
+) -> None:
+    noted = list(raw)
+    for place, note in notes:
+        noted.insert(place, (note, 0, 0, 1, 0))
+    silent = [("forestall.optin" if one[0] in NOTES else one[0], *one[1:]) for one in noted]
+    results = []
+    for events in (noted, silent):
+        state, commands = begin(*steps, valid_for=15 * SECOND)
+        for item, _ in history(events):
+            state, more = playbook.on_event(state, item)
+            commands += more
+        results.append((state, commands))
+    assert results[0] == results[1]
 
 
 @given(st.lists(STEPS, min_size=1, max_size=5), ARRIVALS, st.data())

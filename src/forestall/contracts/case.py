@@ -10,8 +10,11 @@ import msgspec
 
 from forestall.contracts.inference import Inference, Plan
 
-SeenStatus = Literal["sent", "shown", "dismissed", "answered", "helped", "expired", "failed"]
-"""What became of a message to the customer."""
+SeenStatus = Literal[
+    "sent", "shown", "seen", "dismissed", "answered", "helped", "expired", "failed"
+]
+"""What became of a message to the customer. ``shown``: a page has it; ``seen``: it was in sight for
+a second."""
 
 
 class Moment(msgspec.Struct, frozen=True, omit_defaults=True):

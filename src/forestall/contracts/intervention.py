@@ -72,6 +72,8 @@ was switched off. ``ended``: its steps were done, and none of them reached anybo
 Told = Literal[
     "started",
     "shown",
+    "seen",
+    "acted",
     "dismissed",
     "helped",
     "answered",
@@ -91,6 +93,9 @@ Told = Literal[
 
 REPORTS: dict[str, Told] = {f"forestall.intervention.{told}": told for told in get_args(Told)}
 """Event types that report on an intervention, and what each tells."""
+
+NOTES: frozenset[Told] = frozenset({"seen", "acted"})
+"""Reports that say how the customer took guidance, and never move a playbook."""
 
 OWN_REPORTS = frozenset(
     f"forestall.intervention.{told}"

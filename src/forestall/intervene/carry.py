@@ -27,6 +27,7 @@ from forestall.intervene.agents.filling import filled
 from forestall.intervene.case import build_case
 from forestall.intervene.effect_store import Effect, Kind, decode_job
 from forestall.intervene.gather import Gatherer, newest
+from forestall.intervene.hearing import acted
 from forestall.intervene.masked import UnknownPlaceholder, unmasked
 from forestall.intervene.reports import report_event
 from forestall.intervene.running import (
@@ -178,8 +179,9 @@ class Carrier:
         if isinstance(intervention, str):
             known = step if type(step) is int else None
             reason = data.get("reason")
+            what = told if told != "acted" else acted(data)
             self._store.note(
-                subject, intervention, told, known, at, reason if isinstance(reason, str) else None
+                subject, intervention, what, known, at, reason if isinstance(reason, str) else None
             )
 
     def _report(

@@ -27,7 +27,9 @@ MOST_EVENTS, MOST_HYPOTHESES = 50, 10
 _THINKING = ("infer", "plan")
 """Jobs of agents, which see personal data masked."""
 
-_STATUS: tuple[SeenStatus, ...] = ("answered", "helped", "dismissed", "shown", "expired", "failed")
+_STATUS: tuple[SeenStatus, ...] = (
+    "answered", "helped", "dismissed", "seen", "shown", "expired", "failed",
+)  # fmt: skip
 """What may become of a message, the most telling first."""
 
 

@@ -1,11 +1,15 @@
 """What a record says to a running intervention: is it about it, does it stop it, was it seen."""
 
+import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from msgspec.structs import replace
 
 from forestall.contracts.intervention import Told
 from forestall.intervene.running import Arrival, Running, Words
+
+_ITEM = re.compile(r"[1-9][0-9]?")
 
 
 def concerns(state: Running, data: dict[str, Any]) -> bool:
@@ -56,7 +60,15 @@ def marked(
     )
 
 
-def text(data: dict[str, Any], key: str) -> str | None:
+def acted(data: Mapping[str, Any]) -> str:
+    """What is remembered of ``forestall.intervention.acted``: ``acted why``, ``acted step 3``. Each
+    is told once of a step of the playbook, however often a page repeats it."""
+    what, value = text(data, "what") or "", text(data, "value") or ""
+    number = what == "step" and _ITEM.fullmatch(value) is not None
+    return f"acted {what} {value}" if number else f"acted {what}".rstrip()
+
+
+def text(data: Mapping[str, Any], key: str) -> str | None:
     """What ``data`` says under ``key``, if that is text."""
     value = data.get(key)
     return value if isinstance(value, str) else None

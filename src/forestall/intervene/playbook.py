@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from forestall.contracts.decision import Decision
 from forestall.contracts.instants import parse_time
-from forestall.contracts.intervention import REPORTS, Told
+from forestall.contracts.intervention import NOTES, REPORTS, Told
 from forestall.decide.ledger import EFFECTS
 from forestall.intervene.closing import closed, end, finish, hand_over, queue_of, undo
 from forestall.intervene.evaluate import arguments_of, arm, awaited, expressions, job_of, valueless
@@ -111,6 +111,7 @@ def on_event(state: Running, arrival: Arrival) -> Turn:
     commands: list[Command] = []
     happened = min(record.time, record.received)
     told = REPORTS.get(record.type)
+    told = None if told in NOTES else told
     late = record.received - record.time > state.lateness and record.type not in EFFECTS
     state = _fire(state, commands, None if late else happened, record.received)
     if state.ending is not None or (late and told is None):

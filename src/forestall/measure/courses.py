@@ -8,7 +8,7 @@ from forestall.contracts.intervention import Told
 
 Bad = Literal["dismissed", "expired", "escalated"]
 
-_SEEN: Final = ("shown", "dismissed", "answered")
+_SEEN: Final = ("shown", "seen", "acted", "dismissed", "answered")
 _BAD: Final = ("dismissed", "expired", "escalated")
 _GOOD: Final = ("helped", "resolved", "remediated")
 _UNREACHED: Final = (
