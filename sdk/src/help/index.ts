@@ -42,7 +42,7 @@ export const begin: Beginning = (inside) => {
   function render(): void {
     clearTimeout(timer);
     const mine = permitted() && state.of === name(inside.who());
-    view(mine ? visible(state, now()) : undefined);
+    view(mine ? visible(state, now()) : undefined, !mine);
     const next = Math.min(...state.open.map(({ until }) => until));
     if (mine && next < Infinity) timer = setTimeout(page.guard(() => take({ kind: "tick" })), Math.min(next - now() + 1, 2 ** 31 - 1));
   }
@@ -70,7 +70,7 @@ export const begin: Beginning = (inside) => {
   /** Begins anew with the person at this device: nothing of the former one is left. */
   function meet(of: string): void {
     state = fresh(of, inside.held());
-    render();
+    view(undefined, true);
     const kept = (store.get("help") ?? {}) as { of?: string; done?: string[]; seen?: string[]; local?: [Message, number][] };
     if (kept.of !== of) return;
     state = fresh(of, inside.held(), kept.done, kept.seen);

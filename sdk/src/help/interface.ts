@@ -6,27 +6,42 @@ import type { Inside, Message, View } from "./types";
 /** The bundle's hash; filled in by the build. */
 declare const UI_INTEGRITY: string;
 
-/** Shows a message, in place of the one before; `undefined` shows none. */
+/** Milliseconds in which one that the person is done with may say thanks, and the next one waits. */
+export const PAUSE = 3000;
+
+/**
+ * Shows a message, in place of the one before; `undefined` shows none. One that the person is done with
+ * goes by itself, unless it must go at once (`now`).
+ */
 export function showing(
   inside: Inside,
   state: () => State,
   told: (input: Input) => void,
-): (message: Message | undefined) => void {
+): (message: Message | undefined, now?: boolean) => void {
   const { page, settled } = inside;
   let wanted: Message | undefined;
   let stop: Stop | undefined;
-  return (message) => {
-    if (message?.id === wanted?.id) return;
-    wanted = message;
-    stop?.();
-    stop = undefined;
-    if (!message) return;
+  let pausing: ReturnType<typeof setTimeout> | undefined;
+  const show = page.guard((message: Message) => {
     void inside.load<View>("ui", UI_INTEGRITY).then(
       page.guard((view: View) => {
         // Meanwhile it may be another's turn.
-        if (wanted === message && !stop) stop = view(page.window, message, tells(message), settled);
+        if (wanted === message && !pausing && !stop) stop = view(page.window, message, tells(message), settled);
       }),
     );
+  });
+  return (message, now) => {
+    if (now) {
+      clearTimeout(pausing);
+      pausing = undefined;
+    }
+    if (now || (message?.id !== wanted?.id && !pausing)) {
+      stop?.();
+      stop = undefined;
+    }
+    if (message?.id === wanted?.id && (stop || !message)) return;
+    wanted = message;
+    if (message && !pausing) show(message);
   };
 
   function tells(message: Message): Parameters<View>[2] {
@@ -39,7 +54,13 @@ export function showing(
       if (once.has(what) || state().of !== of || wanted !== message) return;
       once.add(what);
       inside.take(type, { intervention, policy, version, step, ...data });
-      if (last) told({ kind: "done", id });
+      if (!last) return;
+      pausing = setTimeout(() => {
+        stop?.();
+        stop = pausing = undefined;
+        if (wanted) show(wanted);
+      }, PAUSE);
+      told({ kind: "done", id });
     };
     const receipt = (what: string, data: object, last?: boolean): void => tell(`forestall.intervention.${what}`, data, last);
     return {
@@ -55,7 +76,7 @@ export function showing(
       dismissed: (never) => receipt("dismissed", never ? { never } : {}, true),
       helped: () => receipt("helped", {}, true),
       stop: () => inside.optOut(),
-      asked: (words) => tell("client.help", { topic: "person", ...(words ? { words: words.slice(0, 2000) } : {}) }),
+      asked: (words) => tell("client.help", { topic: "person", ...(words ? { words: words.slice(0, 2000) } : {}) }, true),
     };
   }
 }

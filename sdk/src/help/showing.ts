@@ -90,9 +90,9 @@ export function visible(state: State, now: number): Message | undefined {
 function add(state: State, { message, local }: { message: Message; local: boolean }, now: number): State {
   const until = now + (message.expires_in ?? Infinity);
   const { id, policy } = message;
-  const known = state.open.some((one) => one.message.id === id);
-  if (known) {
-    return { ...state, open: state.open.map((one) => (one.message.id === id ? { ...one, until } : one)) };
+  if (state.open.some((one) => one.message.id === id)) {
+    const open = state.open.map((one) => (one.message.id === id ? { ...one, until } : one));
+    return { ...state, open: open.filter((one) => one.until > now) };
   }
   const leftOut = !local && (state.leftOut[policy] ?? 0) > now;
   if (until <= now || leftOut || state.done.includes(id)) return state;
