@@ -23,9 +23,9 @@ export function living(window: Page["window"], root: ShadowRoot): Life {
   const focus = focusOf(root);
   const ending: Stop[] = [];
   let going = false;
-  const remove = (): void => {
-    for (const end of ending.splice(0)) end();
-    root.host.remove();
+  const end = (): void => {
+    focus.giveBack();
+    for (const one of ending.splice(0)) one();
   };
   const later = (fn: () => void, milliseconds: number): void => {
     const timer = window.setTimeout(fn, milliseconds);
@@ -37,20 +37,19 @@ export function living(window: Page["window"], root: ShadowRoot): Life {
     ends: (...stops) => void ending.push(...stops),
     stop: () => {
       if (going) return;
-      focus.giveBack();
-      remove();
+      end();
+      root.host.remove();
     },
     go: () => {
       const card = root.querySelector<HTMLElement>(".card");
       if (going || !card) return;
-      focus.giveBack();
       going = true;
+      end();
       card.inert = true;
-      const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-      if (calm || typeof card.animate !== "function") return remove();
-      card.animate({ opacity: [1, 0] }, { duration: GOING, fill: "forwards" });
       root.querySelector(".ring")?.remove();
-      later(remove, GOING);
+      const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+      if (!calm) card.animate({ opacity: [1, 0] }, { duration: GOING, fill: "forwards" });
+      window.setTimeout(() => root.host.remove(), calm ? 0 : GOING);
     },
   };
 }

@@ -118,7 +118,7 @@ textarea{display:block;width:100%;min-height:4.75em;margin-top:6px;padding:8px 1
 textarea:focus-visible{outline-offset:-1px;border-color:var(--accent)}
 
 @media (pointer:coarse){button,.row button{min-height:44px;min-width:44px}.steps label{padding-block:11px}.close{top:6px;inset-inline-end:6px}.body{padding-inline-end:16px}}
-@media (max-width:480px){.card{--x:var(--forestall-offset-x,10px);--y:var(--forestall-offset-y,10px)}.toast{width:calc(100% - 2*var(--x))}.acts button{padding-inline:8px}}
+@media (max-width:480px){.card{--x:var(--forestall-offset-x,10px);--y:var(--forestall-offset-y,10px)}.toast{width:calc(100% - 2*var(--x))}.foot{padding-inline:6px}.acts{gap:0}.acts button{padding-inline:7px;gap:4px;font-size:.8125em}}
 @media (min-width:760px){
 .banner{flex-direction:row;align-items:center;padding-inline:max(8px,calc(50% - 36em));padding-inline-end:max(56px,calc(50% - 36em + 48px))}
 .banner .scroll{padding-block:12px}.banner .foot{flex:none;padding:6px 0;align-self:center}.banner .close{inset-inline-end:max(10px,calc(50% - 36em));top:50%;translate:0 -50%}
