@@ -60,19 +60,25 @@ class ModelServer:
     """A running server; see ``model_server``."""
 
     def __init__(self, script: Sequence[Script], key: str | None) -> None:
-        self.script, self.key = list(script), key
-        self.requests: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.arrived = threading.Semaphore(0)
-        """One for each request that came."""
-        self._released = threading.Event()
+        self.key = key
         self._turn = threading.Lock()
+        self.begin(*script)
         self._http = ThreadingHTTPServer(
             ("127.0.0.1", 0), type("Handler", (_Handler,), {"models": self})
         )
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
+
+    def begin(self, *script: Script) -> None:
+        """Follow another script, as if nothing had been asked before."""
+        with self._turn:
+            self.script = list(script)
+            self.requests: list[dict[str, Any]] = []
+            self.headers: list[dict[str, str]] = []
+            self.arrived = threading.Semaphore(0)
+            """One for each request that came."""
+            self._released = threading.Event()
 
     @property
     def url(self) -> str:
@@ -106,12 +112,13 @@ class ModelServer:
             self.requests.append(request)
             self.headers.append(headers)
             step = self.script[min(len(self.requests), len(self.script)) - 1]
-        self.arrived.release()
+            self.arrived.release()
+            released = self._released
         reply = step if isinstance(step, Reply) else step(request)
         if self.key is not None and headers.get("authorization") != f"Bearer {self.key}":
             return Reply(status=401, body=b'{"error": {"message": "no such key"}}')
         if reply.hold:
-            self._released.wait()
+            released.wait()
         return reply
 
 

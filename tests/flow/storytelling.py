@@ -13,10 +13,12 @@ import msgspec
 
 from examples.shop.desk import Desk
 from examples.shop.payments import Payments
+from forestall.cli.customer import open_signals, records_of
+from forestall.contracts.event import Record
 from forestall.contracts.instants import SECOND
 from forestall.kernel.clock import wall_clock
 from forestall.log.sqlite import SqliteLog
-from forestall.log.streams import DECISIONS, SIGNALS, read_decisions, read_signals
+from forestall.log.streams import DECISIONS, read_decisions
 from running import SECRET, Server, running, until
 
 ACTIONS = Path(__file__).parents[2] / "examples" / "shop" / "actions"
@@ -56,20 +58,33 @@ grace = "200ms"
 
 
 class Shop:
-    """One deployment and whoever it talks to. ``customer`` is the only one."""
+    """One deployment and whoever it talks to, for one ``customer``; ``of`` is for another one. A
+    shop's own words are about its customer alone."""
 
-    customer = "alice"
-
-    def __init__(self, server: Server, payments: Payments, desk: Desk) -> None:
+    def __init__(
+        self, server: Server, payments: Payments, desk: Desk, customer: str = "alice"
+    ) -> None:
         self.server, self.payments, self.desk = server, payments, desk
+        self.customer = customer
         self._sent = 0
+
+    def of(self, customer: str) -> "Shop":
+        """The same shop for another customer, to whom the provider and the desk are new too."""
+        self.payments.say = lambda _: None
+        provider = self.payments
+        for kept in (
+            *(provider.payments, provider.charges, provider.reissued, provider.resent),
+            *(provider.trouble, provider.calls, self.desk.cases),
+        ):
+            kept.clear()
+        return Shop(self.server, provider, self.desk, customer)
 
     def happens(self, event_type: str, **data: Any) -> str:
         """The shop's backend, or the customer's page, tells of an event; its id."""
         self._sent += 1
         event = {
             "specversion": "1.0",
-            "id": f"e{self._sent}",
+            "id": f"{self.customer}-{self._sent}",
             "source": "shop",
             "type": event_type,
             "subject": self.customer,
@@ -89,18 +104,22 @@ class Shop:
         ]
 
     def reports(self) -> list[tuple[str, dict[str, Any]]]:
-        """Every event of interventions and tickets in the log: its last word, or type, and data."""
-        log = SqliteLog(self.server.data / "gateway.db", read_only=True)
-        try:
-            records = [one for batch in log.follow(SIGNALS) for one in read_signals(batch)]
-        finally:
-            log.close()
+        """Every event of interventions and tickets in the customer's log: its last word, or type,
+        and data."""
         mark = "forestall.intervention."
         return [
             (one.type.removeprefix(mark), msgspec.json.decode(one.data))
-            for one in records
+            for one in self._history()[1]
             if one.type.startswith((mark, "forestall.ticket."))
         ]
+
+    def _history(self) -> tuple[str, list[Record]]:
+        """The customer's pseudonym and records."""
+        log = open_signals(self.server.data)
+        try:
+            return records_of(log, self.server.data, self.customer)
+        finally:
+            log.close()
 
     def waits_for(self, word: str, step: int | None = None) -> dict[str, Any]:
         """The data of the first report of that kind (and step), once it is there."""
@@ -123,7 +142,8 @@ class Shop:
             ]
         finally:
             log.close()
-        return {decision.policy: decision.reason for decision in made}
+        own = self._history()[0]
+        return {one.policy: one.reason for one in made if one.subject == own}
 
     def intervention(self) -> str:
         """The id of the first intervention."""
@@ -131,11 +151,11 @@ class Shop:
 
     def ended(self) -> str:
         """How the first intervention ended, once it did."""
+        first = self.intervention()
 
         def outcome() -> str | None:
             shown = self.server.run("interventions", "list", "--json")
-            rows = json.loads(shown.stdout)
-            known = rows[-1]["outcome"] if rows else "running"
+            (known,) = (row["outcome"] for row in json.loads(shown.stdout) if row["id"] == first)
             return None if known == "running" else str(known)
 
         return str(until(outcome))
@@ -178,10 +198,12 @@ class Shop:
 
     def approval(self) -> dict[str, Any]:
         """The first request that is open, once it is, with everything that a person sees."""
+        own = self.intervention()
 
         def first() -> Any:
             answer = self.ask("GET", "/v1/approvals")
-            return answer.json()["approvals"] if answer.status_code == 200 else None
+            found = answer.json()["approvals"] if answer.status_code == 200 else ()
+            return [one for one in found if one["intervention"] == own]
 
         (one, *_) = until(first)
         shown: dict[str, Any] = self.ask("GET", f"/v1/approvals/{one['id']}").json()

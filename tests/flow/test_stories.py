@@ -1,7 +1,10 @@
-"""Ten stories of customers in trouble, told with real servers that fail, hang and lie."""
+"""Stories of customers in trouble, told with real servers that fail, hang and lie."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from flow.storytelling import ANNA, BEN, HOOK, OTHER_HOOK, Shop, shop
 from running import until
@@ -48,36 +51,83 @@ CARD = policy(
 )
 
 
+SOON = (
+    CARD.replace("for: 30m", "for: 1s")
+    .replace("card-declined", "card-soon")
+    .replace("payment.failed", "payment.declined")
+)
+TOKEN = policy(
+    """
+  when:
+    sequence: [{event: api.unauthorized, times: 2}]
+    within: 5m
+  playbook:
+    - remediate: {action: reissue-token, with: {customer: event.data.customer}, queue: payments}
+    - guide: {text: "Your token had expired. You have a new one.", channel: inapp}
+""",
+    name="token",
+)
+TOLD_TWICE = """
+  when: {event: payment.refused}
+  playbook:
+    - guide: {text: "From %s.", channel: inapp}
+"""
+FIRST = policy(TOLD_TWICE % "first", "first", priority=80)
+SECOND = policy(TOLD_TWICE % "second", "second")
+TWO_REMEDIES = policy(
+    """
+  when: {event: payment.unclear}
+  playbook:
+    - remediate: {action: reissue-token, with: {customer: event.data.customer}, queue: payments}
+    - remediate: {action: resend-receipt, with: {payment: event.data.payment}, queue: payments,
+                  timeout: 2s}
+""",
+    name="two-remedies",
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    policies = "---".join((CARD, SOON, TOKEN, FIRST, SECOND, TWO_REMEDIES))
+    with shop(tmp_path_factory.mktemp("shop"), policies) as made:
+        yield made
+
+
+@pytest.fixture
+def story(whole: Shop, request: pytest.FixtureRequest) -> Shop:
+    """The shop for a customer of this story's own, in which nothing has happened yet."""
+    return whole.of(request.node.name)
+
+
 def test_a_declined_card_is_mended_by_a_second_charge_that_a_person_approved(
-    tmp_path: Path,
+    story: Shop,
 ) -> None:
-    with shop(tmp_path, CARD) as story:
-        story.payments.add("p1", amount=20)
-        story.happens("payment.failed", payment="p1")
+    story.payments.add("p1", amount=20)
+    story.happens("payment.failed", payment="p1")
 
-        (question,) = story.messages(1)
-        assert question["choices"] == {"retry": "Try again", "no": "Not now"}
-        story.answers(question, 3, "retry")
+    (question,) = story.messages(1)
+    assert question["choices"] == {"retry": "Try again", "no": "Not now"}
+    story.answers(question, 3, "retry")
 
-        request = story.approval()
-        assert (request["action"], request["arguments"]) == ("retry-charge", {"payment": "p1"})
-        assert request["evidence"]["dry_run"], "what it would do was tried"
-        assert story.payments.charges == {}, "and had no effect"
-        assert story.decides(request, "approved") == 201
+    request = story.approval()
+    assert (request["action"], request["arguments"]) == ("retry-charge", {"payment": "p1"})
+    assert request["evidence"]["dry_run"], "what it would do was tried"
+    assert story.payments.charges == {}, "and had no effect"
+    assert story.decides(request, "approved") == 201
 
-        (message,) = story.messages(1)
-        assert message["body"] == "You have paid."
-        assert story.ended() == "resolved"
-        assert story.told() == [
-            ("started", None),
-            ("filled", 1),
-            ("answered", 3),
-            ("approved", 5),
-            ("remediated", 7),
-            ("resolved", 9),
-        ]
-        assert [one["status"] for one in story.payments.charges.values()] == ["succeeded"]
-        proves_who_approved(story, request["id"])
+    (message,) = story.messages(1)
+    assert message["body"] == "You have paid."
+    assert story.ended() == "resolved"
+    assert story.told() == [
+        ("started", None),
+        ("filled", 1),
+        ("answered", 3),
+        ("approved", 5),
+        ("remediated", 7),
+        ("resolved", 9),
+    ]
+    assert [one["status"] for one in story.payments.charges.values()] == ["succeeded"]
+    proves_who_approved(story, request["id"])
 
 
 def proves_who_approved(story: Shop, approval: str) -> None:
@@ -93,23 +143,14 @@ def proves_who_approved(story: Shop, approval: str) -> None:
     assert story.server.run(*verify).returncode == 1
 
 
-def test_an_expired_token_is_issued_anew(tmp_path: Path) -> None:
-    token = policy("""
-  when:
-    sequence: [{event: api.unauthorized, times: 2}]
-    within: 5m
-  playbook:
-    - remediate: {action: reissue-token, with: {customer: event.data.customer}, queue: payments}
-    - guide: {text: "Your token had expired. You have a new one.", channel: inapp}
-""")
-    with shop(tmp_path, token) as story:
-        story.happens("api.unauthorized", customer="c7")
-        story.happens("api.unauthorized", customer="c7")
-        (message,) = story.messages(1)
-        assert message["body"].endswith("You have a new one.")
-        (made,) = story.payments.reissued.values()
-        assert (made["customer"], made["scope"], made["revoked"]) == ("c7", "read", False)
-        assert story.ended() == "remediated"
+def test_an_expired_token_is_issued_anew(story: Shop) -> None:
+    story.happens("api.unauthorized", customer="c7")
+    story.happens("api.unauthorized", customer="c7")
+    (message,) = story.messages(1)
+    assert message["body"].endswith("You have a new one.")
+    (made,) = story.payments.reissued.values()
+    assert (made["customer"], made["scope"], made["revoked"]) == ("c7", "read", False)
+    assert story.ended() == "remediated"
 
 
 STUCK = policy("""
@@ -149,29 +190,33 @@ def test_a_stuck_export_is_handed_to_a_person_who_solves_it(tmp_path: Path) -> N
             assert message["body"] == "Your export is on its way."
 
 
-def test_an_approval_expires_and_a_person_gets_the_case(tmp_path: Path) -> None:
-    with shop(tmp_path, CARD.replace("for: 30m", "for: 1s")) as story:
-        story.payments.add("p1")
-        story.happens("payment.failed", payment="p1")
-        (question,) = story.messages(1)
-        story.answers(question, 3, "retry")
-        request = story.approval()
-        assert story.waits_for("declined", 5)["reason"] == "expired"
-        assert story.decides(request, "approved") == 409, "too late is too late"
-        assert story.ended() == "escalated"
-        assert story.payments.charges == {}
-        assert len(story.desk.cases) == 1
+def test_an_approval_expires_and_a_person_gets_the_case(story: Shop) -> None:
+    story.payments.add("p1")
+    story.happens("payment.declined", payment="p1")
+    (question,) = story.messages(1)
+    story.answers(question, 3, "retry")
+    request = story.approval()
+    assert story.waits_for("declined", 5)["reason"] == "expired"
+    assert story.decides(request, "approved") == 409, "too late is too late"
+    assert story.ended() == "escalated"
+    assert story.payments.charges == {}
+    assert len(story.desk.cases) == 1
 
 
-def test_a_helpdesk_is_down_and_gets_every_case_once_it_is_back(tmp_path: Path) -> None:
-    stuck = policy("""
+def test_a_helpdesk_refuses_a_wrong_signature_and_gets_every_case_once_it_is_right(
+    tmp_path: Path,
+) -> None:
+    failed = policy("""
   when: {event: export.failed}
   playbook:
     - escalate: {queue: payments}
 """)
-    with shop(tmp_path, stuck, hook=OTHER_HOOK) as story:
+    with shop(tmp_path, failed, hook=OTHER_HOOK) as story:
         story.happens("export.failed")
         until(lambda: story.desk.refused)
+        until(lambda: "401" in story.server.log.read_text())
+        assert HOOK not in story.server.log.read_text()
+        assert story.desk.cases == set()
         assert story.told() == [("started", None)], "it waits; nothing is given up"
         story.server.stop()
         config = story.server.config
@@ -181,101 +226,67 @@ def test_a_helpdesk_is_down_and_gets_every_case_once_it_is_back(tmp_path: Path) 
         assert len(story.desk.cases) == 1
 
 
-def test_a_wrong_signature_is_refused_and_says_so(tmp_path: Path) -> None:
-    stuck = policy("""
-  when: {event: export.failed}
-  playbook:
-    - escalate: {queue: payments}
-""")
-    with shop(tmp_path, stuck, hook=OTHER_HOOK) as story:
-        story.happens("export.failed")
-        until(lambda: story.desk.refused)
-        until(lambda: "401" in story.server.log.read_text())
-        assert HOOK not in story.server.log.read_text()
-        assert story.desk.cases == set()
+def test_a_customer_opts_out_halfway(story: Shop) -> None:
+    story.payments.add("p1")
+    story.happens("payment.failed", payment="p1")
+    (question,) = story.messages(1)
+    story.answers(question, 3, "retry")
+    request = story.approval()
+    story.happens("forestall.optout")
+    assert story.ended() == "cancelled"
+    story.decides(request, "approved")
+    until(story.server.settled)
+    assert "charge" not in story.payments.calls
+    assert story.payments.charges == {}
 
 
-def test_a_customer_opts_out_halfway(tmp_path: Path) -> None:
-    with shop(tmp_path, CARD) as story:
-        story.payments.add("p1")
-        story.happens("payment.failed", payment="p1")
-        (question,) = story.messages(1)
-        story.answers(question, 3, "retry")
-        request = story.approval()
-        story.happens("forestall.optout")
-        assert story.ended() == "cancelled"
-        story.decides(request, "approved")
-        until(story.server.settled)
-        assert "charge" not in story.payments.calls
-        assert story.payments.charges == {}
+def test_two_policies_at_once_reach_the_customer_once(story: Shop) -> None:
+    story.happens("payment.refused", payment="p1")
+    (message,) = story.messages(1)
+    assert message["body"] == "From first."
+    until(story.server.settled)
+    assert story.reasons() == {"first": None, "second": "outranked"}
+    until(story.told)
+    assert story.told() == [("started", None)]
 
 
-def test_two_policies_at_once_reach_the_customer_once(tmp_path: Path) -> None:
-    body = """
-  when: {event: payment.failed}
-  playbook:
-    - guide: {text: "From %s.", channel: inapp}
-"""
-    both = policy(body % "first", "first", priority=80) + "---" + policy(body % "second", "second")
-    with shop(tmp_path, both) as story:
-        story.happens("payment.failed", payment="p1")
-        (message,) = story.messages(1)
-        assert message["body"] == "From first."
-        until(story.server.settled)
-        assert story.reasons() == {"first": None, "second": "outranked"}
-        until(story.told)
-        assert story.told() == [("started", None)]
+def test_what_was_done_is_undone_when_the_next_remedy_lies(story: Shop) -> None:
+    story.payments.add("p1")
+    story.payments.trouble["resendReceipt"] = "lie"
+    story.happens("payment.unclear", payment="p1", customer="c7")
+    assert story.waits_for("failed", 2)["reason"] == "verification"
+    assert story.ended() == "escalated"
+    (token,) = story.payments.reissued.values()
+    assert token["revoked"], "the first remedy was taken back"
+    assert [kind for kind, _ in story.told()][-2:] == ["undone", "escalated"]
+    assert len(story.desk.cases) == 1
 
 
-TWO_REMEDIES = policy("""
-  when: {event: payment.failed}
-  playbook:
-    - remediate: {action: reissue-token, with: {customer: event.data.customer}, queue: payments}
-    - remediate: {action: resend-receipt, with: {payment: event.data.payment}, queue: payments,
-                  timeout: 2s}
-""")
+def test_a_crash_in_the_middle_of_a_charge_makes_no_second_one(story: Shop) -> None:
+    story.payments.add("p1")
+    story.happens("payment.failed", payment="p1")
+    (question,) = story.messages(1)
+    story.answers(question, 3, "retry")
+    story.payments.trouble["charge"] = "lost"
+    request = story.approval()
+    assert story.decides(request, "approved", BEN) == 201
+    until(lambda: "charge" in story.payments.calls)
+    story.server.kill("app")
+    del story.payments.trouble["charge"]
+    assert story.messages(1)[0]["body"] == "You have paid."
+    assert story.ended() == "resolved"
+    assert len(story.payments.charges) == 1
+    assert [kind for kind, _ in story.told()].count("remediated") == 1
 
 
-def test_what_was_done_is_undone_when_the_next_remedy_lies(tmp_path: Path) -> None:
-    with shop(tmp_path, TWO_REMEDIES) as story:
-        story.payments.add("p1")
-        story.payments.trouble["resendReceipt"] = "lie"
-        story.happens("payment.failed", payment="p1", customer="c7")
-        assert story.waits_for("failed", 2)["reason"] == "verification"
-        assert story.ended() == "escalated"
-        (token,) = story.payments.reissued.values()
-        assert token["revoked"], "the first remedy was taken back"
-        assert [kind for kind, _ in story.told()][-2:] == ["undone", "escalated"]
-        assert len(story.desk.cases) == 1
-
-
-def test_a_crash_in_the_middle_of_a_charge_makes_no_second_one(tmp_path: Path) -> None:
-    with shop(tmp_path, CARD) as story:
-        story.payments.add("p1")
-        story.happens("payment.failed", payment="p1")
-        (question,) = story.messages(1)
-        story.answers(question, 3, "retry")
-        story.payments.trouble["charge"] = "lost"
-        request = story.approval()
-        assert story.decides(request, "approved", BEN) == 201
-        until(lambda: "charge" in story.payments.calls)
-        story.server.kill("app")
-        del story.payments.trouble["charge"]
-        assert story.messages(1)[0]["body"] == "You have paid."
-        assert story.ended() == "resolved"
-        assert len(story.payments.charges) == 1
-        assert [kind for kind, _ in story.told()].count("remediated") == 1
-
-
-def test_nobody_without_the_role_approves(tmp_path: Path) -> None:
-    with shop(tmp_path, CARD) as story:
-        story.payments.add("p1")
-        story.happens("payment.failed", payment="p1")
-        (question,) = story.messages(1)
-        story.answers(question, 3, "retry")
-        request = story.approval()
-        assert story.decides(request, "approved", "somebody-else-entirely") == 401
-        assert story.decides(request, "approved", ANNA) == 201
-        assert story.decides(request, "approved", ANNA) == 409
-        assert story.messages(1)[0]["body"] == "You have paid."
-        assert story.ended() == "resolved"
+def test_nobody_without_the_role_approves(story: Shop) -> None:
+    story.payments.add("p1")
+    story.happens("payment.failed", payment="p1")
+    (question,) = story.messages(1)
+    story.answers(question, 3, "retry")
+    request = story.approval()
+    assert story.decides(request, "approved", "somebody-else-entirely") == 401
+    assert story.decides(request, "approved", ANNA) == 201
+    assert story.decides(request, "approved", ANNA) == 409
+    assert story.messages(1)[0]["body"] == "You have paid."
+    assert story.ended() == "resolved"
