@@ -1,4 +1,4 @@
-"""Compiles the typed core (``src/forestall/context/typed.pyx``) in place.
+"""Compiles the typed cores (``typed.pyx`` in ``context`` and in ``log``) in place.
 
 Where there is no C compiler, or none that works, it says so, and Forestall runs in Python alone.
 """
@@ -8,22 +8,28 @@ import sys
 import sysconfig
 from pathlib import Path
 
-FOLDER = Path(__file__).parent.parent / "src/forestall/context"
-SOURCES = [FOLDER / "typed.pyx", *sorted(FOLDER.glob("*.pxi"))]
+SOURCE = Path(__file__).parent.parent / "src/forestall"
+FOLDERS = [SOURCE / "context", SOURCE / "log"]
 
 
 def main() -> int:
-    """Compile it unless that has been done; 1 where it cannot be."""
-    made = FOLDER / f"typed{sysconfig.get_config_var('EXT_SUFFIX')}"
-    newest = max(source.stat().st_mtime for source in SOURCES)
+    """Compile what has not been; 1 where that cannot be."""
+    return max(compiled(folder) for folder in FOLDERS)
+
+
+def compiled(folder: Path) -> int:
+    """Compile the core in ``folder`` unless that has been done; 1 where it cannot be."""
+    source = folder / "typed.pyx"
+    made = folder / f"typed{sysconfig.get_config_var('EXT_SUFFIX')}"
+    newest = max(one.stat().st_mtime for one in [source, *folder.glob("*.pxi")])
     if made.exists() and made.stat().st_mtime >= newest:
         return 0
     compiler = (sysconfig.get_config_var("CC") or "cc").split()
     include = sysconfig.get_path("include")
-    c, fresh = FOLDER / "typed.c", made.with_suffix(".fresh")
+    c, fresh = folder / "typed.c", made.with_suffix(".fresh")
     options = ["-O2", "-shared", "-fPIC", "-fwrapv", "-fno-strict-aliasing", f"-I{include}"]
     steps = [
-        [sys.executable, "-m", "cython", "-3", str(SOURCES[0]), "-o", str(c)],
+        [sys.executable, "-m", "cython", "-3", str(source), "-o", str(c)],
         [*compiler, *options, str(c), "-o", str(fresh)],
     ]
     try:

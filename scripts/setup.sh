@@ -50,7 +50,7 @@ make_venv() {
     "$python" -m venv "$venv" || fail "$python could not make the virtual environment $venv."
 }
 
-sum=$(cat "$pins" pyproject.toml src/forestall/context/*.p[xy][ix] | sha256sum | cut -d' ' -f1)
+sum=$(cat "$pins" pyproject.toml src/forestall/{context,log}/*.p[xy][ix] | sha256sum | cut -d' ' -f1)
 if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ]; then
     exit 0
 fi

@@ -4,25 +4,22 @@ A batch writes one row: the keys of its items, 16 bytes each. Once there are ``F
 next commits fold them, a slice each, into rows by bucket, so that what belongs to a subject lies
 together; only the last slice deletes what was folded, hence a crash begins the fold again and
 overwrites. For the question of duplicates, whose answer is nearly always no, the writer keeps the
-keys not yet folded in a dictionary, and for older ones a filter for each generation of about
+keys not yet folded in memory, and for older ones a filter for each generation of about
 ``GENERATION`` keys: 4 MB each, of which the newest ``IN_MEMORY`` stay in memory and others are read
-once a question. It is a Bloom filter in words: a key sets six bits, all in one word (Putze, Sanders
-and Singler, "Cache-, hash- and space-efficient Bloom filters", 2009).
-
-A key is 8 bytes of BLAKE2b of the subject and 8 of the identity: nobody can find two identities
-that collide, so nobody can make the events of others look like duplicates.
+once a question. ``keys`` says what keys and filters are.
 """
 
 import sqlite3
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from functools import lru_cache, partial
-from hashlib import blake2b
+from functools import partial
 from typing import Any
 
 import msgspec
-from xxhash import xxh3_64_intdigest
+
+from forestall.log.core import Gathered, note, passing
+from forestall.log.keys import BUCKETS, ENTRY, HALF, KEY, WORDS, bucket_of
 
 SCHEMA = """
 CREATE TABLE recent_{0} (position INTEGER PRIMARY KEY, keys BLOB NOT NULL);
@@ -50,43 +47,7 @@ GENERATION = 1 << 20
 IN_MEMORY = 32
 """Filters held in memory: 128 MB for 33 million keys."""
 
-_HALF = 8
-_KEY = 2 * _HALF
-_ENTRY = _KEY + 5
-_BUCKETS = 1024
-_WORDS = 1 << 19
 _POSITIONS = 40
-
-_SUBJECT = blake2b(digest_size=8, person=b"subject")
-_IDENTITY = blake2b(digest_size=8, person=b"identity")
-
-
-def _three_bits(number: int) -> int:
-    """Three bits of 64, as a hash of ``number`` chooses."""
-    hashed = xxh3_64_intdigest(number.to_bytes(2, "little"))
-    return 1 << (hashed & 63) | 1 << (hashed >> 6 & 63) | 1 << (hashed >> 12 & 63)
-
-
-_MASKS = [_three_bits(number) for number in range(1 << 10)]
-_MORE_MASKS = [_three_bits(number) for number in range(1 << 10, 1 << 11)]
-
-
-@lru_cache(1 << 16)
-def subject_hash(subject: str) -> bytes:
-    """The first half of a key."""
-    digest = _SUBJECT.copy()
-    digest.update(subject.encode())
-    return digest.digest()
-
-
-def keys_of(pairs: Sequence[tuple[str, str]]) -> list[bytes]:
-    """The key of each ``(subject, identity)``."""
-    keys = []
-    for subject, identity in pairs:
-        digest = _IDENTITY.copy()
-        digest.update(identity.encode())
-        keys.append(subject_hash(subject) + digest.digest())
-    return keys
 
 
 class _Generation(msgspec.Struct):
@@ -101,20 +62,10 @@ class _Generation(msgspec.Struct):
     entries: int = 0
 
 
-class _Gathered(msgspec.Struct):
-    """Keys not yet folded: the newest position of each, and all entries by bucket."""
-
-    positions: dict[bytes, int]
-    entries: list[bytearray]
-    first: int = 0
-    last: int = 0
-    count: int = 0
-
-
 class _Fold(msgspec.Struct):
     """A fold under way: what is folded into which generation, and how many slices are done."""
 
-    gathered: _Gathered
+    gathered: Any
     generation: _Generation
     words: Any
     done: int = 0
@@ -133,15 +84,15 @@ class SubjectIndex:
         self._generations: list[_Generation] = []
         self._filters: dict[int, array[int]] = {}
         self._words: array[int] = array("Q")
-        self._recent = _nothing()
+        self._recent = Gathered()
         self._fold: _Fold | None = None
 
-    def add(self, position: int, keys: Sequence[bytes]) -> None:
-        """Index the batch at ``position``, and fold a slice where a fold is due."""
+    def add(self, position: int, keys: bytes) -> None:
+        """Index the batch at ``position`` by its keys, and fold a slice where a fold is due."""
         if not keys:
             return
         self._load()
-        self._execute("INSERT INTO recent_{0} VALUES (?, ?)", (position, b"".join(keys)))
+        self._execute("INSERT INTO recent_{0} VALUES (?, ?)", (position, keys))
         self._gather(position, keys)
         if self._recent.count >= FOLD:
             while self._fold is not None:
@@ -156,32 +107,25 @@ class SubjectIndex:
         recent = {
             position
             for position, keys in self._execute("SELECT position, keys FROM recent_{0}")
-            if _places(subject, keys, _KEY, 0)
+            if _places(subject, keys, KEY, 0)
         }
         every = self._folded(subject, 0, (1 << _POSITIONS) - 1)
         return sorted(recent.union(*(_batches(subject, entries) for (entries,) in every)))
 
-    def newest(self, keys: Sequence[bytes], since: int) -> list[int]:
+    def newest(self, keys: bytes, since: int) -> list[int]:
         """The newest position of each key, 0 if there is none; older than ``since`` may be 0."""
         self._load()
-        recent = self._recent.positions
-        folding = {} if self._fold is None else self._fold.gathered.positions
-        answers = [recent.get(key) or folding.get(key) or 0 for key in keys]
-        candidates = [
-            (generation, self._filter(generation))
-            for generation in reversed(self._generations)
-            if generation.received >= since and generation.last
-        ]
-        for number, answer in enumerate(answers):
-            if not answer:
-                key = keys[number]
-                hashed = xxh3_64_intdigest(key)
-                mask = _MASKS[hashed & 0x3FF] | _MORE_MASKS[hashed >> 10 & 0x3FF]
-                at = hashed >> 45
-                for generation, words in candidates:
-                    if words[at] & mask == mask and (last := self._newest_in(generation, key)):
-                        answers[number] = last
-                        break
+        answers = self._recent.newest(keys)
+        if self._fold is not None:
+            folding = self._fold.gathered.newest(keys)
+            answers = [new or old for new, old in zip(answers, folding, strict=True)]
+        for generation in reversed(self._generations):
+            if generation.received < since or not generation.last:
+                continue
+            for number in passing(self._filter(generation), keys):
+                if not answers[number]:
+                    key = keys[number * KEY : number * KEY + KEY]
+                    answers[number] = self._newest_in(generation, key)
         return answers
 
     def _newest_in(self, generation: _Generation, key: bytes) -> int:
@@ -189,13 +133,13 @@ class SubjectIndex:
         positions = [
             _position(entries, at)
             for (entries,) in self._folded(key, generation.first, generation.last)
-            for at in _places(key[_HALF:], entries, _ENTRY, _HALF)
-            if entries[at : at + _HALF] == key[:_HALF]
+            for at in _places(key[HALF:], entries, ENTRY, HALF)
+            if entries[at : at + HALF] == key[:HALF]
         ]
         return max(positions, default=0)
 
     def _folded(self, key: bytes, first: int, last: int) -> sqlite3.Cursor:
-        bucket = _bucket(key) << _POSITIONS
+        bucket = bucket_of(key) << _POSITIONS
         return self._execute(
             "SELECT entries FROM folded_{0} WHERE place BETWEEN ? AND ?",
             (bucket + first, bucket + last),
@@ -203,37 +147,28 @@ class SubjectIndex:
 
     # -- gathering and folding -------------------------------------------------------------------
 
-    def _gather(self, position: int, keys: Sequence[bytes]) -> None:
-        """Note ``keys`` in memory: in the dictionary, by bucket, and in the current filter."""
-        recent, words, masks, more = self._recent, self._words, _MASKS, _MORE_MASKS
-        recent.first = recent.first or position
-        recent.last = position
-        recent.count += len(keys)
-        tail = position.to_bytes(_ENTRY - _KEY, "little")
-        positions, entries = recent.positions, recent.entries
-        for key in keys:
-            positions[key] = position
-            entries[key[0] << 2 | key[1] & 3] += key + tail
-            hashed = xxh3_64_intdigest(key)
-            words[hashed >> 45] |= masks[hashed & 0x3FF] | more[hashed >> 10 & 0x3FF]
+    def _gather(self, position: int, keys: bytes) -> None:
+        """Note ``keys`` in memory: as recent, and in the current filter."""
+        self._recent.add(position, keys)
+        note(self._words, keys)
 
     def _begin_fold(self) -> None:
         generation = self._generations[-1]
         generation.entries += self._recent.count
         self._fold = _Fold(self._recent, generation, self._words)
-        self._recent = _nothing()
+        self._recent = Gathered()
         if generation.entries >= GENERATION:
             self._begin_generation(generation.number + 1)
 
     def _begin_generation(self, number: int) -> None:
         self._generations.append(_Generation(number))
-        self._words = self._filters[number] = array("Q", bytes(8 * _WORDS))
+        self._words = self._filters[number] = array("Q", bytes(8 * WORDS))
         for old in sorted(self._filters)[:-IN_MEMORY]:
             del self._filters[old]
 
     def _fold_slice(self, fold: _Fold) -> None:
         """Write a part of the buckets and of the filter; with the last, the fold is done."""
-        size = _BUCKETS // SLICES
+        size = BUCKETS // SLICES
         first = fold.gathered.first
         part = range(fold.done * size, (fold.done + 1) * size)
         folded = "INSERT OR REPLACE INTO folded_{0} VALUES (?, ?)"
@@ -242,10 +177,10 @@ class SubjectIndex:
             (
                 (bucket << _POSITIONS | first, entries)
                 for bucket in part
-                if (entries := fold.gathered.entries[bucket])
+                if (entries := fold.gathered.entries(bucket))
             ),
         )
-        size = _WORDS // SLICES
+        size = WORDS // SLICES
         words = fold.words[fold.done * size : (fold.done + 1) * size]
         self._execute(
             "INSERT OR REPLACE INTO filters_{0} VALUES (?, ?, ?)",
@@ -285,7 +220,7 @@ class SubjectIndex:
         else:
             self._words = self._filter(newest)
         for position, keys in self._execute("SELECT * FROM recent_{0} ORDER BY position"):
-            self._gather(position, [keys[at : at + _KEY] for at in range(0, len(keys), _KEY)])
+            self._gather(position, keys)
         self._loaded = True
 
     def _filter(self, generation: _Generation) -> "array[int]":
@@ -295,7 +230,7 @@ class SubjectIndex:
             return held
         rows = self._execute("SELECT slice, words FROM filters_{0} WHERE generation = ?", (number,))
         slices = dict(rows.fetchall())
-        none = bytes(8 * _WORDS // SLICES)
+        none = bytes(8 * WORDS // SLICES)
         words = array("Q", b"".join(slices.get(number, none) for number in range(SLICES)))
         if number > self._generations[-1].number - IN_MEMORY:
             self._filters[number] = words
@@ -305,32 +240,22 @@ class SubjectIndex:
         return self._connection.execute(sql.format(self._stream), values)
 
 
-def _nothing() -> _Gathered:
-    return _Gathered({}, [bytearray() for _ in range(_BUCKETS)])
-
-
-def _bucket(key: bytes) -> int:
-    return key[0] << 2 | key[1] & 3
-
-
 def _position(entries: bytes, at: int) -> int:
-    return int.from_bytes(entries[at + _KEY : at + _ENTRY], "little")
+    return int.from_bytes(entries[at + KEY : at + ENTRY], "little")
 
 
 def _batches(subject: bytes, entries: bytes) -> list[int]:
     """The batches of ``subject`` among ``entries``, which are in the order of batches."""
     found = []
-    starts = range(0, len(entries), _ENTRY)
+    starts = range(0, len(entries), ENTRY)
     at = entries.find(subject)
     while at >= 0:
-        if at % _ENTRY == 0:
+        if at % ENTRY == 0:
             position = _position(entries, at)
             found.append(position)
             # A busy subject has many items in a batch: on to the next one.
-            later = bisect_right(
-                starts, position, at // _ENTRY + 1, key=partial(_position, entries)
-            )
-            at = later * _ENTRY - 1
+            later = bisect_right(starts, position, at // ENTRY + 1, key=partial(_position, entries))
+            at = later * ENTRY - 1
         at = entries.find(subject, at + 1)
     return found
 

@@ -20,6 +20,8 @@ import msgspec
 from forestall.kernel.database.files import open_database
 from forestall.log import checkpoints, index
 from forestall.log import pieces as parts
+from forestall.log.core import keys_of
+from forestall.log.keys import subject_hash
 from forestall.log.port import (
     BUCKETS,
     Append,
@@ -91,7 +93,7 @@ class SqliteLog:
         self._joined = False
         self._durable = True
         self._written_elsewhere = 0
-        self._hashed: dict[tuple[str, str], bytes] = {}
+        self._asked: tuple[Sequence[tuple[str, str]], bytes] = ((), b"")
         self._forget()
         if read_only and not path.exists():
             raise LogMissing(f"{path}: there is no log yet; start the process that writes it")
@@ -154,7 +156,6 @@ class SqliteLog:
                 self._durable = durable
             self._connection.execute("BEGIN IMMEDIATE")
             self._joined = True
-            self._hashed.clear()
             self._refresh()
             return self._connection
 
@@ -257,18 +258,17 @@ class SqliteLog:
         with self._lock, self.translated():
             if not self._exists(stream):
                 return []
-            return self._index(stream).positions(index.subject_hash(subject))
+            return self._index(stream).positions(subject_hash(subject))
 
     def newest_of(
         self, stream: str, pairs: Sequence[tuple[str, str]], *, since: int = 0
     ) -> Sequence[int | None]:
         """See ``Log.newest_of``. Meant for the writer: it keeps filters in memory (see ``index``)."""
-        keys = index.keys_of(pairs)
+        keys = keys_of(pairs)
+        self._asked = list(pairs), keys
         with self._lock, self.translated():
             if not self._joined:
-                self._hashed.clear()
                 self._refresh()
-            self._hashed.update(zip(pairs, keys, strict=True))
             if not self._exists(stream):
                 return [None] * len(pairs)
             positions = self._index(stream).newest(keys, since)
@@ -358,12 +358,12 @@ class SqliteLog:
                 self._script(index.SCHEMA.format(stream))
                 sql = f"SELECT position, subject, identity FROM items_{stream} ORDER BY position"  # noqa: S608 (a checked name)
                 for position, items in groupby(self._connection.execute(sql), itemgetter(0)):
-                    keys = [struct.pack("<qq", *hashes) for _, *hashes in items]
-                    self._index(stream).add(position, keys)
+                    keys = (struct.pack("<qq", *hashes) for _, *hashes in items)
+                    self._index(stream).add(position, b"".join(keys))
                 self._connection.execute(f"DROP TABLE items_{stream}")
             self._connection.execute(f"PRAGMA user_version = {_FORMAT}")
 
-    def _append(self, append: Append, keys: Sequence[bytes]) -> int:
+    def _append(self, append: Append, keys: bytes) -> int:
         stream = append.stream
         if not self._exists(stream):
             self._script((_BATCHES + index.SCHEMA).format(stream))
@@ -389,12 +389,10 @@ class SqliteLog:
             self._heads[stream] = rows[0] if rows else (0, 0)
         return self._heads[stream]
 
-    def _keys(self, pairs: Sequence[tuple[str, str]]) -> Sequence[bytes]:
+    def _keys(self, pairs: Sequence[tuple[str, str]]) -> bytes:
         """The keys of ``pairs``, about which ``newest_of`` was probably asked just before."""
-        hashed = self._hashed
-        if not hashed:
-            return index.keys_of(pairs)
-        return [hashed.get(pair) or index.keys_of([pair])[0] for pair in pairs]
+        asked, keys = self._asked
+        return keys if asked == pairs else keys_of(pairs)
 
     def _index(self, stream: str) -> index.SubjectIndex:
         if stream not in self._indexes:
