@@ -3,31 +3,21 @@
 A tree is a scalar, which stands for itself (a JSON number is a double), or a list that begins with
 what to do:
 
-* ``["i", 5]`` an int (text beyond 2^53); ``["t", "1714…"]``, ``["d", "90…"]`` a timestamp and a
-  duration, in nanoseconds as text;
+* ``["i", 5]`` an int (text beyond 2^53);
 * ``["$", "event", "data", "x"]`` a variable and the fields after it; ``[".", tree, "x"]`` the fields
   of anything else; ``["has", tree, "x"]``;
-* ``["[", …]`` a list; ``["{", "k", tree, …]`` a map with text keys;
-* ``["all", list, "x", body, cost]`` and ``exists``, ``exists_one``, ``filter``, ``map``; a cost is the
-  steps that one round takes, as the server counts them;
-* an operator or function by its name and its operands, ``["&&", …]``, ``["?:", …]``, ``["!", …]``,
+* ``["[", …]`` a list; ``["{", ["[", "k", tree], …]`` a map with text keys;
+* an operator or function by its name and its operands: ``["&&", …]``, ``["?:", …]``, ``["!", …]``,
   ``["neg", …]``, ``["[]", list, index]``, ``["startsWith", text, part]``.
 
 What a browser cannot do exactly as the server, or what would make its interpreter too large, is
 refused: better refused than different.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from forestall.policy.language.cel import (
-    Duration,
-    InvalidExpression,
-    Timestamp,
-    Uint,
-    compile_expression,
-)
-from forestall.policy.language.cel.conversions import to_duration, to_timestamp
+from forestall.policy.language.cel import WORK, InvalidExpression, Uint, compile_expression
 from forestall.policy.language.cel.functions import MACROS
 from forestall.policy.language.cel.syntax import (
     Call,
@@ -45,31 +35,30 @@ from forestall.policy.language.cel.syntax import (
 Tree = None | bool | float | str | list[Any]
 """A condition as the browser reads it: plain JSON."""
 
-FUNCTIONS = frozenset(
-    {
-        "size", "int", "double", "string", "contains", "startsWith", "endsWith", "lowerAscii",
-        "upperAscii",
-    }
-)  # fmt: skip
+FUNCTIONS = frozenset({"size", "contains", "startsWith", "endsWith", "lowerAscii"})
 """Functions that the browser has, called by name or on a value."""
 
-_OPERATORS = frozenset(
-    {"&&", "||", "?:", "==", "!=", "<", "<=", ">", ">=", "in", "+", "-", "*", "/", "%", "[]"}
-)
+EVENT_FIELDS = frozenset({"id", "type", "source", "origin", "data"})
+"""What conditions at the edge may look at of an event."""
+
+_ARITHMETIC = frozenset({"+", "-", "*", "/", "%"})
+_COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
+_PLAIN = _ARITHMETIC | _COMPARISONS | {"&&", "||", "?:", "[]"}
 _UNARY = {"!_": "!", "-_": "neg"}
-_INSTANTS: dict[str, Callable[[str], Timestamp | Duration]] = {
-    "timestamp": to_timestamp,
-    "duration": to_duration,
-}
-_CONVERSIONS = frozenset({"int", "string"})
 _EXACT = 2**53
 
+_LENGTH = 11_000
+"""Steps that going once through the largest value takes: an event of a browser, and what the pass
+tells of a person, have at most 16,000 bytes. The browser does not count steps."""
+
+_NO_TIMES = "there are no times at the edge: an event is decided when it happens"
 _WHY = {
     "matches": "RE2 and a browser's regular expressions differ",
     "type": "a browser's numbers are typed in another way",
     "uint": "a browser has no unsigned integers",
     "bytes": "a browser has no bytes",
-    "dyn": "it is not needed there",
+    "timestamp": _NO_TIMES,
+    "duration": _NO_TIMES,
 }
 _TOO_LARGE = "the browser's interpreter is kept small and has no such function"
 
@@ -80,34 +69,35 @@ class EdgeCondition(InvalidExpression):
     code = "edge-condition"
 
 
-def compile_edge(source: str, variables: Sequence[str], *, times: bool = True) -> Tree:
+def compile_edge(source: str, variables: Sequence[str]) -> Tree:
     """The tree of a condition over the named variables.
 
-    ``times``: whether it may look at times; a key or a feature's value, which are kept on the
-    device, may not. Raises ``EdgeCondition`` for what only the server can decide, and
-    ``InvalidExpression`` for what is no condition.
+    Raises ``EdgeCondition`` for what only the server can decide, and ``InvalidExpression`` for what
+    is no condition.
     """
     compile_expression(source, (*variables, *({"service"} - set(variables))))
-    return _Compiler(source, variables, times).whole()
+    compiler = _Compiler(source, variables)
+    root = parse(source)
+    tree = compiler.tree(root)
+    if compiler.steps > WORK:
+        compiler.refuse(root, "the condition goes through long values too often", _WRITE_OUT)
+    return tree
+
+
+_WRITE_OUT = "compare with values that are written out"
 
 
 class _Compiler:
-    def __init__(self, source: str, variables: Sequence[str], times: bool) -> None:
+    """Makes the tree; ``steps`` counts what the server may need for it at most."""
+
+    def __init__(self, source: str, variables: Sequence[str]) -> None:
         self.source = source
         self.variables = variables
-        self.times = times
-        self.root = parse(source)
-        self.looks = next(_times(self.root), None)
-        self.locals: list[str] = []
+        self.steps = 0
 
     def refuse(self, node: Node, message: str, hint: str | None = None) -> NoReturn:
         found = problem(self.source, node.at, message, hint)
         raise EdgeCondition(found.message, found.line, found.column, found.hint)
-
-    def whole(self) -> Tree:
-        if self.looks is not None and not self.times:
-            self.refuse(self.looks, "a key or a value at the edge may not be made of times")
-        return self.tree(self.root)
 
     def tree(self, node: Node) -> Tree:
         match node:
@@ -131,29 +121,33 @@ class _Compiler:
         if isinstance(value, float) and abs(value) == _EXACT:
             self.refuse(node, f"{value:.1f} is where doubles stop telling integers apart")
         if value.__class__ is int:
-            return _integer(value)
+            return ["i", value if abs(value) <= _EXACT else str(value)]
         return value  # type: ignore[no-any-return]
 
     def path(self, node: Name | Select) -> Tree:
         base, fields = chain(node)
         if not isinstance(base, Name):
             return [".", self.tree(base), *fields]
-        if base.root:
-            self.refuse(base, "a leading dot is not known at the edge", f"write {base.name}")
-        if base.name not in self.locals:
-            self.known(base, fields)
+        self.known(base, fields)
         return ["$", base.name, *fields]
 
     def known(self, base: Name, fields: Sequence[str]) -> None:
-        """Refuse a variable that a browser does not have."""
-        if base.name == "service" and base.name not in self.variables:
+        """Refuse what a browser does not have."""
+        name = base.name
+        if base.root:
+            self.refuse(base, "a leading dot is not known at the edge", f"write {name}")
+        if name == "now" or (name == "event" and fields[:1] == ["time"]):
+            self.refuse(base, _NO_TIMES)
+        if name == "event" and not EVENT_FIELDS.intersection(fields[:1]):
+            hint = f"there are: {', '.join(sorted(EVENT_FIELDS))}"
+            self.refuse(base, "of an event a browser knows single fields", hint)
+        if name == "subject" and not fields:
+            hint = "write subject.plan"
+            self.refuse(base, "a browser knows single traits, not all of them", hint)
+        if name == "service" and name not in self.variables:
             self.refuse(base, "the state of services is known to the server only")
-        if base.name not in self.variables:
-            self.refuse(base, f"{base.name} as a value is not known at the edge")
-        if base.name == "subject" and not fields:
-            self.refuse(
-                base, "a browser knows single traits, not all of them", "write subject.plan"
-            )
+        if name not in self.variables:
+            self.refuse(base, f"{name} as a value is not known at the edge")
 
     def entries(self, node: MapNode) -> Iterator[Tree]:
         seen = set[str]()
@@ -164,84 +158,79 @@ class _Compiler:
             if name in seen:
                 self.refuse(key, f"the map has the key {name!r} twice")
             seen.add(name)
-            yield name
-            yield self.tree(value)
+            yield ["[", name, self.tree(value)]
 
     def call(self, node: Call) -> Tree:
-        name, args = node.function, node.args
-        if node.target is None and name in _OPERATORS:
-            return [name, *(self.tree(arg) for arg in args)]
-        if node.target is None and name in _UNARY:
-            return [_UNARY[name], self.tree(args[0])]
+        name, target, args = node.function, node.target, node.args
         if name == "has":
             return self.has(args[0])
-        if node.target is not None and name in MACROS:
-            return self.loop(name, node.target, args)
-        if name in _INSTANTS:
-            return self.instant(node)
-        operands = args if node.target is None else (node.target, *args)
-        if name == "dyn":
+        if target is not None and name in MACROS:
+            self.refuse(node, f"{name}() goes through a list, which is left to the server")
+        operands = args if target is None else (target, *args)
+        if target is None and name == "in":
+            self.inside(node, *operands)
+        elif target is None and name in _UNARY:
+            name = _UNARY[name]
+        elif target is None and name in _PLAIN:
+            self.steps += self.cost(name, operands)
+        elif name == "dyn":
             return self.tree(operands[0])
-        if name not in FUNCTIONS:
+        elif name in FUNCTIONS:
+            self.steps += _steps(map(_length, operands)) // 10
+        else:
             self.refuse(node, f"{name}() is not known at the edge: {_WHY.get(name, _TOO_LARGE)}")
-        if name in _CONVERSIONS and self.looks is not None:
-            self.refuse(node, f"{name}() is not known at the edge in a condition on times")
         return [name, *(self.tree(operand) for operand in operands)]
+
+    def cost(self, name: str, operands: Sequence[Node]) -> int:
+        """Steps that an operator may take: equality goes through both sides, a sum makes a copy."""
+        if name not in ("==", "!=", "+"):
+            return 0
+        lengths = [_length(operand) for operand in operands]
+        constants = [operand.value for operand in operands if isinstance(operand, Literal)]
+        if name == "+":
+            return _steps(lengths) if not constants else _steps(lengths) // 10
+        return 0 if constants else _LENGTH * max(lengths)
+
+    def inside(self, node: Call, item: Node, holder: Node) -> None:
+        plain = isinstance(holder, ListNode) and all(
+            isinstance(one, Literal) for one in holder.items
+        )
+        if not (plain or isinstance(item, Literal) or isinstance(holder, MapNode)):
+            self.refuse(node, "of 'in' at the edge one side is written out", _WRITE_OUT)
+        self.steps += _steps([_length(holder)])
 
     def has(self, node: Node) -> Tree:
         base, fields = chain(node)
         *before, last = fields
-        if isinstance(base, Name) and base.name == "subject" and base.name not in self.locals:
+        if isinstance(base, Name):
             self.known(base, fields)
             return ["has", ["$", base.name, *before], last]
         if not isinstance(node, Select):
             raise TypeError(node)
         return ["has", self.tree(node.operand), last]
 
-    def loop(self, name: str, target: Node, args: Sequence[Node]) -> Tree:
-        items, (item, *bodies) = self.tree(target), args
-        if not isinstance(item, Name):
-            raise TypeError(item)
-        self.locals.append(item.name)
-        trees = [self.tree(body) for body in bodies]
-        self.locals.pop()
-        costs = [1 + body.size for body in bodies]
-        if len(bodies) == 2:
-            items = ["filter", items, item.name, trees[0], costs[0]]
-        return [name, items, item.name, trees[-1], costs[-1]]
 
-    def instant(self, node: Call) -> Tree:
-        """A time or a duration written out; others are read by the server only."""
-        argument = node.args[0] if node.target is None and len(node.args) == 1 else None
-        if not isinstance(argument, Literal) or not isinstance(argument.value, str):
-            hint = f"write {node.function}('...')"
-            self.refuse(node, f"{node.function}() at the edge takes a text, written out", hint)
-        nanos = _INSTANTS[node.function](argument.value).nanos
-        return [node.function[0], str(nanos)]
+def _steps(lengths: Iterable[int]) -> int:
+    return sum(lengths) * _LENGTH
 
 
-def _integer(value: int) -> Tree:
-    return ["i", value if abs(value) <= _EXACT else str(value)]
-
-
-def _times(node: Node) -> Iterator[Node]:
-    """Where an expression may take a time from."""
+def _length(node: Node) -> int:
+    """How many of the largest values an expression may hold."""
     match node:
-        case Name() | Select():
-            base, fields = chain(node)
-            if not isinstance(base, Name):
-                yield from _times(base)
-            elif base.name == "now" or (base.name == "event" and fields[:1] in ([], ["time"])):
-                yield base
+        case Name():
+            return 1
+        case Select():
+            return _length(node.operand)
         case ListNode():
-            for item in node.items:
-                yield from _times(item)
+            return sum(map(_length, node.items))
         case MapNode():
-            for entry in node.entries:
-                for part in entry:
-                    yield from _times(part)
-        case Call():
-            if node.function in _INSTANTS:
-                yield node
-            for part in (*(() if node.target is None else (node.target,)), *node.args):
-                yield from _times(part)
+            return sum(_length(value) for _, value in node.entries)
+        case Call(function="?:"):
+            return max(map(_length, node.args[1:]))
+        case Call(function="[]"):
+            return _length(node.args[0])
+        case Call(function="+" | "dyn"):
+            return sum(map(_length, node.args))
+        case Call(function="lowerAscii", target=Node() as text):
+            return _length(text)
+    return 0
