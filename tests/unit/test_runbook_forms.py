@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from forestall.context.knowledge.front import KEYS, LONGEST_SELECTOR
 from forestall.context.knowledge.lint import Around, lint
-from forestall.context.knowledge.runbooks import Runbook, Words, passages_of, read_runbook, words_of
+from forestall.context.knowledge.runbooks import (
+    Runbook,
+    Words,
+    load_runbooks,
+    passages_of,
+    read_runbook,
+    words_of,
+)
 from forestall.context.knowledge.template import LONGEST_VALUE, MissingValue
 from forestall.contracts.errors import InvalidFile
 from forestall.contracts.intervention import Message, Show
@@ -250,3 +257,22 @@ def test_whatever_stands_there_is_refused_with_its_place_or_can_be_shown(
     assert form != "checklist" or said.steps
     assert bool(said.known) <= (form == "handover")
     assert said.show is None or len(said.show.at or "") <= LONGEST_SELECTOR
+
+
+def test_the_shop_shows_each_form_where_it_fits() -> None:
+    books = load_runbooks(Path(__file__).parents[2] / "examples" / "shop" / "runbooks")
+    said = {name: words_of(books, name, DAY) for name, one in books.items() if one.customer}
+    forms = {name: None if one.show is None else one.show.as_ for name, one in said.items()}
+    assert forms == {
+        "checkout-failed": "handover",
+        "checkout-steps": "banner",
+        "error-page": "banner",
+        "finding-things": "hint",
+        "payment-failed": "checklist",
+        "ways-to-pay": "hint",
+        "welcome-back": "toast",
+    }
+    known = said["checkout-failed"].known
+    told = [one.render({"event": {"data": {"platform": "tablet"}}}) for one in known]
+    assert told[0] == "The checkout stopped on your tablet."
+    assert known[0].render({}) == "The checkout stopped on your device."
