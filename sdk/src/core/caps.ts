@@ -23,12 +23,17 @@ export function caps(limits: Limits, now: () => number, off: (reason: string) =>
   const cpu = burden(limits.cpu, now);
   const rate = meter(RATE_WINDOW, limits.rate, now);
   const network = meter(NETWORK_WINDOW, limits.network, now);
+  let ending = false;
   let over = false;
   let depth = 0;
   const end = (reason: string): void => {
-    if (over) return;
+    if (ending) return;
+    ending = true;
+    try {
+      // Who hears of it still has its turn.
+      off(reason);
+    } catch {}
     over = true;
-    off(reason);
   };
   return {
     guard: (fn) => (...args) => {
@@ -41,11 +46,7 @@ export function caps(limits: Limits, now: () => number, off: (reason: string) =>
       } finally {
         depth -= 1;
       }
-      if (depth === 0 && cpu(now() - began)) {
-        try {
-          end("cpu");
-        } catch {}
-      }
+      if (depth === 0 && cpu(now() - began)) end("cpu");
     },
     event: () => !over && rate(1),
     send: (bytes) => network(bytes),
