@@ -109,21 +109,21 @@ def words_of(runbooks: Runbooks, name: str, day: datetime.date) -> Words:
         raise LookupError(f"{name} is an article, which has no words for a policy")
     if expired(runbook, day):
         raise RunbookExpired(f"{name} was to be reviewed by {runbook.review_by}")
+    show = _form(runbook)
+    known = runbook.known if show is not None and show.as_ == "handover" else ()
+    return Words(runbook.title, runbook.customer, show, runbook.checklist, known)
+
+
+def _form(runbook: Runbook) -> Show | None:
+    """The form of ``show``, where the runbook has what that needs."""
     show = runbook.show
-    form = None if show is None else show.as_
-    if show is None or (form == "checklist" and not runbook.checklist):
-        show = None
-    elif form == "hint":
-        show = show if show.at else None
-    else:
-        show = Show(show.as_)
-    return Words(
-        runbook.title,
-        runbook.customer,
-        show,
-        runbook.checklist,
-        runbook.known if form == "handover" else (),
-    )
+    if show is None:
+        return None
+    if show.as_ == "hint":
+        return show if show.at else None
+    if show.as_ == "checklist" and not runbook.checklist:
+        return None
+    return Show(show.as_)
 
 
 def passages_of(runbook: Runbook, language: str = "en") -> list[Passage]:
