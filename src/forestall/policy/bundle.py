@@ -9,6 +9,7 @@ import msgspec
 
 from forestall.contracts.control import PoliciesApplied, PolicyInForce
 from forestall.contracts.errors import InvalidFile, Problem, UnreadableInput
+from forestall.policy.edge_checks import refused
 from forestall.policy.language.canonical import canonical, from_canonical, version
 from forestall.policy.language.check import ANYTHING, Surroundings, check
 from forestall.policy.language.model import Policy
@@ -85,7 +86,8 @@ def read_policies(
         located += found
         sound += [] if wrong else found
         problems += wrong
-        problems += [problem for one in found for problem in check(one, surroundings)]
+        for one in found:
+            problems += [*check(one, surroundings), *refused(one, surroundings)]
     problems += jointly(located, sound)
     return [one.policy for one in located], sorted(problems)
 

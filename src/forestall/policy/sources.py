@@ -19,6 +19,7 @@ from forestall.policy.actions.prompts import FOLDER as PROMPTS
 from forestall.policy.actions.prompts import SUFFIXES, beside, prompt_name
 from forestall.policy.actions.read import Located, problems_of, read_declarations
 from forestall.policy.bundle import jointly
+from forestall.policy.edge_checks import refused
 from forestall.policy.language.asked import models_in
 from forestall.policy.language.canonical import canonical, version
 from forestall.policy.language.check import ANYTHING, Surroundings, check
@@ -205,7 +206,7 @@ def _policies(
             owner=policy.owner,
             review_by=None if policy.review_by is None else policy.review_by.isoformat(),
             risk=policy.risk,
-            problems=tuple(check(one, around)),
+            problems=tuple(sorted([*check(one, around), *refused(one, around)])),
         )
 
 
