@@ -165,8 +165,10 @@ LIKE_NOTHING = "forestall.optin"
 _KINDS = st.sampled_from(["note", "note", "client.help", "dismissed", "payment.declined", "tick"])
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(_KINDS, st.sampled_from(["seen", "acted"]), st.integers(1, 200))))
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(st.tuples(_KINDS, st.sampled_from(["seen", "acted"]), st.integers(1, 200)), max_size=8)
+)
 def test_notes_change_nothing_that_an_event_without_meaning_would_not(
     tmp_path_factory: pytest.TempPathFactory, happened: list[tuple[str, str, int]]
 ) -> None:
@@ -269,7 +271,7 @@ def test_a_page_gets_it_tells_of_it_and_asks(tmp_path: Path) -> None:
         assert _page(story, acted, {**about, "what": "why"}, story.customer)[0] == "accepted"
         words = {"topic": "payment", "words": "Please call me.", **about}
         assert _page(story, "client.help", words, None)[0] == "accepted"
-        assert story.ended() == "escalated"
+        until(lambda: story.desk.cases)
         case = _case(story, message["intervention"])
         told = [one.fields.get("words") for one in case.timeline if one.type == "client.help"]
         assert told == ["Please call me."]
@@ -304,7 +306,7 @@ def _page(story: Shop, kind: str, data: dict[str, Any], who: str | None) -> tupl
     """What the gateway says to an event of the customer's page, sent with the token of ``who``."""
     sent = {
         "specversion": "1.0",
-        "id": f"page-{kind}-{who}-{len(data)}",
+        "id": f"page-{kind}-{who}-{data.get('what')}",
         "source": "/web/1",
         "type": kind,
         "subject": story.customer,

@@ -14,7 +14,7 @@ from forestall.contracts.case import case_schema
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record
 from forestall.contracts.instants import SECOND, format_time
-from forestall.contracts.intervention import Case, Message, Taken
+from forestall.contracts.intervention import Case, Message, Show, Taken
 from forestall.intervene.case import MOST_EVENTS, MOST_HYPOTHESES, Material, build_case
 from forestall.intervene.effect_store import Effect
 from forestall.intervene.jobs import Job, JobKind, Outcome
@@ -215,6 +215,17 @@ def test_what_the_customer_saw_is_told_in_its_words_with_its_end() -> None:
         (1, "Words 1", "dismissed", None),
         (2, "Words 2", "answered", "Try again"),
         (4, "Words 4", "expired", None),
+    ]
+
+
+def test_what_the_customer_saw_has_its_steps_and_what_was_known_masked_as_the_rest() -> None:
+    listed = message(1, steps=("Look.", "Write to a@b.example."), show=Show("checklist"))
+    handed = message(2, known=("Your order o2",), show=Show("handover"))
+    history = (Taken(format_time(START), "shown", 1), Taken(format_time(START), "seen", 1))
+    case = made(messages=[(1, listed), (2, handed)], history=history)
+    assert [(one.body, one.status) for one in case.seen] == [
+        ("Words 1\n1. Look.\n2. Write to [email-1].", "seen"),
+        ("Words 2\n- Your order o2", "sent"),
     ]
 
 

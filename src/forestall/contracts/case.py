@@ -30,8 +30,8 @@ class Moment(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message to the customer, in its own words, what became of it, and the ``choice`` that was
-    the answer."""
+    """One message to the customer, in its own words (with the steps of a checklist, and what it said
+    is known), what became of it, and the ``choice`` that was the answer."""
 
     at: str
     title: str

@@ -154,11 +154,17 @@ def _seen(material: Material) -> Iterator[Seen]:
         yield Seen(
             at=format_time(message.created),
             title=message.title,
-            body=message.body,
+            body=_read(message),
             status=status,
             step=step,
             choice=_choice(material.state, step, message) if status == "answered" else None,
         )
+
+
+def _read(message: Message) -> str:
+    """All that the customer could read of it, but for the title."""
+    steps = (f"{number}. {step}" for number, step in enumerate(message.steps, start=1))
+    return "\n".join([message.body, *steps, *(f"- {one}" for one in message.known)])
 
 
 def _became(history: Iterable[Taken], step: int) -> SeenStatus:
