@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from forestall.ingest.gateway import Gateway
+from forestall.ingest.gateway import Gateway, Opening
+from forestall.ingest.lane import MOST_HEADS, Heads, Lane
+from forestall.ingest.letter import Sender
 from serving import (
     SERVER,
     Counters,
@@ -85,13 +87,33 @@ def line(server: Running) -> Iterator[Line]:
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each request offered to the gateway at once, whether it was taken."""
     found: list[bool] = []
-    offer = Gateway.at_once
+    look, offer = Gateway.opening, Gateway.at_once
+
+    def opening(*arguments: Any) -> Opening | None:
+        seen = look(*arguments)
+        found.extend([] if seen else [False])
+        return seen
 
     def at_once(*arguments: Any) -> bool:
         found.append(offer(*arguments))
         return found[-1]
 
+    monkeypatch.setattr(Gateway, "opening", opening)
     monkeypatch.setattr(Gateway, "at_once", at_once)
+    return found
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The requests whose headers were read, by their URLs."""
+    found: list[bytes] = []
+    read = Lane.on_headers_complete
+
+    def on_headers_complete(lane: Lane) -> None:
+        found.append(lane.url)
+        read(lane)
+
+    monkeypatch.setattr(Lane, "on_headers_complete", on_headers_complete)
     return found
 
 
@@ -312,3 +334,94 @@ def test_a_full_disk_is_told_in_the_lane(tmp_path: Path) -> None:
         sent.send(request(many))
         assert sent.answer()[0] == 202
     assert len(logged(small)) == 41
+
+
+def test_headers_that_came_before_are_not_read_again(
+    tmp_path: Path, taken: list[bool], parsed: list[bytes]
+) -> None:
+    with running(settings(tmp_path)) as server, line(server) as one, line(server) as other:
+        for number, sent in enumerate([one, one, other, one]):
+            sent.send(request([event(f"{number}-{n}") for n in range(number + 1)]))
+            status, headers, told = sent.answer()
+            assert (status, told["accepted"]) == (202, number + 1)
+            assert headers["content-type"] == "application/json"
+        assert taken == [True] * 4
+        assert len(parsed) == 1
+        one.send(request([event("again")], "x-more: 1"))
+        assert one.answer()[2]["accepted"] == 1
+        assert len(parsed) == 2
+        assert len(server.records()) == 11
+
+
+def test_what_comes_in_pieces_is_read_as_ever(tmp_path: Path, parsed: list[bytes]) -> None:
+    with running(settings(tmp_path)) as server, line(server) as sent:
+        sent.send(request([event("1")]))
+        assert sent.answer()[0] == 202
+        whole = request([event("2")])
+        cut = whole.index(b"\r\n\r\n") + 20
+        sent.send(whole[:cut])
+        until(lambda: len(parsed) == 2)
+        sent.send(whole[cut:])
+        assert sent.answer()[2]["accepted"] == 1
+        sent.send(request([event("3")]))
+        assert sent.answer()[2]["accepted"] == 1
+        assert len(parsed) == 2
+
+
+def test_another_key_is_looked_at_although_all_else_is_known(
+    tmp_path: Path, taken: list[bool]
+) -> None:
+    with running(settings(tmp_path)) as server, line(server) as sent:
+        sent.send(request([event("1")]))
+        assert sent.answer()[0] == 202
+        sent.send(request([event("2")], key="nobody-s-key"))
+        assert sent.answer()[0] == 401
+        sent.send(request([event("3")]))
+        assert sent.answer()[0] == 202
+        assert taken == [True, False, True]
+
+
+def test_a_known_beginning_does_not_make_a_bad_batch_good(tmp_path: Path) -> None:
+    with running(settings(tmp_path)) as server, line(server) as sent:
+        sent.send(request([event("1")]))
+        assert sent.answer()[0] == 202
+        sent.send(request(b"[{]"))
+        assert sent.answer()[0] == 400
+        sent.send(request([{**event("2"), "type": "un known"}]))
+        assert sent.answer()[2]["quarantined"] == 1
+        sent.send(request([event("3")]) + request([event("4")]))
+        assert [sent.answer()[2]["verdicts"][0]["id"] for _ in range(2)] == ["3", "4"]
+
+
+OPENING = Opening(Sender("backend", "server"), b"", None)
+
+
+def test_only_one_whole_request_is_known_by_its_beginning() -> None:
+    heads = Heads()
+    heads.learn(request([event()]), OPENING)
+    longer = request([event(), event("2")])
+    found = heads.find(longer)
+    assert found == (OPENING, longer.partition(b"\r\n\r\n")[2])
+    for data in (
+        longer[:-1],
+        longer + b"P",
+        longer + longer,
+        longer.replace(b"content-length", b"content_length"),
+        longer.replace(b"content-length: ", b"content-length: +"),
+        longer.replace(b"content-length: ", b"content-length: 1, "),
+        longer.replace(b"host: here", b"host: there"),
+        longer.replace(b"host: here\r\n", b"host: here\r\ntransfer-encoding: chunked\r\n"),
+        b"",
+        b"\r\n\r\n",
+    ):
+        assert heads.find(data) is None
+
+
+def test_so_many_beginnings_are_remembered() -> None:
+    heads = Heads()
+    for number in range(MOST_HEADS + 1):
+        heads.learn(request([event()], f"x-number: {number}"), OPENING)
+    assert heads.find(request([event()], "x-number: 0")) is None
+    assert heads.find(request([event()], f"x-number: {MOST_HEADS}")) is not None
+    heads.learn(request([event()], f"x-long: {'x' * 2_000}"), OPENING)
+    assert heads.find(request([event()], f"x-long: {'x' * 2_000}")) is None

@@ -9,7 +9,6 @@ app process is not up or the request came in pieces, is relayed.
 import asyncio
 import os
 import socket
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import Server
@@ -30,20 +29,6 @@ class Passing(Lane):
     """The gateway's protocol, which gives away connections that ask for an event stream."""
 
     tap: Tap
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._between = True
-
-    def on_message_begin(self) -> None:
-        """The parser is inside a request."""
-        self._between = False
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        """It is between two."""
-        self._between = True
-        super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """Give the connection away, or answer."""

@@ -48,6 +48,14 @@ SHORTEST_ANONYMOUS_ID = 16
 MOST_EVENTS = 2_500
 
 
+class Opening(msgspec.Struct, frozen=True):
+    """What is known of a batch once its headers are read: who sends it, and how it must begin."""
+
+    sender: Sender
+    first: bytes
+    traceparent: str | None
+
+
 class Gateway:
     """The ASGI app. It shares nothing between requests but the committer."""
 
@@ -98,29 +106,33 @@ class Gateway:
         """Bytes that a request may have."""
         return self._settings.ingest.max_batch_bytes
 
+    def opening(self, headers: Sequence[tuple[bytes, bytes]]) -> Opening | None:
+        """What the headers of a ``POST /v1/events`` say of a batch that may be taken at once; none
+        where it needs the whole way."""
+        texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        kind = media_type(texts)
+        if not _UNUSUAL.isdisjoint(texts) or not splitting.is_batch(b"[", kind, texts):
+            return None
+        sender = self._writers.find(credential(texts, {}))
+        if sender is None:
+            return None
+        first = b"" if splitting.is_batch(b"", kind, texts) else b"["
+        return Opening(sender, first, texts.get("traceparent"))
+
     def at_once(
-        self,
-        headers: Sequence[tuple[bytes, bytes]],
-        body: bytes,
-        answer: Callable[[Response | None], None],
+        self, opening: Opening, body: bytes, answer: Callable[[Response | None], None]
     ) -> bool:
         """Take a plain batch of ``/v1/events`` all of which passes at a glance, or shed it, and
         call ``answer`` once there is one; or do nothing and say no, since it needs the whole way.
         """
-        texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-        if not _UNUSUAL.isdisjoint(texts) or len(body) > self.largest:
-            return False
-        if not splitting.is_batch(body, media_type(texts), texts):
-            return False
-        sender = self._writers.find(credential(texts, {}))
-        if sender is None:
+        if len(body) > self.largest or not body.startswith(opening.first):
             return False
         if not self._committer.has_room(1, len(body)):
             return self._shed_at_once(body, answer)
         sights = glance.read(body, self._rules)
         if not sights or not self._room_for(len(sights), len(body)):
             return False
-        seen = self._glance.admit(sights, sender, self._clock(), texts.get("traceparent"))
+        seen = self._glance.admit(sights, opening.sender, self._clock(), opening.traceparent)
         letters = [one for one in seen if one is not None]
         if len(letters) < len(seen):
             return False

@@ -17,7 +17,7 @@ from forestall.ingest.admit import Rules
 from forestall.ingest.commit import Committer
 from forestall.ingest.exchange import App
 from forestall.ingest.gateway import Gateway
-from forestall.ingest.lane import Lane
+from forestall.ingest.lane import Heads, Lane
 from forestall.ingest.placing import Desk
 from forestall.ingest.writers import Writers, internal_key
 from forestall.kernel.clock import Clock, Tokens, random_id, wall_clock
@@ -152,7 +152,7 @@ async def _serve(
     started: Callable[[], None],
     protocol: type[Lane],
 ) -> None:
-    protocol = type(protocol.__name__, (protocol,), {"gateway": built.app})
+    protocol = type(protocol.__name__, (protocol,), {"gateway": built.app, "heads": Heads()})
     server = Server(built.app, GRACE_SECONDS, protocol)
     committing = asyncio.create_task(built.committer.run())
     serving = asyncio.create_task(server.serve(sockets=[bound]))
