@@ -598,6 +598,16 @@ async def test_rounds_keep_the_order_of_time_and_pass_over_feeds_that_ended() ->
     assert await feeds[2].next() is None
 
 
+async def test_a_second_and_later_time_for_a_feed_holds_up_nobody() -> None:
+    rounds, twice, other = Rounds(), Feed(limit=3), Feed(limit=3)
+    rounds.after(0.05, twice)
+    rounds.after(60, twice)
+    rounds.after(0.1, other)
+    async with asyncio.timeout(5):
+        assert await twice.next() is None
+        assert await other.next() is None
+
+
 async def test_a_nudge_while_nobody_waits_is_not_forgotten() -> None:
     feed = Feed(limit=3)
     assert feed.offer(message(1))

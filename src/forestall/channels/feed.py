@@ -181,8 +181,9 @@ class Rounds:
     def after(self, seconds: float, feed: Feed) -> None:
         """Wake ``feed`` once, so many seconds from now or a little later."""
         at = asyncio.get_running_loop().time() + seconds
-        heapq.heappush(self._due, (at, next(self._numbers), feed))
-        if self._due[0][2] is feed:
+        due = (at, next(self._numbers), feed)
+        heapq.heappush(self._due, due)
+        if self._due[0] is due:
             self._set(at)
 
     def _set(self, at: float) -> None:
