@@ -16,6 +16,8 @@ from forestall.app.agents import Know, join_agents
 from forestall.app.applying import Applying
 from forestall.app.canary import keep_canaries
 from forestall.app.casework import casework, desks
+from forestall.app.edge import PREFIX as EDGE
+from forestall.app.edge import Edge, Offered
 from forestall.app.flags import provide, switched_on
 from forestall.app.gauges import Standing
 from forestall.app.handover import Adopting
@@ -39,6 +41,7 @@ from forestall.console.page import build as build_console
 from forestall.console.watch import Watch
 from forestall.context.knowledge.stock import Stock
 from forestall.contracts.flags import CONSOLE
+from forestall.decide.passes import Memory
 from forestall.ingest.exchange import App, Receive, Refuse, Response, Scope, Send, problem, respond
 from forestall.ingest.serve import Server, listen
 from forestall.ingest.writers import internal_key
@@ -104,7 +107,8 @@ async def run_app(settings: Settings, stop: asyncio.Event) -> None:
         if desk.registry is not None:
             _beside(keep_canaries(settings, desk.registry, wall_clock, stop), stack, stop)
         api = _api(settings, staff, desk, judging)
-        app = _routes(hub, build_console(poll, monotonic), api)
+        edge = _edge(settings, stock, interventions.now, stack)
+        app = _routes(hub, edge, build_console(poll, monotonic), api)
         await _serve(settings, app, hub, interventions, stop)
 
 
@@ -224,6 +228,21 @@ def _hub(settings: Settings, interventions: Interventions, stack: AsyncExitStack
     )
 
 
+def _edge(settings: Settings, stock: Stock, log_time: Clock, stack: AsyncExitStack) -> Edge:
+    """What gives pages their bundles and passes."""
+    worker = _reading(settings.data / "worker.db", stack)
+    return Edge(
+        folder=settings.data,
+        offered=Offered(worker, lambda: stock.runbooks, log_time),
+        memory=Memory(_reading(settings.data / "gateway.db", stack), worker),
+        identify=identifier(settings, stack),
+        secret=settings.tokens.secret,
+        now=wall_clock,
+        ids=random_id,
+        origins=settings.ingest.cors_origins,
+    )
+
+
 def identifier(settings: Settings, stack: AsyncExitStack) -> Callable[[SubjectToken], str | None]:
     """Gives the pseudonym of whom a token speaks, as the gateway knows them by now."""
     connection = open_database(settings.data / "gateway.db", read_only=True)
@@ -270,7 +289,7 @@ def _watch(settings: Settings) -> Watch:
     )
 
 
-def _routes(hub: Hub | None, console: App, api: Api) -> App:
+def _routes(hub: Hub | None, edge: App, console: App, api: Api) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path")
         if path == METRICS_PATH:
@@ -278,6 +297,8 @@ def _routes(hub: Hub | None, console: App, api: Api) -> App:
             await respond(send, Response(200, body, content_type), {})
         elif api.serves(str(path)):
             await api(scope, receive, send)
+        elif str(path).startswith(EDGE):
+            await edge(scope, receive, send)
         elif path != STREAM:
             if switched_on(CONSOLE, otherwise=True):
                 await console(scope, receive, send)

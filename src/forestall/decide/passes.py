@@ -1,0 +1,199 @@
+"""Passes: what a page must know of its customer to decide for them while it is on its own.
+
+What a customer's control events and decisions amount to is read from the log, by the index of
+subjects: nothing else of their events is looked at, and no more is told than policies for pages need.
+"""
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from forestall.contracts.control import Control, PoliciesApplied
+from forestall.contracts.decision import Decision
+from forestall.contracts.event import decode_data
+from forestall.contracts.instants import parse_time
+from forestall.decide.gates import Ledger
+from forestall.decide.ledger import EFFECTS
+from forestall.log.port import Batch, Log
+from forestall.log.streams import DECISIONS, SIGNALS, read_decisions, read_signals
+from forestall.measure.assign import in_holdout
+from forestall.policy.edge import FORMAT, LIFE, Offer
+
+Act = tuple[str, int, str]
+"""A policy's name (empty for one that pages do not decide), when, and what the act costs:
+``guidance`` or ``transactional``, nothing where the policy's own holdout kept it back."""
+
+REMEMBERED: Final = 20_000
+"""Customers of whom a process remembers what it knew."""
+
+AT_ONCE: Final = 64
+"""Batches read together."""
+
+_CONTROL: Final = b'"forestall.'
+
+
+class Known(msgspec.Struct):
+    """What the log says of a customer, up to the batches ``taken`` (signals) and ``read``
+    (decisions): what their control events amount to, and every act for them."""
+
+    ledger: Ledger = msgspec.field(default_factory=Ledger)
+    acts: list[Decision] = []
+    taken: int = 0
+    read: int = 0
+
+
+class Memory:
+    """Reads ``signals`` and ``decisions`` for one customer at a time, and only what is new since it
+    was last asked about them; of ``most`` customers it remembers what it knew. One thread at a time.
+    """
+
+    def __init__(self, signals: Log, decisions: Log, most: int = REMEMBERED) -> None:
+        self._signals, self._decisions, self._most = signals, decisions, most
+        self._known: OrderedDict[str, Known] = OrderedDict()
+
+    def of(self, subject: str) -> Known:
+        """What is known of ``subject`` by now; not to be changed."""
+        known = self._known.pop(subject, None) or Known()
+        for batch in _batches(self._signals, SIGNALS, subject, known.taken):
+            _obey(known.ledger, subject, batch)
+            known.taken = batch.position
+        for batch in _batches(self._decisions, DECISIONS, subject, known.read):
+            known.acts += _acts(subject, batch)
+            known.read = batch.position
+        self._known[subject] = known
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)
+        return known
+
+
+def _obey(ledger: Ledger, subject: str, batch: Batch) -> None:
+    """Do to the ledger what the control events of ``subject`` say."""
+    if _CONTROL not in batch.payload:
+        return
+    for record in read_signals(batch):
+        effect = EFFECTS.get(record.type)
+        if effect is not None and record.subject == subject:
+            data = decode_data(record.data)
+            if isinstance(data, dict):
+                effect(ledger, data, min(record.time, record.received))
+
+
+def _acts(subject: str, batch: Batch) -> list[Decision]:
+    """What reached ``subject``, or a holdout kept from them."""
+    made = (entry.decision for entry in read_decisions(batch))
+    return [
+        one
+        for one in made
+        if one.subject == subject and one.mode != "shadow" and one.outcome != "suppress"
+    ]
+
+
+def _batches(log: Log, stream: str, subject: str, after: int) -> Iterator[Batch]:
+    """The batches after ``after`` that hold something of ``subject``, in order."""
+    places = log.of_subject(stream, subject)
+    start = bisect_right(places, after)
+    while start < len(places):
+        end = start + 1
+        while end < len(places) and places[end] == places[end - 1] + 1 and end - start < AT_ONCE:
+            end += 1
+        yield from log.read(stream, after=places[start] - 1, limit=end - start)
+        start = end
+
+
+def pass_payload(
+    offered: Offer,
+    subject: str,
+    who: dict[str, str],
+    known: Known,
+    transactional: Collection[str],
+    now: int,
+) -> dict[str, Any]:
+    """What a pass for ``who``, whose pseudonym is ``subject``, says at wall time ``now``.
+
+    ``transactional`` are the versions whose acts cost no budget.
+    """
+    names = {one.policy.name for one in offered.policies}
+    settings, ledger = offered.settings, known.ledger
+    acts = [
+        *_carried(ledger, names),
+        *(_act(one, names, one.version in transactional) for one in known.acts),
+    ]
+    return {
+        "v": FORMAT,
+        "subject": subject,
+        "who": who,
+        "issued": now,
+        "expires": now + LIFE,
+        "traits": {
+            name: ledger.traits[name] for name in sorted(offered.traits & ledger.traits.keys())
+        },
+        "consent": {
+            purpose: ledger.consents[purpose].yes
+            for purpose in sorted({one.policy.purpose for one in offered.policies})
+            if purpose in ledger.consents
+        },
+        "opted_out": ledger.optout is not None and ledger.optout.yes,
+        "tickets": len(ledger.tickets),
+        "holdout": {
+            "global": in_holdout(settings.salt, subject, settings.holdout),
+            "policies": {
+                one.policy.name: in_holdout(
+                    f"{settings.salt}:{one.policy.name}", subject, one.policy.holdout
+                )
+                for one in offered.policies
+            },
+        },
+        "acts": _needed(acts, now - max(settings.budget_window, settings.spacing)),
+        "dismissed": {
+            name: [own.dismissals, own.never]
+            for name, own in sorted(ledger.policies.items())
+            if name in names and (own.dismissals or own.never)
+        },
+    }
+
+
+def transactional_versions(controls: Sequence[Control]) -> frozenset[str]:
+    """The versions of policies, ever in force, whose acts cost no budget."""
+    return frozenset(
+        one.version
+        for record in controls
+        if isinstance(record, PoliciesApplied)
+        for one in record.policies
+        if msgspec.json.decode(one.canonical, type=_Budget).budget_class == "transactional"
+    )
+
+
+class _Budget(msgspec.Struct):
+    budget_class: str = "guidance"
+
+
+def _act(decision: Decision, names: Collection[str], transactional: bool) -> Act:
+    cost = "transactional" if transactional else "guidance"
+    name = decision.policy if decision.policy in names else ""
+    kept = decision.reason == "policy_holdout"
+    return name, parse_time(decision.at), "" if kept else cost
+
+
+def _carried(ledger: Ledger, names: Collection[str]) -> Iterator[Act]:
+    """Acts that another pseudonym of the customer brought."""
+    for name, own in ledger.policies.items():
+        if name in names and own.last_act is not None:
+            yield name, own.last_act, ""
+    for at in ledger.guidance_acts:
+        yield "", at, "guidance"
+
+
+def _needed(acts: Sequence[Act], since: int) -> list[Act]:
+    """Those that a gate may still look at: of each policy the last, and lately all that cost."""
+    last: dict[str, int] = {}
+    for name, at, _ in acts:
+        last[name] = max(at, last.get(name, at))
+    kept = [
+        one
+        for one in acts
+        if (one[2] == "guidance" and one[1] > since) or (one[0] and one[1] == last[one[0]])
+    ]
+    return sorted(dict.fromkeys(kept), key=lambda one: one[1])
