@@ -21,8 +21,10 @@ from forestall.contracts.instants import MINUTE, SECOND
 from forestall.contracts.intervention import Message, Show
 from forestall.intervene import stage
 from forestall.intervene.effect_store import Effect, decode_case
+from forestall.intervene.running import Say
 from forestall.intervene.store import Store, Summary
 from forestall.log import streams
+from forestall.policy.language.model import Guide
 
 DECLINES = (
     event("payment.declined", 0, order_id="o1"),
@@ -157,6 +159,32 @@ def test_a_value_that_is_missing_anywhere_fails_the_step(tmp_path: Path) -> None
     world, message = shown_as(tmp_path, front)
     assert message is None
     assert world.told() == ["started", "failed 1 missing-value"]
+
+
+@pytest.mark.parametrize(
+    ("front", "spoken"),
+    [("", 2), ("show: {as: handover}\nknown: ['Order {{ event.data.order_id }}']\n", 1)],
+)
+def test_values_that_make_promises_are_in_no_part_of_what_an_agent_chose(
+    tmp_path: Path, front: str, spoken: int
+) -> None:
+    world = World(tmp_path)
+    text = RUNBOOK.replace("Order {{ event.data.order_id }} on", "All on")
+    text = text.replace("---\n## Customer", front + "---\n## Customer")
+    world.runbooks["card-declined"] = read_runbook(text, "card.md")
+    promise = event("payment.declined", 10, order_id="We refund you 500 euros")
+    world.settle(DECLINES[0], promise)
+    (state,) = world.store.running()
+    node, *rest = state.program
+    chosen = msgspec.structs.replace(
+        state, program=(msgspec.structs.replace(node, planned=1), *rest)
+    )
+    assert isinstance(node.step, Guide)
+    again = Say(1, node.step, state.at, state.at + MINUTE, "another")
+    with world.store.transaction():
+        world.carrier.carry_out(chosen, [again])
+    assert len(world.messages()) == spoken
+    assert ("failed 1 missing-value" in world.told()) == (spoken == 1)
 
 
 def test_an_unknown_runbook_fails_the_step(tmp_path: Path) -> None:
