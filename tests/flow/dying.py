@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from certificates import trust_nobody
 from forestall.intervene.agents.asking import Ask, LanguageModel, Said
 from forestall.intervene.agents.ledger import Ledger
 from helping import helping
@@ -40,7 +41,8 @@ class _Mortal:
 
 def nursery() -> None:
     """``URL FOLDER``: until a life ends by itself, one that dies at the next point, and one after it."""
-    for module in ("pydantic_ai.direct", "pydantic_ai.models.openai"):
+    trust_nobody()
+    for module in ("pydantic_ai.direct", "pydantic_ai.models.openai", "anyio._backends._asyncio"):
         importlib.import_module(module)  # once, not in every life
     url, folder = sys.argv[1], Path(sys.argv[2])
     number, alive = 0, False

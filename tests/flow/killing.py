@@ -24,6 +24,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from certificates import trust_nobody
 from flow.intervening import START, applied
 from flow.reaching import OpenDoor
 from forestall.channels.base import Channels, Deduplication, Delivery
@@ -237,11 +238,12 @@ class Bench:
 
 def _standing(store: Store) -> str:
     """How far everything is, in words that come again after a crash."""
-    found = [store.state(one.id) for one in store.newest(9)]
+    newest = store.newest(9)
+    found = [store.state(one.id) for one in newest]
     steps = [f"{one.step}{one.phase}{one.ending}" for one in found if one is not None]
     effects = [
         f"{one.step}{one.kind}{one.status}{one.began >= one.attempt}"
-        for summary in store.newest(9)
+        for summary in newest
         for one in store.effects.of(summary.id)
         if one.kind != "guide"
     ]
@@ -260,8 +262,9 @@ def _watch_commits(store: Store, deaths: Deaths) -> None:
             return
         with real(self, durable=durable):
             yield
-            deaths.point(f"before the commit of {_standing(store)}")
-        deaths.point(f"after the commit of {_standing(store)}")
+            standing = _standing(store)
+            deaths.point(f"before the commit of {standing}")
+        deaths.point(f"after the commit of {standing}")
 
     Database.transaction = transaction  # type: ignore[method-assign]
 
@@ -335,7 +338,9 @@ def nursery() -> None:
     seconds that imports take."""
     folder, tables, port = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     workflows = sys.argv[4] == "workflows"
-    importlib.import_module("psycopg")
+    trust_nobody()
+    for module in ("psycopg", "httpcore", "anyio._backends._asyncio", "anyio.streams.tls"):
+        importlib.import_module(module)
     if workflows:
         importlib.import_module("dbos")
     else:
