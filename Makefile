@@ -13,7 +13,11 @@
 
 BIN := .venv/bin
 ARGS ?=
-JOBS ?= 2
+# More than two processors' worth: tests of whole servers wait much of their time.
+JOBS ?= 3
+
+# Every test of a server starts processes that compile the sources anew where this is set.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check bench bench-peers bench-retrieval bench-words soak sdk docs lock setup servers data clean
 
@@ -36,7 +40,7 @@ demo: setup
 	@$(BIN)/python -m examples.shop.demo $(ARGS)
 
 test: setup servers data sdk
-	$(BIN)/pytest -n $(JOBS) $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
