@@ -156,9 +156,11 @@ def same(one: Admitted, other: Admitted) -> bool:
     bare = msgspec.Raw(b"")
     return msgspec.structs.replace(one, data=bare) == msgspec.structs.replace(
         other, data=bare
-    ) and repr(decode_data(one.data)) == repr(
-        _in_order(decode_data(other.data), decode_data(one.data))
-    )
+    ) and repr(_said(one)) == repr(_in_order(_said(other), _said(one)))
+
+
+def _said(one: Admitted) -> Any:
+    return decode_data(msgspec.Raw(msgspec.json.encode(one.data)))
 
 
 def _in_order(value: Any, like: Any) -> Any:
@@ -185,7 +187,9 @@ def test_a_glance_agrees_with_the_checks(
     sights = glance.read(b"[" + b",".join(raws) + b"]", rules)
     if sights is None:
         return
-    seen = glance.Glance(rules).admit(sights, sender, NOW, trace)
+    plain = glance.printable(b"".join(raws))
+    seen = glance.Glance(rules).admit(sights, sender, NOW, trace, printable=plain)
+    assert seen == glance.Glance(rules).admit(sights, sender, NOW, trace)
     for raw, found in zip(raws, seen, strict=True):
         if found is not None:
             exact = admit(Letter(raw, sender, NOW, traceparent=trace), rules)
@@ -286,6 +290,18 @@ def test_what_spoils_a_batch_is_left_to_the_checks(body: bytes) -> None:
 def test_many_digits_in_a_text_are_no_long_number() -> None:
     event = b'{"id":"' + b"1" * 40 + b'","source":"s","type":"a.b","subject":"u"}'
     assert glance.read(b"[" + event + b"]", LOOSE) is not None
+
+
+@pytest.mark.parametrize("name", ["a\x7f", "\u0085", "a\nb", "\u200b"])
+def test_a_name_that_cannot_be_printed_is_seen_however_it_is_written(name: str) -> None:
+    event = {"id": name, "source": "s", "type": "a.b", "subject": "u"}
+    for escaped in (True, False):
+        body = json.dumps([event], ensure_ascii=escaped).encode()
+        assert not glance.printable(body)
+        sights = glance.read(body, LOOSE)
+        assert sights is not None
+        assert glance.Glance(LOOSE).admit(sights, SENDERS[0], NOW, None) == [None]
+    assert glance.printable(json.dumps([{**event, "id": "~ !"}]).encode())
 
 
 def test_types_are_remembered_within_bounds() -> None:

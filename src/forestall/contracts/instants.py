@@ -41,7 +41,7 @@ def parse_time(text: str) -> int:
     if text[19:20] == "." and text[-1] == "Z" and fraction.isdecimal() and fraction.isascii():
         second = _second(text[:19])
         if second is not None:
-            return second + int(fraction[:6].ljust(6, "0"))
+            return second + int(fraction if len(fraction) == 6 else fraction[:6].ljust(6, "0"))
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not an RFC 3339 time such as 2024-05-01T12:00:00Z")

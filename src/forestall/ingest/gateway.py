@@ -132,7 +132,13 @@ class Gateway:
         sights = glance.read(body, self._rules)
         if not sights or not self._room_for(len(sights), len(body)):
             return False
-        seen = self._glance.admit(sights, opening.sender, self._clock(), opening.traceparent)
+        seen = self._glance.admit(
+            sights,
+            opening.sender,
+            self._clock(),
+            opening.traceparent,
+            printable=glance.printable(body),
+        )
         letters = [one for one in seen if one is not None]
         if len(letters) < len(seen):
             return False
@@ -275,7 +281,7 @@ class Gateway:
         if sights is None or not self._room_for(len(sights), len(body)):
             return await self._take(letters(), len(body))
         counting.RECEIVED.inc(len(sights))
-        seen = self._glance.admit(sights, *by)
+        seen = self._glance.admit(sights, *by, printable=glance.printable(body))
         checked: list[Admitted | Refusal] = [one for one in seen if one is not None]
         if len(checked) < len(seen):
             pairs = zip(seen, letters(), strict=True)

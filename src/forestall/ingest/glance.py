@@ -81,6 +81,9 @@ class Plan(msgspec.Struct, frozen=True):
     fitting: Callable[[bytes], Any] | None = None
 
 
+_UNMADE = Plan(None, bool, None)
+
+
 def read(body: bytes, rules: Rules) -> list[Sight] | None:
     """The events of a batch, or none where any of them needs a closer look.
 
@@ -111,23 +114,33 @@ class Glance:
         self._plans: dict[Sender, dict[tuple[str, str | None], Plan | None]] = {}
 
     def admit(
-        self, sights: Sequence[Sight], sender: Sender, arrived: int, traceparent: str | None
+        self,
+        sights: Sequence[Sight],
+        sender: Sender,
+        arrived: int,
+        traceparent: str | None,
+        *,
+        printable: bool = False,
     ) -> list[Admitted | None]:
-        """For each event what ``admit.admit`` makes of it, or none where that has to say."""
+        """For each event what ``admit.admit`` makes of it, or none where that has to say.
+
+        ``printable`` says that every text in them can be printed.
+        """
         plans = self._plans.setdefault(sender, {})
         latest = arrived + LATEST_AHEAD
         outer = traceparent if parse_traceparent(traceparent) else None
+        internal, origin = sender.internal, sender.origin
         found: list[Admitted | None] = []
         for sight in sights:
             key = (sight.type, sight.dataschema)
-            if key not in plans:
+            plan = plans.get(key, _UNMADE)
+            if plan is _UNMADE:
                 if len(plans) >= MOST_PLANS:
                     plans.clear()
-                plans[key] = self._plan(sender, sight.type, sight.dataschema)
-            plan = plans[key]
-            data = EMPTY_DATA if plan is None else self._kept(sight, plan)
-            time = None if data is None else _time(sight.time, latest)
-            if plan is None or data is None or time == -1 or not _named(sight, sender):
+                plan = plans[key] = self._plan(sender, sight.type, sight.dataschema)
+            data = None if plan is None else self._kept(sight, plan)
+            time = None if data is None or sight.time is None else _time(sight.time, latest)
+            if data is None or time == -1 or not _named(sight, internal, printable):
                 found.append(None)
                 continue
             trace = sight.traceparent
@@ -136,11 +149,11 @@ class Glance:
                     sight.id,
                     sight.source,
                     sight.type,
-                    None if sender.internal else sight.subject or None,
-                    None if sender.internal else sight.anonymousid or None,
-                    sight.subject if sender.internal else None,
+                    None if internal else sight.subject or None,
+                    None if internal else sight.anonymousid or None,
+                    sight.subject if internal else None,
                     time,
-                    sender.origin,
+                    origin,
                     data,
                     _NOTHING,
                     _NOTHING,
@@ -168,7 +181,7 @@ class Glance:
         kept, fitting = reader_of(contract.shape), fitting_reader(contract.schema)
         return Plan(contract, contract.fits, kept, fitting)
 
-    def _kept(self, sight: Sight, plan: Plan) -> msgspec.Raw | None:
+    def _kept(self, sight: Sight, plan: Plan) -> msgspec.Raw | msgspec.Struct | None:
         """What may be kept of its data, none where that does not pass."""
         raw, contract = sight.data, plan.contract
         if raw is msgspec.UNSET:
@@ -177,7 +190,8 @@ class Glance:
             raw = EMPTY_DATA
         if plan.fitting is not None:
             try:
-                return msgspec.Raw(_encode(plan.fitting(raw)))
+                fitting: msgspec.Struct = plan.fitting(raw)
+                return fitting
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
         try:
@@ -194,17 +208,23 @@ class Glance:
         return msgspec.Raw(_encode(data))
 
 
-def _named(sight: Sight, sender: Sender) -> bool:
+def printable(body: bytes) -> bool:
+    """Whether every text in a batch can be printed, beyond doubt: plain ASCII, with no escape."""
+    return body.isascii() and b"\\" not in body and b"\x7f" not in body
+
+
+def _named(sight: Sight, internal: bool, printable: bool) -> bool:
     """Whether somebody is named, and every name can be printed."""
-    subject, visitor = sight.subject or "", sight.anonymousid or ""
-    whose = subject or (visitor and not sender.internal)
+    subject = sight.subject
+    if printable:
+        return bool(subject or (sight.anonymousid and not internal))
+    subject, visitor = subject or "", sight.anonymousid or ""
+    whose = subject or (visitor and not internal)
     return bool(whose) and f"{sight.id}{sight.source}{subject}{visitor}".isprintable()
 
 
-def _time(text: str | None, latest: int) -> int | None:
+def _time(text: str, latest: int) -> int:
     """Its time, -1 where that does not pass."""
-    if text is None:
-        return None
     try:
         time = parse_time(text)
     except (ValueError, OverflowError):
