@@ -219,10 +219,10 @@ def test_only_what_was_asked_for_lately_is_remembered() -> None:
     recent = Recent(2)
     for number in range(3):
         recent.put(number, str(number))
-    assert [recent.get(number) for number in range(3)] == ["0", "1", "2"]
+    assert [recent[number] for number in range(3)] == ["0", "1", "2"]
     recent.put(3, "3")
-    assert recent.get(0) is None or recent.get(1) is None
+    assert recent[0] is None or recent[1] is None
     recent.drop(3)
-    assert recent.get(3) is None
+    assert recent[3] is None
     recent.clear()
-    assert recent.get(2) is None
+    assert recent[2] is None

@@ -272,6 +272,8 @@ class SqliteLog:
             if not self._exists(stream):
                 return [None] * len(pairs)
             positions = self._index(stream).newest(keys, since)
+            if not any(positions):
+                return [None] * len(pairs)
             sql = "SELECT received FROM batches_{0} WHERE position = ?"
             received = {at: self._number(stream, sql, (at,)) for at in set(positions) if at}
             return [received.get(at) for at in positions]

@@ -51,20 +51,18 @@ class Person(msgspec.Struct, frozen=True):
     traits: dict[str, object]
 
 
-class Recent:
-    """A mapping that forgets what was not asked for lately; holds up to ``2 * size`` entries."""
+class Recent(dict[Any, Any]):
+    """A mapping that forgets what was not asked for lately; holds up to ``2 * size`` entries.
+
+    Ask with ``recent[key]``: what was put under ``key``, or none.
+    """
 
     def __init__(self, size: int) -> None:
+        super().__init__()
         self._size = size
-        self._new: dict[Any, Any] = {}
         self._old: dict[Any, Any] = {}
 
-    def get(self, key: Any) -> Any:
-        """What was put under ``key``, or none."""
-        found = self._new.get(key)
-        return self._older(key) if found is None else found
-
-    def _older(self, key: Any) -> Any:
+    def __missing__(self, key: Any) -> Any:
         found = self._old.get(key)
         if found is not None:
             self.put(key, found)
@@ -72,18 +70,20 @@ class Recent:
 
     def put(self, key: Any, value: Any) -> None:
         """Remember ``value``."""
-        if len(self._new) >= self._size:
-            self._new, self._old = {}, self._new
-        self._new[key] = value
+        if len(self) >= self._size:
+            self._old = dict(self)
+            super().clear()
+        self[key] = value
 
     def drop(self, key: Any) -> None:
         """Forget one."""
-        self._new.pop(key, None)
+        self.pop(key, None)
         self._old.pop(key, None)
 
     def clear(self) -> None:
         """Forget all."""
-        self._new, self._old = {}, {}
+        super().clear()
+        self._old = {}
 
 
 def joined_into(connection: sqlite3.Connection, former: str) -> str | None:
@@ -150,7 +150,7 @@ class Vault:
 
     def resolve(self, kind: Kind, value: str) -> str | None:
         """The pseudonym of an id, or none if it was never seen."""
-        known: str | None = self._pseudonyms[kind].get(value)
+        known: str | None = self._pseudonyms[kind][value]
         if known is None or known in self._gone:
             handle = self._keys.handle(kind, value)
             sql = "SELECT pseudonym FROM identities WHERE handle = ?"
@@ -193,7 +193,7 @@ class Vault:
 
     def formers(self, pseudonym: str) -> Sequence[str]:
         """The pseudonyms joined into this one."""
-        known: tuple[str, ...] | None = self._formers.get(pseudonym)
+        known: tuple[str, ...] | None = self._formers[pseudonym]
         if known is None:
             rows = self._db.execute("SELECT former FROM joined WHERE current = ?", (pseudonym,))
             known = tuple(row[0] for row in rows)
