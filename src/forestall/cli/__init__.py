@@ -49,6 +49,7 @@ COMMANDS: Final = {
         "history": "lifecycle:history",
         "shadow": "shadow:shadow",
         "canary": "canary:canary",
+        "edge": "edge:app",
         "drift": "drift:drift",
         "due": "drift:due",
     },
