@@ -54,7 +54,7 @@ export function framing(means: FrameMeans): Frame {
     make("div", { class: "head" }, chip, status), main, reason);
   const close = make("button", { type: "button", class: "close", "aria-label": texts.close, click: means.close }, image("close"));
   const show = make("button", { type: "button", class: "good", hidden: true }, texts.show);
-  const { foot, closeMenu, closeReason } = footing(means, image, show, reason);
+  const { foot, closeMenu, closeAll } = footing(means, image, show, reason);
   const card = make("section", {
     class: `card ${form === "banner" ? "banner" : "toast"}`, role: "region", "aria-labelledby": "t",
     lang: wording.language, dir: wording.direction,
@@ -74,7 +74,7 @@ export function framing(means: FrameMeans): Frame {
       status.replaceChildren(...words);
       main.replaceChildren(...content);
       foot.hidden = state !== "message";
-      if (foot.hidden) closeReason();
+      if (foot.hidden) closeAll();
     },
     measure: () => {
       const long = scroll.scrollHeight > scroll.clientHeight + 1;
@@ -89,7 +89,7 @@ export function framing(means: FrameMeans): Frame {
 function footing(
   { make, wording: { texts }, why, helped, never, stop }: FrameMeans, image: (name: keyof typeof ICONS) => SVGElement,
   show: HTMLElement, reason: HTMLElement,
-): { foot: HTMLElement; closeMenu: () => boolean; closeReason: () => void } {
+): { foot: HTMLElement; closeMenu: () => boolean; closeAll: () => void } {
   const opens = (button: HTMLElement, part: HTMLElement, open: boolean): void => {
     part.hidden = !open;
     button.setAttribute("aria-expanded", String(open));
@@ -103,7 +103,7 @@ function footing(
   };
   const menu = make("div", { class: "menu", id: "m", hidden: true },
     make("button", { type: "button", click: never }, texts.never),
-    make("button", { type: "button", click: () => { opens(more, menu, false); stop(); } }, texts.stop));
+    make("button", { type: "button", click: stop }, texts.stop));
   const more = toggle(menu, { class: "more", "aria-label": texts.menu }, image("more"));
   const asks = toggle(reason, { class: "quiet" }, texts.why);
   asks.addEventListener("click", () => {
@@ -115,6 +115,10 @@ function footing(
   if (helped) acts.append(make("button", { type: "button", class: "good", click: helped }, image("check"), texts.helped));
   acts.append(asks);
   const foot = make("div", { class: "foot" }, acts, more, menu);
+  const closeAll = (): void => {
+    opens(asks, reason, false);
+    opens(more, menu, false);
+  };
   const closeMenu = (): boolean => {
     if (menu.hidden) return false;
     opens(more, menu, false);
@@ -125,5 +129,5 @@ function footing(
     const to = event.relatedTarget as Node | null;
     if (to && to !== more && !menu.contains(to)) opens(more, menu, false);
   });
-  return { foot, closeMenu, closeReason: () => opens(asks, reason, false) };
+  return { foot, closeMenu, closeAll };
 }

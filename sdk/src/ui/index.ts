@@ -36,6 +36,7 @@ export const view: View = (window, message, told, look) => {
   if (formOf(message) === "hint") watch.push(pointing([window, message, told, look], root, card.frame, life));
   const looking = (): void => watch.forEach((one) => one());
   looking();
+  card.frame.card.addEventListener("click", looking);
   life.later(() => {
     card.main();
     looking();
@@ -58,10 +59,11 @@ function speaking([window, message, told, look]: Given, life: Life): { frame: Fr
   let back: (() => void) | undefined;
 
   const put = (title: string, body: readonly (Node | string)[], content: readonly Node[], lang: string, state: State): void => {
-    const inside = life.inside();
     const text = body.length ? [make("p", { class: "body", id: "b", lang }, ...body)] : [];
-    frame.fill([make("p", { class: "title", id: "t", lang }, title), ...text], content, state);
-    if (inside && !life.inside()) (frame.main.querySelector<HTMLElement>("button,input,textarea") ?? frame.close).focus();
+    life.keep(
+      () => frame.fill([make("p", { class: "title", id: "t", lang }, title), ...text], content, state),
+      () => frame.main.querySelector<HTMLElement>("button,input,textarea") ?? frame.close,
+    );
   };
   const link = ({ text, href }: { text: string; href?: string }): Node | string =>
     href ? make("a", { href, click: () => told.acted("link", new URL(href).pathname) }, text) : text;

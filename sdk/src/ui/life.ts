@@ -1,6 +1,6 @@
 /** How a message comes and goes: once, without a trace, and focus goes back to where it was. */
 import type { Page, Stop } from "../types";
-import { focusOf } from "./focus";
+import { type Focus, focusOf } from "./focus";
 
 const GOING = 140;
 
@@ -14,8 +14,8 @@ export interface Life {
   later: (fn: () => void, milliseconds: number) => void;
   /** Ends with it. */
   ends: (...stops: Stop[]) => void;
-  /** Whether focus is in it. */
-  inside: () => boolean;
+  /** Makes a change without losing focus; see `Focus`. */
+  keep: Focus["keep"];
 }
 
 /** The life of what is in `root`. */
@@ -33,7 +33,7 @@ export function living(window: Page["window"], root: ShadowRoot): Life {
   };
   return {
     later,
-    inside: focus.inside,
+    keep: focus.keep,
     ends: (...stops) => void ending.push(...stops),
     stop: () => {
       if (going) return;
