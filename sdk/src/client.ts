@@ -3,7 +3,7 @@ import { beacon, isControl, visitorToken } from "./core/transport";
 import { caps } from "./core/caps";
 import { asksForPrivacy, CHOICE, consent as consents } from "./core/consent";
 import { identity as identities, passes } from "./core/identity";
-import { eventType } from "./core/naming";
+import { clean, eventType } from "./core/naming";
 import { EVENT_BYTES } from "./core/options";
 import { queue as queues } from "./core/queue";
 import { address, isPrivate } from "./core/redact";
@@ -12,7 +12,7 @@ import { storage } from "./core/storage";
 import { type Tabs, tabs as between } from "./core/tabs";
 import type { Beginning, Inside } from "./help/types";
 import { load } from "./signals/load";
-import type { Choice, Client, Data, Happenings, Json, Page, Settled, Signal, Start, Stop, Who } from "./types";
+import type { Choice, Client, Happenings, Json, Page, Settled, Signal, Start, Stop, Who } from "./types";
 
 const FLUSH_AFTER = 200;
 const REPORT_EVERY = 60_000;
@@ -38,6 +38,7 @@ export function client(
   let decide: Parameters<Inside["deciding"]>[0] | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
+  let known = "";
   let dropped = 0;
   let reported = 0;
 
@@ -83,8 +84,6 @@ export function client(
   }
   function hear(news: Json): void {
     if (news === "events") soon(0);
-    else if (news === "identity") tell("identity", person.who());
-    else if (news === "choice") notice();
     else tell("news", news as Happenings["news"]);
   }
   function soon(milliseconds: number): void {
@@ -167,7 +166,6 @@ export function client(
   };
   function choose(change: Partial<Choice>): void {
     agreed.choose(change);
-    others.tell("choice");
     notice();
   }
   /** Says something about the customer's standing. */
@@ -190,6 +188,11 @@ export function client(
   listen<PageTransitionEvent>(window, "pageshow", ({ persisted }) => {
     if (persisted) others = join();
   });
+  // What other tabs said elsewhere may come before the device shows what they changed.
+  listen<StorageEvent>(window, "storage", ({ key }) => {
+    if (!key || key.endsWith(`.${CHOICE}`)) notice();
+    if (!key || /\.(subject|visitor)$/.test(key)) changed();
+  });
   listen(window, "online", send.online);
   listen(document, "visibilitychange", () => {
     if (document.visibilityState === "hidden") {
@@ -199,6 +202,7 @@ export function client(
   });
   queueMicrotask(guard(() => {
     notice();
+    known = JSON.stringify(person.who());
     tell("ready", { anonymous: !person.who().subject });
   }));
 
@@ -283,18 +287,9 @@ export function client(
     deciding: (asked) => (decide = asked),
   };
   function changed(): void {
-    others.tell("identity");
-    tell("identity", person.who());
+    const who = person.who();
+    if (known === (known = JSON.stringify(who))) return;
+    tell("identity", who);
   }
   return api;
-}
-
-/** `given` as JSON would have it; what is no object, or goes in circles, becomes `{}`. */
-function clean(given: unknown): Data {
-  try {
-    const data = JSON.parse(JSON.stringify(given)) as Data | null;
-    return typeof data === "object" && data !== null && !Array.isArray(data) ? data : {};
-  } catch {
-    return {};
-  }
 }

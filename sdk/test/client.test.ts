@@ -199,11 +199,20 @@ it("tells other tabs of a sign-out", async () => {
   const two = start(device.tab());
   one.identify("u1");
   expect(two.who()).toEqual({ subject: "u1" });
+  await two.flush();
   const heard = vi.fn();
   two.on("identity", heard);
   one.reset();
   await until(() => heard.mock.calls.length > 0);
   expect(two.who().subject).toBeUndefined();
+  one.identify("u2");
+  one.identify("u2");
+  await until(() => heard.mock.lastCall?.[0].subject === "u2");
+  const times = heard.mock.calls.length;
+  device.stored.set("forestall.key.other", "1");
+  two.track("a");
+  await two.flush();
+  expect(heard).toHaveBeenCalledTimes(times);
 });
 
 it("sends by beacon what is left when the page goes, but no control events", async () => {

@@ -58,17 +58,28 @@ export class Device {
   blocked = false;
   signals: { globalPrivacyControl?: boolean; doNotTrack?: string } = {};
   channels = new Set<Channel>();
+  windows = new Set<EventTarget>();
   beacons: { url: string; body: Blob }[] = [];
 
   constructor(readonly gateway = new Gateway()) {}
 
-  storage(): Storage {
+  storage(from: EventTarget): Storage {
     if (this.blocked) throw new DOMException("denied", "SecurityError");
     const { stored } = this;
+    const told = (key: string): void => {
+      for (const other of this.windows) {
+        if (other !== from) queueMicrotask(() => other.dispatchEvent(Object.assign(new Event("storage"), { key })));
+      }
+    };
     return {
       getItem: (name: string) => stored.get(name) ?? null,
-      setItem: (name: string, value: string) => void stored.set(name, value),
-      removeItem: (name: string) => void stored.delete(name),
+      setItem: (name: string, value: string) => {
+        if (stored.get(name) !== value) told(name);
+        stored.set(name, value);
+      },
+      removeItem: (name: string) => {
+        if (stored.delete(name)) told(name);
+      },
     } as unknown as Storage;
   }
 
@@ -130,7 +141,8 @@ function tab(device: Device, href: string): Tab {
       return new Channel(device);
     },
   });
-  Object.defineProperty(window, "localStorage", { get: () => device.storage() });
+  device.windows.add(window);
+  Object.defineProperty(window, "localStorage", { get: () => device.storage(window) });
   Object.defineProperty(window, "indexedDB", {
     get: () => {
       if (device.blocked) throw new DOMException("denied", "SecurityError");
