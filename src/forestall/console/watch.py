@@ -149,7 +149,8 @@ class Watch:
         self._made += 1
         totals = self._policies.setdefault(decision.policy, Counter())
         totals[decision.mode, decision.outcome, decision.reason or ""] += 1
-        if decision.outcome != "intervene" or decision.mode == "shadow":
+        acts = decision.outcome == "intervene" and decision.mode != "shadow"
+        if not acts or decision.edge is True:
             return
         self._intervened += 1
         intervention = _Intervention(decision)
