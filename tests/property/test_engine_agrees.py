@@ -1,7 +1,8 @@
 """The engine and the brute-force reference agree on every decision.
 
 500 examples in the ordinary suite, always the same ones; ``pytest -m soak`` takes 20,000 new ones
-(another number with the environment variable ``FORESTALL_SOAK_EXAMPLES``).
+(another number with the environment variable ``FORESTALL_SOAK_EXAMPLES``). Where
+``FORESTALL_EXAMPLES_PART`` is set, the ordinary suite takes that part of its examples: 5 is a fifth.
 """
 
 import os
@@ -20,11 +21,20 @@ from reference.comparing import FREE, Scenario, agree, reference
 from reference.writing import event, feature, once, policy
 
 SOAK = int(os.environ.get("FORESTALL_SOAK_EXAMPLES", "20000"))
+PART = int(os.environ.get("FORESTALL_EXAMPLES_PART", "1"))
 ALL_CHECKS = list(HealthCheck)
-ordinary = settings(
-    max_examples=500, derandomize=True, deadline=None, suppress_health_check=ALL_CHECKS
-)
-few = settings(ordinary, max_examples=100)
+
+
+def examples(count: int) -> settings:
+    """So many, and the same ones every time."""
+    return settings(
+        max_examples=count // PART,
+        derandomize=True,
+        deadline=None,
+        suppress_health_check=ALL_CHECKS,
+    )
+
+
 many = settings(
     max_examples=SOAK,
     derandomize=False,
@@ -35,28 +45,28 @@ many = settings(
 
 
 @pytest.mark.timeout(400)
-@ordinary
+@examples(500)
 @given(scenarios())
 def test_the_engine_agrees_with_the_reference(scenario: Scenario) -> None:
     agree(scenario)
 
 
 @pytest.mark.timeout(400)
-@ordinary
+@examples(500)
 @given(journeys())
 def test_the_engine_agrees_on_versions_that_come_and_go(scenario: Scenario) -> None:
     agree(scenario)
 
 
 @pytest.mark.timeout(400)
-@few
+@examples(100)
 @given(crowds())
 def test_the_engine_agrees_on_more_keys_than_are_kept(scenario: Scenario) -> None:
     agree(scenario)
 
 
 @pytest.mark.timeout(400)
-@settings(few, max_examples=250)
+@examples(250)
 @given(told_by_pages())
 def test_the_engine_agrees_on_what_pages_decided(scenario: Scenario) -> None:
     agree(scenario)
@@ -77,7 +87,7 @@ class Restless(Engine):
 
 
 @pytest.mark.timeout(400)
-@settings(few, max_examples=150)
+@examples(150)
 @given(scenarios())
 def test_what_is_packed_and_forgotten_changes_nothing(scenario: Scenario) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -89,7 +99,7 @@ def test_what_is_packed_and_forgotten_changes_nothing(scenario: Scenario) -> Non
 
 
 @pytest.mark.timeout(400)
-@settings(few, max_examples=100)
+@examples(100)
 @given(told_by_pages())
 def test_what_is_packed_changes_nothing_where_pages_decide(scenario: Scenario) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -98,7 +108,7 @@ def test_what_is_packed_changes_nothing_where_pages_decide(scenario: Scenario) -
 
 
 @pytest.mark.timeout(400)
-@settings(few, max_examples=150)
+@examples(150)
 @given(journeys())
 def test_what_is_packed_changes_nothing_while_versions_come_and_go(scenario: Scenario) -> None:
     with pytest.MonkeyPatch.context() as patch:

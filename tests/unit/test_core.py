@@ -113,12 +113,13 @@ def test_content_that_does_not_fit_together_is_refused() -> None:
 
 
 @pytest.mark.timeout(600)
-def test_python_alone_agrees_with_the_reference_too() -> None:
+@pytest.mark.parametrize("part", [5, pytest.param(1, marks=pytest.mark.soak)])
+def test_python_alone_agrees_with_the_reference_too(part: int) -> None:
     properties = Path(__file__).parents[1] / "property" / "test_engine_agrees.py"
     chosen = ["-k", "packed or more or versions", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", str(properties), *chosen],
-        env={**os.environ, "FORESTALL_PURE": "1"},
+        env={**os.environ, "FORESTALL_PURE": "1", "FORESTALL_EXAMPLES_PART": str(part)},
         capture_output=True,
         text=True,
         timeout=590,
