@@ -62,6 +62,7 @@ def test_a_condition_becomes_a_tree(source: str, made: Any) -> None:
         ("event['data'] == 6", 1, "single fields"),
         ("int(event.data.x) > 1", 1, "kept small"),
         ("event.data.l.exists(i, i > 1)", 14, "left to the server"),
+        ("null", 1, "always null"),
         ("event.data.x in subject.some", 14, "one side is written out"),
         ("{1: 'a'}[1]", 2, "written out"),
         ("{'a': 1, 'a': 2}", 10, "twice"),

@@ -79,6 +79,8 @@ def compile_edge(source: str, variables: Sequence[str]) -> Tree:
     compiler = _Compiler(source, variables)
     root = parse(source)
     tree = compiler.tree(root)
+    if tree is None:
+        compiler.refuse(root, "the condition is always null")
     if compiler.steps > WORK:
         compiler.refuse(root, "the condition goes through long values too often", _WRITE_OUT)
     return tree

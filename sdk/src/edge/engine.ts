@@ -1,0 +1,126 @@
+/** The engine: what is remembered, and an event or the time, give what is remembered then, and decisions. Pure. */
+import type { Data } from "../types";
+import { evaluate, type Tree } from "./conditions";
+import { arbitrate, refusal, standing } from "./gates";
+import { advance } from "./patterns";
+import type { Bundle, Decision, Happening, Match, Pass, Policy, Progress, Ref, State } from "./types";
+import { isMap, keyText, lift, read, type Value, type Values, write } from "./values";
+import { KEYS, remember, valueAt } from "./windows";
+
+/** What a step gives; `deadline` is when the next timer is due, `Infinity` without one. */
+export interface Step {
+  text: string;
+  decisions: Decision[];
+  deadline: number;
+}
+
+const ACTS = 200;
+const SAID = /^forestall\.(identify|opt(in|out)|consent\.(granted|withdrawn)|intervention\.(dismissed|helped))$/;
+
+/** What an event of a policy's pattern was taken with: who they were then, and what its conditions saw. */
+interface Taken {
+  event: Happening;
+  names: Values;
+}
+
+/**
+ * One event, or without one the time alone, at `now` (microseconds). `text` is what the step before
+ * gave, empty at first.
+ */
+export function step({ settings, policies, doubles }: Bundle, pass: Pass, text: string, now: number, event?: Happening): Step {
+  const state = (text ? read(text) : { clock: 0, serial: 0, patterns: {}, features: {}, told: [], acts: [] }) as State;
+  const decisions: Decision[] = [];
+  const place = ({ name, when }: Policy): string => name + JSON.stringify(when);
+  const keys = (policy: Policy): Progress[] => (state.patterns[place(policy)] ??= []);
+  const forget = (policy: Policy, key: Progress): void => {
+    state.patterns[place(policy)] = keys(policy).filter((other) => other != key);
+  };
+  const person = (): Pass => {
+    const then = standing(pass, state.told);
+    return { ...then, acts: [...then.acts, ...state.acts] };
+  };
+  const bind = (event: Happening, traits: Data): Values => ({
+    event: { ...event, data: lift(event.data, doubles[event.type]) },
+    subject: lift(traits),
+  });
+  const keyOf = (by: Tree | undefined, names: Values): string | null => {
+    const value = by === undefined ? null : evaluate(by, names);
+    return value == null ? null : keyText(value);
+  };
+  const says = ({ types, where = true }: Match, { event: { type }, names }: Taken): boolean | undefined => {
+    if (!types.includes(type)) return false;
+    const value = evaluate(where, names);
+    return typeof value == "boolean" ? value : undefined;
+  };
+
+  /** The candidate of a match, where the policy's `if` holds. */
+  const candidate = (policy: Policy, key: string | null, matched: Ref[], { event, names }: Taken, at: number): Decision[] => {
+    const { traits } = person();
+    const features: Record<string, Value> = {};
+    for (const [name, feature] of Object.entries(policy.features)) {
+      features[name] = valueAt(feature, state.features[JSON.stringify(feature)] ?? [], keyOf(feature.by, names), at);
+    }
+    return evaluate(policy.if ?? true, { ...bind(event, traits), features }) === true
+      ? [{ policy, key, at, outcome: "suppress", reason: null, matched, features, event, traits }]
+      : [];
+  };
+  const decide = (candidates: Decision[]): void => {
+    const then = person();
+    for (const one of arbitrate(candidates, ({ policy, at }) => refusal(policy, at, settings, then), then.holdout)) {
+      decisions.push(one);
+      if (one.outcome == "suppress") continue;
+      state.acts.push([one.policy.name, one.at, one.reason == "policy_holdout" ? "" : one.policy.budget_class]);
+      state.patterns[place(one.policy)] = [];
+    }
+  };
+  const armed = (): { policy: Policy; key: Progress; deadline: number }[] =>
+    policies.flatMap((policy) => keys(policy).map((key) => ({ policy, key, deadline: key.a?.d ?? Infinity })));
+  const next = (): number => Math.min(...armed().map(({ deadline }) => deadline), Infinity);
+  /** Fires all timers before `end`, those of one deadline together. */
+  const fire = (end: number): void => {
+    for (let at = next(); at < end; at = next()) {
+      state.clock = Math.max(state.clock, at);
+      const due = armed().filter(({ deadline }) => deadline == at);
+      const candidates = due.flatMap(({ policy, key: { k, a } }) => (a ? candidate(policy, k, a.m, { event: a.e, names: bind(a.e, a.s) }, at) : []));
+      for (const { policy, key } of due) forget(policy, key);
+      decide(candidates);
+    }
+  };
+  const take = (event: Happening): void => {
+    const t = (state.clock = Math.max(now, state.clock));
+    const serial = state.serial++;
+    if (SAID.test(event.type) && isMap(event.data)) state.told.push([event.type, event.data as Data, t]);
+    const { traits } = person();
+    const taken = { event, names: bind(event, traits) };
+    for (const [text, feature] of new Map(policies.flatMap(({ features }) => Object.values(features).map((one) => [JSON.stringify(one), one])))) {
+      const { match, by, value = 0 } = feature;
+      const key = keyOf(by, taken.names);
+      if (!says(match, taken) || (by !== undefined && key === null)) continue;
+      state.features[text] = remember(feature, state.features[text] ?? [], [t, key, evaluate(value, taken.names)]);
+    }
+    const found: Decision[] = [];
+    for (const policy of policies) {
+      const { when } = policy;
+      const k = keyOf(when.by, taken.names);
+      if (when.by !== undefined && k === null) continue;
+      const key = keys(policy).find((one) => one.k === k) ?? { k, b: [], a: null };
+      const [touched, cleared] = advance(when, key, {
+        t,
+        serial,
+        ref: [event.source, event.id],
+        arm: (d, m) => ({ d, m, e: event, s: traits }),
+        says: (match) => says(match, taken),
+        holds: (matched) => found.length < found.push(...candidate(policy, k, matched, taken, t)),
+      });
+      if (!touched) continue;
+      forget(policy, key);
+      if (!cleared && (key.a || key.b.some(Boolean))) state.patterns[place(policy)] = [...keys(policy), key].slice(-KEYS);
+    }
+    decide(found);
+  };
+
+  fire(event ? Math.max(now, state.clock) : now - settings.grace);
+  if (event) take(event);
+  state.acts = state.acts.slice(-ACTS);
+  return { text: write(state), decisions, deadline: next() };
+}
