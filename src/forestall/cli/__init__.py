@@ -5,6 +5,8 @@ not be used. An error of ours is printed as its message, never as a stack trace.
 command that is asked for is imported, so that none waits for what it does not need.
 """
 
+import atexit
+import gc
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -116,6 +118,7 @@ def door(arguments: Iterable[str] = ()) -> typer.Typer:
 
 def main() -> None:
     """Run the command line; the entry point of the ``forestall`` script."""
+    atexit.register(gc.freeze)  # an end need not look for what could be freed
     try:
         door(sys.argv[1:])()
     except ForestallError as error:
