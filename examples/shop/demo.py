@@ -1,7 +1,8 @@
 """``make demo``: half a year of a web shop, played through a real server in a few seconds.
 
 Fetches the history, starts ``forestall serve`` with the deployment beside this file, plays every
-event over HTTP, waits until everything is decided and carried out, and scores what came of it.
+event over HTTP, waits until everything is decided and carried out, and scores what came of it. Then
+it opens the shop itself, to click through.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from rich.table import Table
 from examples.shop import history
 from examples.shop.asking import QUESTION, Answered, ask
 from examples.shop.desk import Desk
+from examples.shop.opening import HOST, PORT, Shop
 from examples.shop.player import DemoFailed, await_settled, play
 from forestall.contracts.decision import Decision
 from forestall.contracts.errors import ForestallError
@@ -66,10 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=Path("demo-summary.json"),
         help="the file for the figures, as JSON",
     )
+    parser.add_argument("--shop-port", type=int, default=PORT, help="where the shop is opened")
     options = parser.parse_args(arguments)
+    shop_port = None if options.once else options.shop_port
     console = Console()
     try:
-        return run(console, options.config, options.cache, options.summary, once=options.once)
+        return run(console, options.config, options.cache, options.summary, shop_port)
     except (DemoFailed, ForestallError, history.HistoryMissing) as error:
         Console(stderr=True).print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         return 1
@@ -78,19 +82,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def run(console: Console, config: Path, cache: Path, summary: Path, *, once: bool) -> int:
-    """Fetch, serve, play, wait, score; then stay up until Ctrl-C unless ``once``."""
+def run(console: Console, config: Path, cache: Path, summary: Path, shop_port: int | None) -> int:
+    """Fetch, serve, play, wait, score; then open the shop and stay up until Ctrl-C, unless there is
+    no ``shop_port``."""
     settings = prepare(config)
-    _free(settings)
+    _free(
+        settings.server.host,
+        settings.server.port,
+        "another port under [server] in the shop's forestall.toml",
+    )
+    if shop_port:
+        _free(HOST, shop_port, "another --shop-port")
     with console.status("Fetching the shop's history"):
         rows = history.read(history.fetch(cache))
     address = f"http://{settings.server.host}:{settings.server.port}"
     started = time.monotonic()
     with ExitStack() as stack:
         desk = stack.enter_context(_desk(settings))
-        server = stack.enter_context(_server(config, cache / "server.log"))
+        server = stack.enter_context(served(config, cache / "server.log"))
         client = stack.enter_context(httpx.Client(base_url=address, timeout=30, trust_env=False))
-        _await_ready(client, server)
+        await_ready(client, server)
         console.print(f"Serving on {address}/ (open it in a browser and watch)")
         verdicts = _play(console, client, settings, rows)
         seconds = time.monotonic() - started
@@ -103,8 +114,9 @@ def run(console: Console, config: Path, cache: Path, summary: Path, *, once: boo
         body = msgspec.json.format(msgspec.json.encode(result), indent=2)
         summary.write_bytes(body + b"\n")
         console.print(f"The same in {summary}.")
-        if not once:
-            _stay(console, address, server)
+        if shop_port is not None:
+            shop = stack.enter_context(opened(settings, shop_port))
+            _stay(console, address, shop.url, server)
     return 0
 
 
@@ -123,15 +135,13 @@ def prepare(config: Path) -> Settings:
     return settings
 
 
-def _free(settings: Settings) -> None:
-    """Raises ``DemoFailed`` if something else listens where the server is to listen."""
-    place = (settings.server.host, settings.server.port)
+def _free(host: str, port: int, instead: str) -> None:
+    """Raises ``DemoFailed`` if something else listens where we are to listen."""
     with socket.socket() as probe:
         probe.settimeout(1)
-        if probe.connect_ex(place) == 0:
+        if probe.connect_ex((host, port)) == 0:
             raise DemoFailed(
-                f"something already listens on {place[0]}:{place[1]}; stop it, or name another port"
-                " under [server] in the shop's forestall.toml"
+                f"something already listens on {host}:{port}; stop it, or name {instead}"
             )
 
 
@@ -156,7 +166,7 @@ def _desk(settings: Settings) -> Desk:
 
 
 @contextmanager
-def _server(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def served(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """``forestall serve``, in a session of its own so that Ctrl-C reaches only the demo."""
     command = [sys.executable, "-m", "forestall", "serve", "--config", str(config)]
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +193,8 @@ def _alive(server: subprocess.Popen[bytes]) -> None:
         raise DemoFailed(f"the server ended with exit code {server.returncode}")
 
 
-def _await_ready(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
+def await_ready(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
+    """Wait until the server takes events. Raises ``DemoFailed`` if it ends, or takes too long."""
     until = time.monotonic() + 60
     while time.monotonic() < until:
         _alive(server)
@@ -278,8 +289,25 @@ def _by_policy(result: Score) -> Table:
     return table
 
 
-def _stay(console: Console, address: str, server: subprocess.Popen[bytes]) -> None:
-    console.print(f"\nStill serving on [link={address}/]{address}/[/link]; Ctrl-C ends it.")
+@contextmanager
+def opened(settings: Settings, port: int) -> Iterator[Shop]:
+    """The shop, open. Raises ``DemoFailed`` where it cannot be opened."""
+    with ExitStack() as stack:
+        try:
+            shop = stack.enter_context(Shop(settings, port))
+        except (OSError, httpx.HTTPError) as error:
+            raise DemoFailed(f"the shop cannot be opened: {error}") from None
+        yield shop
+
+
+def _stay(console: Console, address: str, shop: str, server: subprocess.Popen[bytes]) -> None:
+    console.print(f"\nStill serving; Ctrl-C ends it.\nThe console: {address}/", soft_wrap=True)
+    console.print(f"The shop:    [bold]{shop}/[/]", soft_wrap=True)
+    console.print(
+        "Open both, and try the shop's Troubles (bottom left): Stage “payment-failed”, press “Pay”,"
+        " and help comes.",
+        soft_wrap=True,
+    )
     console.print(
         "For whom, and why: .venv/bin/forestall interventions list --config"
         " examples/shop/forestall.toml",

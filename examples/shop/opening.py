@@ -30,13 +30,13 @@ while nobody clicks."""
 class Shop:
     """Serves the shop while it is entered, in a thread of its own.
 
-    ``settings`` are those of the Forestall server. Port 0 takes any free one. Raises ``OSError`` if
-    the port is taken, and ``httpx.HTTPError`` (on entering) if the server or its SDK is not there.
+    ``settings`` are those of the Forestall server. Port 0 takes any free one. Entering raises
+    ``OSError`` if the port is taken, and ``httpx.HTTPError`` if the server or its SDK is not there.
     """
 
     def __init__(self, settings: Settings, port: int = PORT) -> None:
         self._settings = settings
-        self._socket = socket.create_server((HOST, port))
+        self._port = port
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -51,6 +51,7 @@ class Shop:
         keys = {key.origin: key.key for key in settings.keys}
         with httpx.Client(base_url=host, timeout=10, trust_env=False) as server:
             snippet = server.get("/sdk/snippet.js").raise_for_status().text
+        self._socket = socket.create_server((HOST, self._port))
         self._client = Client(host, keys["server"], Options(source="/shop", linger=0.02))
         place = Place(host, keys["browser"], settings.tokens.secret or "", snippet)
         config = uvicorn.Config(
