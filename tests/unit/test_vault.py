@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from forestall.kernel.clock import random_id
 from forestall.kernel.database.files import open_database
 from forestall.privacy.keys import Box, Keys, VaultLocked, load_keys, load_secret
-from forestall.privacy.vault import Identity, Recent, Vault
+from forestall.privacy.vault import Identity, Person, Recent, Vault
 
 
 def vault(path: Path, keys: Keys | None = None) -> tuple[Vault, sqlite3.Connection]:
@@ -213,6 +213,57 @@ def test_pseudonyms_made_together_lie_together_and_differ(tmp_path: Path) -> Non
     assert len({pseudonym[8:] for pseudonym in together}) == 50
     assert {len(pseudonym) for pseudonym in together} == {32} == {len(later)}
     assert later[:8] not in {pseudonym[:8] for pseudonym in together}
+
+
+def test_what_is_gathered_is_known_at_once_and_written_in_the_end(tmp_path: Path) -> None:
+    with opened(tmp_path) as (own, _):
+        own.begin()
+        rows = own._db.execute
+        with own.gathering():
+            made = {str(n): own.assign("user", str(n)) for n in range(30)}
+            visitor = own.assign("anonymous", "v")
+            assert rows("SELECT count(*) FROM identities").fetchone() == (0,)
+            assert {name: own.resolve("user", name) for name in made} == made
+        assert rows("SELECT count(*) FROM identities").fetchone() == (31,)
+        own.forgo()
+        assert {name: own.resolve("user", name) for name in made} == made
+        for name, pseudonym in made.items():
+            assert own.reveal(pseudonym) == Person((Identity("user", name),), {})
+        assert own.resolve("anonymous", "v") == visitor
+
+
+def test_whoever_asks_for_more_sees_what_is_gathered(tmp_path: Path) -> None:
+    with opened(tmp_path) as (own, _):
+        own.begin()
+        with own.gathering():
+            user, visitor = own.assign("user", "u"), own.assign("anonymous", "v")
+            own.keep(visitor, {"name": "Vi"})
+            own.keep(user, {"name": "Una"})
+            assert own.owned(user)
+            assert not own.owned(visitor)
+            assert own.reveal(visitor) == Person((Identity("anonymous", "v"),), {"name": "Vi"})
+            own.join(visitor, user)
+            assert own.formers(user) == (visitor,)
+            gone = own.assign("user", "gone")
+            assert own.forget(gone)
+            again = own.assign("user", "gone")
+            assert again != gone
+        assert own.resolve("user", "gone") == again
+        assert own.reveal(gone) is None
+        assert own.reveal(again) == Person((Identity("user", "gone"),), {})
+
+
+def test_after_an_error_nothing_gathered_is_written(tmp_path: Path) -> None:
+    with opened(tmp_path) as (own, _):
+        own.begin()
+        with suppress(ZeroDivisionError), own.gathering():
+            own.assign("user", "u")
+            raise ZeroDivisionError
+        own.forgo()
+        assert own.resolve("user", "u") is None
+        with own.gathering():
+            pass
+        assert own.resolve("user", "u") is None
 
 
 def test_only_what_was_asked_for_lately_is_remembered() -> None:

@@ -237,8 +237,9 @@ class Committer:
         """Write everything of a transaction but its commit."""
         connection = self._log.begin()
         try:
-            with self._log.translated():
-                self._desk.vault.begin()
+            vault = self._desk.vault
+            with self._log.translated(), vault.gathering():
+                vault.begin()
                 every = iter(sorter.take([letter for one in taken for letter in one.letters]))
                 answers = []
                 for submission in taken:

@@ -27,6 +27,8 @@ REMEMBERED = 7 * DAY
 GATEWAY = "forestall:gateway"
 """The ``source`` of events that the gateway itself writes."""
 
+_NEW = identity.Placed("new", None)
+
 Pair = tuple[str, str]
 """A subject, and what makes an event of theirs the same: its source and id."""
 
@@ -65,7 +67,8 @@ class Sorter:
         """What to answer to each letter, in order."""
         now, lateness, taken = self._now, self._desk.lateness, self._taken
         answers = []
-        for letter, pair in zip(letters, self._plain(letters), strict=True):
+        for letter, known in zip(letters, self._plain(letters), strict=True):
+            pair = known or self._newcomer(letter)
             if pair is None or self._moved or pair in taken or isinstance(letter, Refusal):
                 answers.append(self._one(letter))
                 continue
@@ -114,6 +117,22 @@ class Sorter:
         if any(found):
             return [None if pair is None or self._asked[pair] else pair for pair in plain]
         return plain
+
+    def _newcomer(self, letter: Admitted | Refusal) -> Pair | None:
+        """The same for an event of somebody whom this transaction meets first; they are entered."""
+        if isinstance(letter, Refusal) or letter.control or self._desk.clock != "wall":
+            return None
+        if letter.pseudonym is not None or self._moved:
+            return None
+        vault = self._desk.vault
+        owner = identity.owner(vault, letter.user, letter.anonymous)
+        if owner is None:
+            user, visitor = letter.user, letter.anonymous
+            owner = identity.settle(vault, _NEW, user, visitor, signs_in=False)
+            self._fresh.add(owner)
+        elif owner not in self._fresh:
+            return None
+        return owner, f"{letter.source}\x00{letter.id}"
 
     def _one(self, letter: Admitted | Refusal) -> Answer:
         return self._refuse(letter) if isinstance(letter, Refusal) else self._accept(letter)

@@ -38,6 +38,10 @@ _APPLICATION_ID = 0x4653_544C
 _FORMAT = 2
 _STREAM = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
+PAGES = 64_000_000
+"""Bytes of pages that a writer keeps in memory, at most: rows in the order of a hash, such as the
+gateway's identities, are written to pages anywhere."""
+
 _UNREADABLE = (
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
@@ -99,6 +103,8 @@ class SqliteLog:
             raise LogMissing(f"{path}: there is no log yet; start the process that writes it")
         with self.translated():
             self._connection = open_database(path, read_only=read_only)
+            if not read_only:
+                self._connection.execute(f"PRAGMA cache_size = {-PAGES // 1000}")
             try:
                 self._prepare(read_only)
             except BaseException:

@@ -6,7 +6,9 @@ sealed under that key with AES-256-GCM. Deleting a person's key forgets the pers
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any, get_args
 
 import msgspec
@@ -30,6 +32,13 @@ CREATE TABLE IF NOT EXISTS joined (
 CREATE INDEX IF NOT EXISTS joined_into ON joined (current);
 CREATE TABLE IF NOT EXISTS seals (one INTEGER PRIMARY KEY CHECK (one = 1), sealed BLOB NOT NULL);
 """
+_IDENTITY = (
+    "INSERT INTO identities VALUES (?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET pseudonym = excluded.pseudonym"
+)
+_PERSON = "INSERT INTO people VALUES (?, ?)"
+_PERSONAL = "INSERT OR REPLACE INTO personal VALUES (?, ?, ?)"
+_WRITES = (_IDENTITY, _PERSON, _PERSONAL)
 _CHECK = b"forestall/vault"
 _NOBODY = ""
 
@@ -112,6 +121,8 @@ class Vault:
         self._gone: set[str] = set()
         self._version: int | None = None
         self._together = ""
+        self._gathering = False
+        self._rows: dict[str, list[tuple[Any, ...]]] = {sql: [] for sql in _WRITES}
 
     def begin(self) -> None:
         """Believe what is remembered only where no other connection wrote since. Call it inside a
@@ -132,6 +143,33 @@ class Vault:
             known.clear()
         self._formers.clear()
         self._gone.clear()
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """While it lasts, rows are gathered and then written in the order of their keys, which is
+        cheaper for many new people. Only this object sees them before; after an error none is
+        written, so undo the transaction."""
+        self._gathering = True
+        try:
+            yield
+            self._write_gathered()
+        finally:
+            self._gathering = False
+            for rows in self._rows.values():
+                rows.clear()
+
+    def _write_gathered(self) -> None:
+        for sql, rows in self._rows.items():
+            if rows:
+                rows.sort(key=itemgetter(0))
+                self._db.executemany(sql, rows)
+                rows.clear()
+
+    def _write(self, sql: str, row: tuple[Any, ...]) -> None:
+        if self._gathering:
+            self._rows[sql].append(row)
+        else:
+            self._db.execute(sql, row)
 
     def lay(self) -> None:
         """Make the tables where they are missing; deleted rows are overwritten from here on.
@@ -164,17 +202,14 @@ class Vault:
         fresh = pseudonym is None
         pseudonym = pseudonym or self._together + self._ids()[len(self._together) :]
         handle = self._keys.handle(kind, value)
-        self._db.execute(
-            "INSERT INTO identities VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET pseudonym = excluded.pseudonym",
-            (handle, pseudonym, kind),
-        )
+        self._write(_IDENTITY, (handle, pseudonym, kind))
         self._pseudonyms[kind].put(value, pseudonym)
         self._put(pseudonym, (kind, value, None), fresh=fresh)
         return pseudonym
 
     def owned(self, pseudonym: str) -> bool:
         """Whether a user's id stands for it already."""
+        self._write_gathered()
         sql = "SELECT 1 FROM identities WHERE pseudonym = ? AND kind = 'user'"
         return self._db.execute(sql, (pseudonym,)).fetchone() is not None
 
@@ -233,6 +268,7 @@ class Vault:
         return any(known)
 
     def _forget(self, pseudonym: str) -> bool:
+        self._write_gathered()
         known = self._box(pseudonym) is not None
         self._gone.add(pseudonym)
         if len(self._gone) > REMEMBERED:
@@ -247,15 +283,14 @@ class Vault:
         if box is None:
             key = bytes.fromhex(self._ids() + self._ids())
             wrapped = self._keys.box.seal(key, pseudonym.encode(), self._ids)
-            self._db.execute("INSERT INTO people VALUES (?, ?)", (pseudonym, wrapped))
+            self._write(_PERSON, (pseudonym, wrapped))
             box = Box(key)
         hidden = self._keys.field(entry[0], entry[1])
         sealed = box.seal(msgspec.json.encode(entry), pseudonym.encode() + hidden, self._ids)
-        self._db.execute(
-            "INSERT OR REPLACE INTO personal VALUES (?, ?, ?)", (pseudonym, hidden, sealed)
-        )
+        self._write(_PERSONAL, (pseudonym, hidden, sealed))
 
     def _box(self, pseudonym: str) -> Box | None:
+        self._write_gathered()
         sql = "SELECT wrapped FROM people WHERE pseudonym = ?"
         row = self._db.execute(sql, (pseudonym,)).fetchone()
         return row and Box(self._keys.box.open(row[0], pseudonym.encode()))
