@@ -8,15 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import chdir, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
-from typer.testing import CliRunner
 
-from forestall.cli import door
-from forestall.contracts.errors import ForestallError
+from commands import forestall
 from forestall.kernel.clock import monotonic
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -161,15 +159,7 @@ class Server:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """What ``forestall`` with ``arguments`` answers beside the server, in its folder. It runs in
         this process: only ``apart`` pays for one of its own."""
-        said = CliRunner(env={"COLUMNS": "80"})
-        with chdir(self.folder):
-            told = said.invoke(door(arguments), list(arguments))
-        code, error = told.exit_code, told.stderr
-        if isinstance(told.exception, ForestallError):
-            code, error = told.exception.exit_code, f"{error}{told.exception}\n"
-        elif told.exception is not None and not isinstance(told.exception, SystemExit):
-            raise told.exception
-        return subprocess.CompletedProcess(arguments, code, told.stdout, error)
+        return forestall(self.folder, *arguments)
 
     def apart(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """What ``forestall`` with ``arguments`` answers in a process of its own, as in a shell."""

@@ -7,8 +7,6 @@ paragraph that ends in its name: ``Save this as `policies/card.yaml`:``.
 
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from commands import forestall
 from documents import TUTORIAL, Example, examples_of, matches, transcript
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.control import DecideSettings
@@ -176,14 +175,8 @@ def test_commands_in_documents_do_what_they_show(page: Path, tmp_path: Path) -> 
             for command, shown in transcript(example.body):
                 if not command.startswith("forestall "):
                     continue
-                answer = subprocess.run(
-                    [sys.executable, "-m", *shlex.split(command)],
-                    cwd=tmp_path,
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                    env={"COLUMNS": "100", "NO_COLOR": "1", "PATH": ""},
-                )
+                words = shlex.split(command)[1:]
+                answer = forestall(tmp_path, *words, COLUMNS="100", NO_COLOR="1")
                 said = answer.stdout + answer.stderr
                 right = matches(shown, said) and (shown.strip() or answer.returncode == 0)
                 assert right, f"{example}: $ {command}\n{said}"
