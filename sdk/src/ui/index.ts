@@ -37,6 +37,8 @@ export const view: View = (window, message, told, look) => {
   const looking = (): void => watch.forEach((one) => one());
   looking();
   card.frame.card.addEventListener("click", looking);
+  life.ends(() => card.frame.card.removeEventListener("click", looking));
+  life.ends(() => void watch.splice(0));
   life.later(() => {
     card.main();
     looking();
