@@ -187,9 +187,9 @@ class Lane(HttpToolsProtocol):
         body is often sent by itself."""
         fresh = self._between and (self.cycle is None or self.cycle.response_complete)
         if fresh and not self.transport.is_closing() and not self.flow.write_paused:
+            self._unset_keepalive_if_required()
             known = self.heads.find(data)
             if known is not None and self._offered(*known, keep_alive=True):
-                self._unset_keepalive_if_required()
                 return
         self._opening = None
         super().data_received(data)
