@@ -1,222 +1,183 @@
-"""A little shop with an agent that is declared by instructions: its declarations, desk and knowledge."""
+"""Pages that carry the SDK, and a whole server that sends them messages: tabs, devices, people."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import msgspec
+import jwt
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
-from forestall.channels.outbound import outbound
-from forestall.context.knowledge.index import Library
-from forestall.context.knowledge.passages import Passage
+from forestall.contracts.event import decode_data
 from forestall.contracts.instants import SECOND
-from forestall.intervene.agents.load import open_agents
-from forestall.intervene.agents.orchestrate import Orchestrator
-from forestall.intervene.jobs import Job, JobKind, Outcome
+from forestall.ingest.scripts import BUILT
 from forestall.kernel.clock import wall_clock
-from forestall.kernel.settings import Agents, Credential, LanguageModel, Outbound, Settings
-from model_server import KEY
-from workshops import CANARY, Scene, workshop
+from running import SECRET, Server, until
+from serving import logged, settings
 
-AGENT = """
-apiVersion: forestall/v1
-kind: Agent
-metadata: {name: helper, title: Helps at the checkout, owner: payments, review_by: 2027-06-30}
-spec:
-  purpose: Help a customer whose payment failed to finish the order
-  model: fast
-  instructions: Be kind. Offer to send the receipt again where it is missing.
-  input:
-    type: object
-    properties: {payment: {type: string}, text: {type: string}, failures: {type: integer}}
-    additionalProperties: false
-  output:
-    type: object
-    required: [category]
-    properties: {category: {enum: [card, bank, shop]}, note: {type: string, maxLength: 80}}
-    additionalProperties: false
-  knowledge: {products: [checkout], passages: 3}
-  lookups:
-    - {lookup: payment, with: {payment: arguments.payment}}
-    - {lookup: orders, chooses: [status]}
-  actions:
-    - {action: resend-receipt, with: {payment: arguments.payment}}
-    - {action: reissue-token, with: {customer: fields.customer}, chooses: [scope]}
-  risk: high
-  mood: {failures: arguments.failures}
-  confidence: 0.6
-  budget: {steps: 4, time: 60s, tokens: 20000}
-  fallback: compose
+SITE = "http://shop.localhost/"
+ARGS = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks"]
+READY = "() => window[Symbol.for('forestall.help')]"
+BROWSERS_OWN = ("Failed to load resource", "net::ERR", "Content Security Policy", "CORS policy")
+"""What browsers write into the console about requests, whoever made them."""
+
+MORE = """
+[ingest]
+cors_origins = ["*"]
 """
-DESK = """
----
+
+
+def policy(name: str, event: str, text: str) -> str:
+    """A policy that says ``text`` in the app at each event of a type."""
+    return f"""
 apiVersion: forestall/v1
-kind: Lookup
-metadata: {name: payment}
+kind: Policy
+metadata: {{name: {name}, title: "About {event}", owner: shop}}
 spec:
-  input: {type: object, required: [payment], properties: {payment: {type: string}}, additionalProperties: false}
-  output: {status: /status, customer: /customer, mail: /mail}
-  python: {call: "helping:payment"}
----
-apiVersion: forestall/v1
-kind: Lookup
-metadata: {name: orders}
-spec:
-  input:
-    type: object
-    required: [status]
-    properties: {status: {enum: [open, paid]}, customer: {type: string}}
-    additionalProperties: false
-  output: {orders: /orders}
-  python: {call: "helping:orders"}
----
-apiVersion: forestall/v1
-kind: Lookup
-metadata: {name: secret-list}
-spec: {input: {type: object}, output: {all: /all}, python: {call: "helping:orders"}}
----
-apiVersion: forestall/v1
-kind: Action
-metadata: {name: resend-receipt, title: Send the receipt again}
-spec:
-  risk: low
-  input: {type: object, required: [payment], properties: {payment: {type: string}}, additionalProperties: false}
-  precondition: {lookup: payment, with: {payment: arguments.payment}, if: fields.status != "gone"}
-  dry_run: describe
-  execute: {python: {call: "helping:act"}}
-  verify: {lookup: payment, with: {payment: arguments.payment}, if: "true"}
----
-apiVersion: forestall/v1
-kind: Action
-metadata: {name: reissue-token, title: Issue a new token}
-spec:
-  risk: high
-  people: 2
-  input:
-    type: object
-    required: [customer, scope]
-    properties: {customer: {type: string}, scope: {enum: [pay, read]}}
-    additionalProperties: false
-  dry_run: describe
-  execute: {python: {call: "helping:act"}}
-  verify: {lookup: payment, with: {payment: arguments.customer}, if: "true"}
----
-apiVersion: forestall/v1
-kind: Action
-metadata: {name: refund, title: Pay back}
-spec:
-  risk: high
-  input: {type: object}
-  dry_run: describe
-  execute: {python: {call: "helping:act"}}
-  verify: {lookup: payment, with: {payment: '"p1"'}, if: "true"}
+  when: {{event: {event}}}
+  cooldown: 0s
+  valid_for: 30m
+  budget_class: transactional
+  playbook:
+    - guide: {{text: "{text}", channel: inapp}}
 """
-DECLARED = AGENT + DESK
-
-CUSTOMER_MAIL = "ada.lovelace@mailbox.example"
-GIVEN = {"payment": "p1", "text": f"My card was declined, write me: {CUSTOMER_MAIL}"}
-
-made: list[tuple[str, dict[str, Any]]] = []
-"""Every call of the desk, as name and arguments."""
 
 
-def payment(arguments: dict[str, Any], **_: Any) -> dict[str, Any]:
-    made.append(("payment", arguments))
-    status = "gone" if arguments["payment"] == "p-gone" else "declined"
-    return {"status": status, "customer": "c-7", "mail": "other.person@mailbox.example"}
+POLICIES = {
+    "declined.yaml": policy("declined", "payment.declined", "Another card works"),
+    "slow.yaml": policy("slow", "search.slow", "Try fewer words"),
+    "asked.yaml": policy("asked", "client.help", "We are here"),
+}
 
 
-def orders(arguments: dict[str, Any], **_: Any) -> dict[str, Any]:
-    made.append(("orders", arguments))
-    return {"orders": [{"id": "o-1", "status": arguments.get("status")}]}
+def token(user: str, seconds: int = 600) -> str:
+    """What the shop's backend gives its signed-in user."""
+    claims = {"sub": user, "exp": wall_clock() // SECOND + seconds}
+    return jwt.encode(claims, SECRET, "HS256")
 
 
-def act(arguments: dict[str, Any], **_: Any) -> dict[str, Any]:
-    made.append(("act", arguments))
-    return {}
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser."""
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+        yield opened
+        opened.close()
 
 
-KNOWN = (
-    Passage(
-        cite="card-declined@3#customer",
-        runbook="card-declined",
-        version=3,
-        section="customer",
-        title="Card declined",
-        text="Your card was declined. Please try another card or ask your bank.",
-        products=("checkout",),
-        signals=("payment.declined",),
-    ),
-    Passage(
-        cite="delivery@1#customer",
-        runbook="delivery",
-        version=1,
-        section="customer",
-        title="Delivery times",
-        text="Parcels need two or three days within the country.",
-        products=("shipping",),
-    ),
-)
+class Device:
+    """One browser with storage of its own, and the shop's backend as it sees it."""
+
+    def __init__(self, browser: Browser, server: Server, options: str = "", **more: Any) -> None:
+        self.context: BrowserContext = browser.new_context(**more)
+        self.context.set_default_timeout(20_000)
+        self.base = f"http://127.0.0.1:{server.port}"
+        self.options = options
+        self.lifetime = 600
+        """Seconds that a token lives."""
+        self.answering = True
+        """Whether the shop's backend gives tokens."""
+        self.tokens: list[str] = []
+        """Whom it gave tokens."""
+        self.noise: list[str] = []
+        """What consoles and errors said, but for the browser's own words about the network."""
+        self.streams: list[Page] = []
+        """Which tabs connected."""
+        self.context.route(f"{SITE}**", self._shop)
+
+    def _shop(self, route: Route) -> None:
+        path = route.request.url.removeprefix(SITE)
+        if path.startswith("token/"):
+            user = path.removeprefix("token/")
+            self.tokens.append(user)
+            if self.answering:
+                route.fulfill(body=token(user, self.lifetime))
+            else:
+                route.fulfill(status=503)
+            return
+        stub = (BUILT / "snippet.js").read_text()
+        source = """token: async () => {
+          const answer = await fetch("/token/" + (localStorage.user ?? ""));
+          if (!answer.ok) throw new Error("no token");
+          return answer.text();
+        }"""
+        start = f'{{host: "{self.base}", key: "browser-key", {source}, {self.options}}}'
+        page = f"""<!doctype html><html lang="en"><title>Shop</title><script>{stub};
+          forestall.init({start});
+          if (localStorage.user) forestall.identify(localStorage.user);</script><h1>Shop</h1>"""
+        route.fulfill(body=page, content_type="text/html")
+
+    def tab(self, path: str = "") -> Page:
+        """A new tab with the shop in it, whose SDK runs."""
+        page = self.context.new_page()
+        page.on("console", lambda message: self._note(message.text))
+        page.on("pageerror", lambda error: self._note(str(error)))
+        page.on("request", lambda request: self._watch(page, request.url))
+        page.goto(SITE + path)
+        page.wait_for_function(READY)
+        return page
+
+    def _watch(self, page: Page, url: str) -> None:
+        if url.endswith("/v1/stream"):
+            self.streams.append(page)
+
+    def _note(self, text: str) -> None:
+        if not any(own in text for own in BROWSERS_OWN):
+            self.noise.append(text)
+
+    def close(self) -> None:
+        """Closes the browser, and fails where anything was noisy."""
+        self.context.close()
+        assert self.noise == [], self.noise
 
 
-class Helping:
-    """The shop's workshop with its orchestrator."""
-
-    def __init__(self, scene: Scene, orchestrator: Orchestrator) -> None:
-        self.scene, self.orchestrator = scene, orchestrator
-
-    async def do(
-        self,
-        kind: JobKind = "plan",
-        given: dict[str, Any] | None = None,
-        key: str = "effect-1",
-        *fields: str,
-        timeout: int = 120 * SECOND,
-    ) -> Outcome:
-        job = Job(
-            kind=kind,
-            name="helper",
-            arguments=GIVEN if given is None else given,
-            fields=fields,
-            timeout=timeout,
-            signals=("help-with-payment", "payment.declined"),
-        )
-        outcome = await self.scene.workshop.perform(job, key)
-        assert KEY not in repr(msgspec.to_builtins(outcome))
-        return outcome
+def sign_in(page: Page, user: str) -> None:
+    """The shop signs its user in."""
+    page.evaluate(
+        "async (user) => { localStorage.user = user; forestall.identify(user);"
+        " await forestall.flush() }",
+        user,
+    )
 
 
-def settings_for(url: str | None, **more: Any) -> dict[str, Any]:
-    """Settings with one model at ``url``, priced at 1 and 10 a million tokens."""
-    section = LanguageModel(model="openai-chat:scripted", key=KEY, url=url, input=1.0, output=10.0)
-    return {
-        "language_models": {} if url is None else {"fast": section},
-        "agents": Agents(links=("shop.example",)),
-        "credentials": {"desk": Credential(value=CANARY)},
-        "outbound": Outbound(allow=("127.0.0.1",)),
-        **more,
-    }
+def sign_out(page: Page) -> None:
+    """The shop signs its user out."""
+    page.evaluate("() => { delete localStorage.user; forestall.reset() }")
 
 
-@asynccontextmanager
-async def helping(
-    folder: Path,
-    url: str | None,
-    declared: str = DECLARED,
-    known: Sequence[Passage] = KNOWN,
-    **more: Any,
-) -> AsyncIterator[Helping]:
-    """The shop, with its model at ``url`` (none: it has none), where so much is ``known``."""
-    made.clear()
-    settings = settings_for(url, **more)
-    if url is None:
-        declared = declared.replace("  model: fast\n", "")
-    async with (
-        workshop(folder, declared, **settings) as scene,
-        outbound(Settings(**settings).outbound) as client,
-        open_agents(
-            scene.settings, scene.workshop, client=client, clock=wall_clock, search=Library(known)
-        ) as orchestrator,
-    ):
-        yield Helping(scene, orchestrator)
+def track(page: Page, name: str) -> None:
+    """Something happens on a page, and the server has it."""
+    page.evaluate("async (name) => { forestall.track(name); await forestall.flush() }", name)
+
+
+def shows(page: Page, text: str, seconds: float = 20) -> None:
+    """Waits until a page shows a message with this text."""
+    expect(page.locator("forestall-help").get_by_text(text)).to_be_visible(timeout=seconds * 1000)
+
+
+def empty(page: Page, seconds: float = 20) -> None:
+    """Waits until a page shows no message."""
+    expect(page.locator("forestall-help")).to_have_count(0, timeout=seconds * 1000)
+
+
+def streams(server: Server, count: int) -> None:
+    """Waits until so many event streams are open."""
+    until(lambda: metric(server, "forestall_inapp_streams") == count)
+
+
+def metric(server: Server, name: str) -> float:
+    """What a metric says now."""
+    for line in server.client.get("/metrics/app").text.splitlines():
+        if line.startswith(f"{name} "):
+            return float(line.split()[1])
+    return 0.0
+
+
+def told(server: Server, kind: str, count: int = 1) -> list[dict[str, Any]]:
+    """The data of all events of a type, once there are so many."""
+    where = settings(server.folder)
+
+    def found() -> list[dict[str, Any]]:
+        return [decode_data(one.data) for one in logged(where) if one.type == kind]
+
+    until(lambda: len(found()) >= count)
+    return found()
