@@ -162,7 +162,9 @@ WAITING = "hesitating-at-payment"
 
 def stage(page: Page, policy: str, heading: str) -> None:
     """Press the drawer's button that sets the stage, and wait until the SDK watches the page."""
-    page.locator(f".stage[data-policy={policy}]").click()
+    button = f".stage[data-policy={policy}]"
+    page.locator(button).click()
+    page.locator(f"[aria-current] {button}").wait_for()
     _headed(page, heading)
     until(lambda: page.evaluate("!!window[Symbol.for('forestall.signals')]"))
 

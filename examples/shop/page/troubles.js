@@ -30,6 +30,7 @@ export const STAGES = [
   ["asked-for-help", null, "/help", "Ask “Can I pay with PayPal?”"],
 ];
 
+const OPEN = "troubles";
 const IN_CHECKOUT = /^\/(cart|checkout)/;
 
 /** Puts the drawer into `drawer`; `go` opens a page. */
@@ -55,7 +56,9 @@ export function troubles(drawer, go) {
     handle.querySelector("span").textContent = now ? "Close the troubles" : "Troubles";
     inside.hidden = !now;
     document.body.classList.toggle("troubled", now);
+    sessionStorage.setItem(OPEN, now ? "yes" : "");
   };
+  open(sessionStorage.getItem(OPEN) === "yes");
   handle.addEventListener("click", () => open(inside.hidden));
   drawer.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || inside.hidden) return;
@@ -70,9 +73,11 @@ export function troubles(drawer, go) {
   inside.querySelector(".stages").addEventListener("click", async ({ target }) => {
     const stage = STAGES.find(([policy]) => policy === target.dataset?.policy);
     if (!stage) return;
+    inside.querySelector(".stages [aria-current]")?.removeAttribute("aria-current");
     await set(stage);
     if (innerWidth < 700) open(false);
     await go(stage[2]);
+    target.closest("li").setAttribute("aria-current", "step");
     say(stage[3]);
   });
   const told = inside.querySelector(".told");
