@@ -6,7 +6,7 @@ import { UI } from "../src/help/types";
 import type { Page, Stop } from "../src/types";
 import { view } from "../src/ui/index";
 import { pieces } from "../src/ui/links";
-import { type Box, GAP, place, within } from "../src/ui/place";
+import { around, type Box, GAP, place, within } from "../src/ui/place";
 import { isDark } from "../src/ui/theme";
 import { wording } from "../src/ui/words";
 
@@ -364,6 +364,20 @@ it("places a hint never on its element, always in sight, with its tip at the ele
     expect(to.arrow).toBeLessThan(upright ? card.width : card.height);
     expect(place(inSight, card, sight, rtl, to.side)).toEqual(to);
   }), { numRuns: 400 });
+});
+
+it("leaves the label free too, and points at the field", () => {
+  fc.assert(fc.property(boxes, boxes, sizes(60, 300), (field, label, card) => {
+    const free = around(field, label);
+    expect([within(field, free), within(label, free)]).toEqual([field, label]);
+    const to = place(field, card, { width: 1600, height: 1200 }, false, undefined, free);
+    if (to) expect(within({ left: to.left, top: to.top, ...card }, free)).toBeNull();
+  }));
+  const field = { left: 100, top: 300, width: 200, height: 40 };
+  const label = { left: 100, top: 270, width: 80, height: 30 };
+  const card = { width: 300, height: 150 };
+  const to = place(field, card, { width: 1000, height: 700 }, false, undefined, around(field, label));
+  expect([to?.side, (to?.top ?? 0) + (to?.arrow ?? 0)]).toEqual(["right", 320]);
 });
 
 it("finds a place wherever one side has room, and none where no side has", () => {

@@ -22,8 +22,11 @@ html { font-size: 62.5% !important; letter-spacing: 3px !important; text-transfo
 body { color: red !important; line-height: 3 !important; font-family: cursive !important }
 #above { display: block !important; opacity: 1 !important; position: fixed !important;
   inset: 0 !important; z-index: 2147483647 !important; background: teal !important }
+::backdrop { display: block !important; background: red !important }
 :root { --x: 400px; --background: red; --text: red; --arrow: 900px }
 </style>"""
+BACKDROP = """() => getComputedStyle(
+  document.querySelector("forestall-help"), "::backdrop").display"""
 LOOKS = """() => [...document.querySelector("forestall-help").shadowRoot.querySelectorAll("*")]
   .filter((one) => one.checkVisibility()).map((one) => {
     const {left, top, width, height} = one.getBoundingClientRect();
@@ -161,6 +164,7 @@ def test_a_hint_goes_with_its_element(browser: Browser) -> None:
         show(page, "hint")
         first = box(page)
         assert apart(first, element(page, "#card"))
+        assert apart(first, element(page, "label:has(#card)"))
         page.mouse.wheel(0, 40)
         page.wait_for_function(f"() => scrollY === 40 && ({MOVED})({first[1]}, -40)")
         page.evaluate("() => document.querySelector('#card').style.marginLeft = '120px'")
@@ -252,6 +256,7 @@ def test_a_page_whose_styles_are_hostile_changes_nothing(browser: Browser, form:
     with opened(browser, head=STYLE + HOSTILE, body='<div id="above"></div>') as page:
         show(page, form)
         assert page.evaluate(LOOKS) == wanted
+        assert page.evaluate(BACKDROP) == "none"
         page.get_by_role("button", name="Close").click()
         assert told(page) == [["dismissed"]]
 

@@ -186,7 +186,11 @@ def test_small_screens_and_zoom_hide_nothing(browser: Browser, size: tuple[int, 
 @pytest.mark.parametrize(("touch", "least"), [(False, 24), (True, 44)])
 def test_everything_can_be_hit(browser: Browser, touch: bool, least: int) -> None:
     with opened(
-        browser, has_touch=touch, is_mobile=touch, viewport={"width": 390, "height": 800}
+        browser,
+        has_touch=touch,
+        is_mobile=touch,
+        viewport={"width": 390, "height": 800},
+        reduced_motion="reduce",
     ) as page:
         for form in FORMS:
             show(page, form)

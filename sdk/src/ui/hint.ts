@@ -1,6 +1,6 @@
 /** A hint beside an element of the page: goes where it goes, and into the corner while it cannot be beside it. */
 import type { Page, Stop } from "../types";
-import { type Box, type Side, place, within } from "./place";
+import { around, type Box, type Side, place, within } from "./place";
 
 /** What a hint moves and tells. */
 export interface HintParts {
@@ -41,7 +41,8 @@ export function hint(window: Page["window"], at: string, { card, ring, show, bel
     const { clientWidth: width, clientHeight: height } = document.documentElement;
     card.classList.remove("up", "toast");
     card.classList.add("hint");
-    const to = box && place(box, { width: card.offsetWidth, height: card.offsetHeight }, { width, height }, card.dir === "rtl", side);
+    const size = { width: card.offsetWidth, height: card.offsetHeight };
+    const to = box && element && place(box, size, { width, height }, card.dir === "rtl", side, withLabels(window, element, box));
     side = to?.side;
     card.style.left = to ? `${to.left}px` : "";
     card.style.top = to ? `${to.top}px` : "";
@@ -98,6 +99,12 @@ function visible(window: Page["window"], element: Element): Box | null {
     if (!/^(visible)?$/.test(window.getComputedStyle(above).overflow)) box = within(box, above.getBoundingClientRect());
   }
   return box;
+}
+
+/** `box` and the labels of its field, as far as they are in sight: what a hint leaves free. */
+function withLabels(window: Page["window"], element: Element, box: Box): Box {
+  const labels = [...((element as HTMLInputElement).labels ?? [])];
+  return labels.reduce((all, label) => around(all, visible(window, label) ?? all), box);
 }
 
 function surround(window: Page["window"], ring: HTMLElement, element: Element, box: Box): void {

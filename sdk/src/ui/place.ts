@@ -28,14 +28,17 @@ const EDGE = 8;
 /** The tip stays so far from the hint's corners. */
 const CORNER = 22;
 
-/** The place of a hint of this size, on side `last` if it fits there still; `null` where it fits nowhere. */
-export function place(target: Box, hint: Size, sight: Size, rtl: boolean, last?: Side): Place | null {
-  const right = target.left + target.width;
-  const bottom = target.top + target.height;
+/**
+ * The place of a hint of this size, on side `last` if it fits there still; `null` where it fits nowhere. It is
+ * beside all of `free`, the element and what belongs to it, and its tip points at `target`.
+ */
+export function place(target: Box, hint: Size, sight: Size, rtl: boolean, last?: Side, free = target): Place | null {
+  const right = free.left + free.width;
+  const bottom = free.top + free.height;
   const room: Record<Side, boolean> = {
     bottom: sight.height - EDGE - bottom - GAP >= hint.height,
-    top: target.top - GAP - EDGE >= hint.height,
-    left: target.left - GAP - EDGE >= hint.width,
+    top: free.top - GAP - EDGE >= hint.height,
+    left: free.left - GAP - EDGE >= hint.width,
     right: sight.width - EDGE - right - GAP >= hint.width,
   };
   const wide = sight.width - 2 * EDGE >= hint.width;
@@ -46,7 +49,7 @@ export function place(target: Box, hint: Size, sight: Size, rtl: boolean, last?:
   const middle = upright(side) ? target.left + target.width / 2 : target.top + target.height / 2;
   const [length, most] = upright(side) ? [hint.width, sight.width] : [hint.height, sight.height];
   const along = between(middle - length / 2, EDGE, most - EDGE - length);
-  const across = { bottom: bottom + GAP, top: target.top - GAP - hint.height, left: target.left - GAP - hint.width, right: right + GAP }[side];
+  const across = { bottom: bottom + GAP, top: free.top - GAP - hint.height, left: free.left - GAP - hint.width, right: right + GAP }[side];
   return {
     side,
     left: upright(side) ? along : across,
@@ -62,6 +65,14 @@ export function within(box: Box, other: Box): Box | null {
   const width = Math.min(box.left + box.width, other.left + other.width) - left;
   const height = Math.min(box.top + box.height, other.top + other.height) - top;
   return width > 0 && height > 0 ? { left, top, width, height } : null;
+}
+
+/** The smallest rectangle around both. */
+export function around(one: Box, other: Box): Box {
+  const left = Math.min(one.left, other.left);
+  const top = Math.min(one.top, other.top);
+  const width = Math.max(one.left + one.width, other.left + other.width) - left;
+  return { left, top, width, height: Math.max(one.top + one.height, other.top + other.height) - top };
 }
 
 const upright = (side: Side): boolean => side === "bottom" || side === "top";

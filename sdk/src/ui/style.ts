@@ -25,6 +25,7 @@ const theme = (dark: 0 | 1): string =>
 export const STYLE = `
 :host{all:initial!important;display:block!important;position:fixed!important;inset:0!important;
 z-index:var(--forestall-z-index,2147483647)!important;pointer-events:none!important}
+:host::backdrop{display:none!important}
 slot,[hidden]{display:none!important}
 *{box-sizing:border-box;margin:0;padding:0}
 .card,.ring{${theme(0)}color-scheme:light;
@@ -120,9 +121,9 @@ textarea:focus-visible{outline-offset:-1px;border-color:var(--accent)}
 @media (pointer:coarse){button,.row button{min-height:44px;min-width:44px}.steps label{padding-block:11px}.close{top:6px;inset-inline-end:6px}.body{padding-inline-end:16px}}
 @media (max-width:480px){.card{--x:var(--forestall-offset-x,10px);--y:var(--forestall-offset-y,10px)}.toast{width:calc(100% - 2*var(--x))}.foot{padding-inline:6px}.acts{gap:0}.acts button{padding-inline:7px;gap:4px;font-size:.8125em}}
 @media (min-width:760px){
-.banner{flex-direction:row;align-items:center;padding-inline:max(8px,calc(50% - 36em));padding-inline-end:max(56px,calc(50% - 36em + 48px))}
-.banner .scroll{padding-block:12px}.banner .foot{flex:none;padding:6px 0;align-self:center}.banner .close{inset-inline-end:max(10px,calc(50% - 36em));top:50%;translate:0 -50%}
-.banner .row{padding:0}.banner .title{padding:0}.banner .main>*{margin:10px 0 0;margin-inline-start:48px}.banner .why{margin-top:10px}}
+.banner{flex-direction:row;align-items:center;padding-inline:max(8px,calc(50% - 560px));padding-inline-end:max(56px,calc(50% - 512px))}
+.banner .scroll{padding-block:12px}.banner .foot{flex:none;padding:6px 0;align-self:center}.banner .close{inset-inline-end:max(10px,calc(50% - 558px));top:50%;translate:0 -50%}
+.banner .row{padding:0}.banner .row button{flex:none}.banner .title{padding:0}.banner .main>*{margin:10px 0 0;margin-inline-start:48px}.banner .why{margin-top:10px;margin-inline-start:48px}}
 @media (prefers-reduced-motion:reduce){*,::before,::after{animation:none!important;transition:none!important}.ring::after{opacity:.18}}
 @media (prefers-contrast:more){.card,.ring{--border:currentColor;--control:currentColor;--muted:var(--text)}}
 @media (forced-colors:active){
