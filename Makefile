@@ -36,7 +36,7 @@ data: setup
 sdk: setup
 	@scripts/sdk.sh
 
-demo: setup
+demo: setup sdk
 	@$(BIN)/python -m examples.shop.demo $(ARGS)
 
 test: setup servers data sdk
