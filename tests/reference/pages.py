@@ -39,7 +39,9 @@ def told_by_a_page(event: Seen, situation: Situation, world: World) -> Iterator[
             heritage,
         )
         acts = [act.candidate.at for act in situation.acts(told, own=True)]
-        if max(acts, default=None) != at:
+        silence = policy.when.steps[-1].quiet_for is not None
+        apart = min(settings.grace, policy.cooldown - 1) if silence else 0
+        if not acts or abs(max(acts) - at) > apart:
             yield Verdict(told, data["outcome"], data.get("reason"))
 
 

@@ -152,8 +152,11 @@ def test_what_is_heard_late_finds_its_place_among_the_acts() -> None:
 
 def test_the_same_moment_counts_once_whoever_saw_it_first() -> None:
     silence = edge("{sequence: [{event: a}, {not: b, for: 5s}]}")
-    server_first = [event(0, "a"), event(9, "c"), page(9, happened=5), event(10, "c")]
-    assert told(decide(silence, server_first)) == ["5 p intervene"]
+    for happened in (5, 4.998, 5.002, 7):
+        server_first = [event(0, "a"), event(9, "c"), page(9, happened=happened), event(10, "c")]
+        assert told(decide(silence, server_first)) == ["5 p intervene"]
+    another = [event(0, "a"), event(9, "c"), page(9, happened=7.001), event(10, "c")]
+    assert len(decide(silence, another)) == 2, "further apart than the grace: another device's"
     page_first = [event(0, "a"), page(5), event(9, "c")]
     assert told(decide(silence, page_first)) == ["5 p intervene", "5 p cooldown"]
     assert ledger_at(page(3), page(4, happened=3)) == [3]

@@ -1,7 +1,8 @@
 """What a page decided itself, as the engine hears of it: an act that has happened. Pure.
 
 A page sends ``forestall.edge.decided`` in front of the event that made it decide, so that the act
-counts before the server looks at that event: its own candidate is then refused by ``cooldown``.
+counts before the server looks at that event: its own candidate is then refused by ``cooldown``. A
+deadline the server may have decided by then: acts of one no more than ``grace`` apart are the same.
 """
 
 from bisect import insort
@@ -40,8 +41,7 @@ def hearing(take: Take, policies: Mapping[str, Program]) -> Take:
             return candidates
         at = min(max(told.at, record.received - LONGEST_AGO), t)
         ledger: Ledger = subject.ledger
-        own = ledger.policies.get(told.policy)
-        if own is not None and own.last_act == at:
+        if _known(ledger, program, at, view.settings.grace):
             return candidates
         if engine.watch is not None:
             now = circumstances(program, at, record.subject, ledger, view, {})
@@ -60,6 +60,14 @@ def _possible(told: ToldDecision, policy: Policy, subject: str, settings: Decide
         exempt = policy.budget_class == "transactional"
         return not exempt and in_holdout(settings.salt, subject, settings.holdout)
     return True
+
+
+def _known(ledger: Ledger, program: Program, at: int, grace: int) -> bool:
+    """Whether the act counts already: the server saw the same deadline come, by its own clock. Who
+    decides lets the cooldown pass between two acts, so these are never two of the same page."""
+    own, policy = ledger.policies.get(program.policy.name), program.policy
+    apart = 0 if program.pattern.trailing is None else min(grace, policy.cooldown - 1)
+    return own is not None and own.last_act is not None and abs(own.last_act - at) <= apart
 
 
 def _act(ledger: Ledger, policy: Policy, told: ToldDecision, at: int) -> None:
