@@ -61,7 +61,11 @@ function answer(line: string): Json {
   if ("bundle" in asked) return decide(asked);
   if ("template" in asked) {
     const { template, event, traits, features } = asked;
-    return render(template, { event, traits, features: lift(features) as Values }) ?? null;
+    try {
+      return render(template, { event, traits, features: lift(features) as Values });
+    } catch {
+      return null;
+    }
   }
   return told(evaluate(asked.tree, lift(asked.names, asked.doubles) as Values));
 }

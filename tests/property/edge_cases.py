@@ -223,7 +223,7 @@ class Device:
             }
             for one in self.events
         ]
-        return [*taken, {"at": taken[-1]["at"]}]
+        return [*taken, {"at": taken[-1]["at"] - self.settings.grace}]
 
 
 def _event(event: Mapping[str, Any], number: int, received: int) -> dict[str, Any]:

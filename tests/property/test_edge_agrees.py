@@ -37,7 +37,7 @@ from property.edge_node import Page, build
 
 SOAK = int(os.environ.get("FORESTALL_SOAK_EDGE", "10000"))
 ordinary = settings(
-    max_examples=150,
+    max_examples=60,
     derandomize=True,
     deadline=None,
     database=None,

@@ -47,7 +47,6 @@ const maths =
     return BigInt.asIntN(64, made) == made ? made : fail();
   };
 const plus = maths((a, b) => a + b);
-const minus = maths((a, b) => a - b);
 
 /** What takes the values of its operands. */
 const STRICT: Record<string, (...given: Value[]) => Value> = {
@@ -58,7 +57,6 @@ const STRICT: Record<string, (...given: Value[]) => Value> = {
   "[]": index,
   has: (holder, field) => (isMap(holder) ? Object.hasOwn(holder, field as string) : fail()),
   "!": (value) => !truth(value),
-  neg: (value) => minus(typeof value == "number" ? -0 : 0n, value),
   "==": equal,
   "!=": (a, b) => !equal(a, b),
   "<": (a, b) => compare(a, b) < 0,
@@ -70,7 +68,7 @@ const STRICT: Record<string, (...given: Value[]) => Value> = {
     return isMap(holder) && typeof item != "object" ? typeof item == "string" && Object.hasOwn(holder, item) : fail();
   },
   "+": (a, b) => (typeof a == "string" ? a + text(b) : Array.isArray(a) && Array.isArray(b) ? [...a, ...b] : plus(a, b)),
-  "-": minus,
+  "-": maths((a, b) => a - b),
   "*": maths((a, b) => a * b),
   "/": maths((a, b) => a / b),
   "%": maths((a, b) => a % b, true),

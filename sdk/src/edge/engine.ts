@@ -15,7 +15,10 @@ export interface Step {
 }
 
 const ACTS = 200;
-const SAID = /^forestall\.(identify|opt(in|out)|consent\.(granted|withdrawn)|intervention\.(dismissed|helped))$/;
+const SAID = /^forestall\.(identify|opt|consent|intervention\.[dh])/;
+
+/** What was said so long before the pass was issued has reached the server. */
+const ON_THE_WAY = 300_000_000;
 
 /** What an event of a policy's pattern was taken with: who they were then, and what its conditions saw. */
 interface Taken {
@@ -30,6 +33,8 @@ interface Taken {
 export function step({ settings, policies, doubles }: Bundle, pass: Pass, text: string, now: number, event?: Happening): Step {
   const state = (text ? read(text) : { clock: 0, serial: 0, patterns: {}, features: {}, told: [], acts: [] }) as State;
   const decisions: Decision[] = [];
+  // Remembered by a clock that was wrong.
+  if (state.clock > now + settings.lateness) Object.assign(state, { clock: 0, patterns: {}, features: {} });
   const place = ({ name, when }: Policy): string => name + JSON.stringify(when);
   const keys = (policy: Policy): Progress[] => (state.patterns[place(policy)] ??= []);
   const forget = (policy: Policy, key: Progress): void => {
@@ -44,14 +49,11 @@ export function step({ settings, policies, doubles }: Bundle, pass: Pass, text: 
     subject: lift(traits),
   });
   const keyOf = (by: Tree | undefined, names: Values): string | null => {
-    const value = by === undefined ? null : evaluate(by, names);
+    const value = evaluate(by ?? null, names);
     return value == null ? null : keyText(value);
   };
-  const says = ({ types, where = true }: Match, { event: { type }, names }: Taken): boolean | undefined => {
-    if (!types.includes(type)) return false;
-    const value = evaluate(where, names);
-    return typeof value == "boolean" ? value : undefined;
-  };
+  const says = ({ types, where = true }: Match, { event: { type }, names }: Taken): Value | undefined =>
+    types.includes(type) && evaluate(where, names);
 
   /** The candidate of a match, where the policy's `if` holds. */
   const candidate = (policy: Policy, key: string | null, matched: Ref[], { event, names }: Taken, at: number): Decision[] => {
@@ -92,12 +94,15 @@ export function step({ settings, policies, doubles }: Bundle, pass: Pass, text: 
     if (SAID.test(event.type) && isMap(event.data)) state.told.push([event.type, event.data as Data, t]);
     const { traits } = person();
     const taken = { event, names: bind(event, traits) };
-    for (const [text, feature] of new Map(policies.flatMap(({ features }) => Object.values(features).map((one) => [JSON.stringify(one), one])))) {
+    const known: State["features"] = {};
+    for (const feature of policies.flatMap(({ features }) => Object.values(features))) {
       const { match, by, value = 0 } = feature;
-      const key = keyOf(by, taken.names);
-      if (!says(match, taken) || (by !== undefined && key === null)) continue;
-      state.features[text] = remember(feature, state.features[text] ?? [], [t, key, evaluate(value, taken.names)]);
+      const [text, key] = [JSON.stringify(feature), keyOf(by, taken.names)];
+      const kept = state.features[text] ?? [];
+      const counts = says(match, taken) === true && (by === undefined || key !== null);
+      known[text] = counts ? remember(feature, kept, [t, key, evaluate(value, taken.names)]) : kept;
     }
+    state.features = known;
     const found: Decision[] = [];
     for (const policy of policies) {
       const { when } = policy;
@@ -119,8 +124,10 @@ export function step({ settings, policies, doubles }: Bundle, pass: Pass, text: 
     decide(found);
   };
 
-  fire(event ? Math.max(now, state.clock) : now - settings.grace);
+  fire(event ? Math.max(now, state.clock) : now);
   if (event) take(event);
   state.acts = state.acts.slice(-ACTS);
+  state.told = state.told.filter((one) => one[2] > pass.issued - ON_THE_WAY);
+  state.patterns = Object.fromEntries(policies.map((policy) => [place(policy), keys(policy)]));
   return { text: write(state), decisions, deadline: next() };
 }

@@ -5,14 +5,10 @@ import { isMap, order } from "./values";
 
 const TEN_YEARS = 3_650 * 86_400_000_000;
 
-/** Words that are older than this as the pass was issued have reached the server. */
-const ON_THE_WAY = 300_000_000;
-
 /** What the person's standing amounts to: the pass, and what was said on this device since. */
 export function standing(pass: Pass, told: State["told"]): Pass {
   const now: Pass = { ...pass, consent: { ...pass.consent }, dismissed: { ...pass.dismissed } };
-  for (const [type, data, time] of told) {
-    if (time < pass.issued - ON_THE_WAY) continue;
+  for (const [type, data] of told) {
     const said = type.slice(type.lastIndexOf(".") + 1);
     const { traits, purpose, policy } = data;
     if (said == "identify" && isMap(traits)) now.traits = { ...now.traits, ...(traits as Data) };
@@ -51,9 +47,8 @@ export function refusal(policy: Policy, at: number, settings: Settings, now: Pas
 function isQuiet(at: number, [start, end]: [number, number], [zone, ...others]: unknown[]): boolean {
   try {
     if (!/^[A-Z]/.test(zone as string)) throw 0;
-    const format = new Intl.DateTimeFormat("en-GB", { timeZone: zone as string, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-    const [hour, minute] = format.format(at / 1000).split(":").map(Number);
-    const now = (hour as number) * 60 + (minute as number);
+    const time = new Date(at / 1000).toLocaleTimeString("en-GB", { timeZone: zone as string, timeStyle: "short" });
+    const now = Number(time.slice(0, 2)) * 60 + Number(time.slice(3));
     return start <= end ? start <= now && now < end : now >= start || now < end;
   } catch {
     return isQuiet(at, [start, end], others);

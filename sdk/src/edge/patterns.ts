@@ -1,5 +1,6 @@
 /** Patterns: how far a person's events have come towards a match. */
 import type { Armed, Match, Prefix, Progress, Ref, When } from "./types";
+import type { Value } from "./values";
 
 /** An event as patterns see it. */
 export interface Now {
@@ -8,8 +9,8 @@ export interface Now {
   /** The number of the event. */
   serial: number;
   arm: (deadline: number, matched: Ref[]) => Armed;
-  /** What a match says of the event; `undefined` where its condition errors. */
-  says: (match: Match) => boolean | undefined;
+  /** What a match says of the event: neither true nor false where its condition errors or is no bool. */
+  says: (match: Match) => Value | undefined;
   /** Whether the policy's `if` holds. */
   holds: (matched: Ref[]) => boolean;
 }
@@ -17,14 +18,15 @@ export interface Now {
 /** Advances a key, in place. Whether the event touched it, and whether it is cleared: by its candidate. */
 export function advance({ ordered, positives, gaps, trailing, quiet_for, within = Infinity }: When, state: Progress, now: Now): [touched: boolean, cleared: boolean] {
   const { t, ref, serial, says, holds } = now;
-  const hits = positives.map((match) => !!says(match));
+  const hits = positives.map((match) => says(match) === true);
   const forbids = (match?: Match): boolean => !!match && says(match) !== false;
   const last = hits.length - 1;
   const touched = hits.includes(true) || forbids(trailing) || Object.values(gaps).some(forbids);
   if (!ordered) {
     state.b = hits.map((hit, step) => (hit ? [t, [ref], serial] : (state.b[step] ?? null)));
-    const found = [...new Map(state.b.map((one) => [one?.[2], one])).values()].sort((a, b) => (a?.[2] ?? 0) - (b?.[2] ?? 0)) as Prefix[];
-    return [touched, touched && state.b.every(Boolean) && t - (found[0] as Prefix)[0] <= within && holds(found.flatMap((one) => one[1]))];
+    if (!touched || !state.b.every(Boolean)) return [touched, false];
+    const found = [...new Map((state.b as Prefix[]).map((one) => [one[2], one])).values()].sort((a, b) => a[2] - b[2]);
+    return [true, t - (found[0] as Prefix)[0] <= within && holds(found.flatMap((one) => one[1]))];
   }
   if (forbids(trailing)) {
     state.b = [];

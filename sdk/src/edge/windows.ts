@@ -7,12 +7,14 @@ const REMEMBERED = 10_000;
 /** Keys kept per feature, or pattern. */
 export const KEYS = 64;
 
+const within = (kept: Kept[], over = Infinity, at: number): Kept[] => kept.filter((one) => one[0] > at - over);
+
 /** What is remembered after one more event, at its time; unchanged where its value takes no part. */
 export function remember({ kind, over }: Feature, kept: Kept[], [t, key, value]: [number, string | null, Value | undefined]): Kept[] {
   const fits = /^([mp]|sum|avg)/.test(kind) ? numeric(value) && (typeof value == "bigint" || Number.isFinite(value)) : value != null;
   if (!fits || (kind == "distinct" && typeof value == "object")) return kept;
   const newest = kind == "last" || kind == "since";
-  const all = kept.filter((one) => !(one[0] <= t - (over ?? Infinity)) && !(newest && one[1] == key));
+  const all = within(kept, over, t).filter((one) => !newest || one[1] != key);
   all.push([t, key, value as Value]);
   const oldest = [...new Set(all.map((one) => one[1]).reverse())][KEYS];
   return all.filter((one) => oldest === undefined || one[1] != oldest).slice(-REMEMBERED);
@@ -20,7 +22,7 @@ export function remember({ kind, over }: Feature, kept: Kept[], [t, key, value]:
 
 /** The feature at a time; `key` is that of the event being decided. */
 export function valueAt({ kind, over, by }: Feature, kept: Kept[], key: string | null, at: number): Value {
-  const those = kept.filter((one) => !(one[0] <= at - (over ?? Infinity)) && (by === undefined || (key !== null && one[1] == key)));
+  const those = within(kept, over, at).filter((one) => by === undefined || (key !== null && one[1] == key));
   const values = those.map((one) => one[2]);
   const { length } = values;
   if (kind == "count") return BigInt(length);

@@ -1,20 +1,19 @@
 /** Words to the person: templates filled in as the server fills them in. */
+import { evaluate } from "./conditions";
 import type { Decision } from "./types";
-import { isMap, lift, type Value } from "./values";
+import { lift, type Value } from "./values";
 
-const PLACEHOLDER = /\{\{\s*([\w.]+)\s*(?:\|\s*default\(\s*("(?:[^"\\]|\\.)*")\s*\)\s*)?\}\}/gs;
+const PLACEHOLDER = /\{\{\s*([\w.]+)[^"}]*("(?:[^"\\]|\\.)*")?.*?\}\}/gs;
 const CONTROL = /[\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+/gu;
 
-/** The text, `undefined` where a field has neither a value nor a default. */
-export function render(template: string, { event, traits, features }: Pick<Decision, "event" | "traits" | "features">): string | undefined {
-  const known = { event: lift({ type: event.type, data: event.data }), subject: lift(traits), features };
-  let missing = false;
-  const made = template.replace(PLACEHOLDER, (_, path: string, otherwise?: string) => {
-    const value = path.split(".").reduce<Value | undefined>((of, name) => (isMap(of) && Object.hasOwn(of, name) ? of[name] : undefined), known);
-    missing ||= !plain(value) && !otherwise;
-    return plain(value) || (JSON.parse(otherwise ?? '""') as string);
+/** The text. Throws where a field has neither a value nor a default. */
+export function render(template: string, { event: { type, data }, traits, features }: Pick<Decision, "event" | "traits" | "features">): string {
+  const known = { event: lift({ type, data }), subject: lift(traits), features };
+  return template.replace(PLACEHOLDER, (_, path: string, otherwise?: string) => {
+    const text = plain(evaluate(["$", ...path.split(".")], known));
+    if (!text && !otherwise) throw 0;
+    return text || (JSON.parse(otherwise as string) as string);
   });
-  return missing ? undefined : made;
 }
 
 /** A scalar as a person writes it; empty for what cannot be shown. */

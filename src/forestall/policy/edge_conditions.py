@@ -8,7 +8,7 @@ what to do:
   of anything else; ``["has", tree, "x"]``;
 * ``["[", …]`` a list; ``["{", ["[", "k", tree], …]`` a map with text keys;
 * an operator or function by its name and its operands: ``["&&", …]``, ``["?:", …]``, ``["!", …]``,
-  ``["neg", …]``, ``["[]", list, index]``, ``["startsWith", text, part]``.
+  ``["[]", list, index]``, ``["startsWith", text, part]``.
 
 What a browser cannot do exactly as the server, or what would make its interpreter too large, is
 refused: better refused than different.
@@ -44,7 +44,6 @@ EVENT_FIELDS = frozenset({"id", "type", "source", "origin", "data"})
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "%"})
 _COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _PLAIN = _ARITHMETIC | _COMPARISONS | {"&&", "||", "?:", "[]"}
-_UNARY = {"!_": "!", "-_": "neg"}
 _EXACT = 2**53
 
 _LENGTH = 11_000
@@ -171,8 +170,10 @@ class _Compiler:
         operands = args if target is None else (target, *args)
         if target is None and name == "in":
             self.inside(node, *operands)
-        elif target is None and name in _UNARY:
-            name = _UNARY[name]
+        elif name == "!_":
+            name = "!"
+        elif name == "-_":
+            self.refuse(node, "'-' before a value is not known at the edge", "write 0 - x")
         elif target is None and name in _PLAIN:
             self.steps += self.cost(name, operands)
         elif name == "dyn":
