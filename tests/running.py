@@ -54,7 +54,7 @@ def free_port() -> int:
     raise AssertionError("there is always another number")
 
 
-def until(holds: Callable[[], Any], seconds: float = 30.0) -> Any:
+def until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first truthy answer of ``holds``; fails the test if there is none in time. It asks ever
     less often: who asks takes the processor from those that it waits for."""
     deadline, pause = monotonic() + seconds, 0.01

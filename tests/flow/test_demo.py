@@ -19,6 +19,10 @@ HEADER = (
 )
 
 
+AT_THE_END = "the gateway did not take reports; they wait"
+"""A warning where a report comes about while the server stops, the gateway first."""
+
+
 def rows() -> Iterator[str]:
     """Twenty quiet visits; three whose payment fails, in two of which a chat follows; one chat
     out of the blue, and one before the payment fails."""
@@ -78,9 +82,9 @@ def test_the_demo_plays_decides_and_scores(
     assert "(composer; payment-methods@1#with-a-wallet), " in answer
     assert "later: Apple Pay, Google Pay and PayPal work in the app and in the browser." in answer
     assert "cannot show whether a chat would have been avoided" in said.out
-    log = (tmp_path / "server.log").read_text()
-    assert "Traceback" not in log
-    assert "arning" not in log
+    log = (tmp_path / "server.log").read_text().splitlines()
+    wrong = [line for line in log if "Traceback" in line or "arning" in line]
+    assert not [line for line in wrong if AT_THE_END not in line]
 
 
 def test_a_broken_deployment_ends_the_demo_with_its_mistake(
