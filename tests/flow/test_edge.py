@@ -78,6 +78,8 @@ class Page:
         """Its policies by name, once there are any."""
         url = "/v1/edge/bundle"
         answer = until(lambda: _good(httpx.get(f"{self.server.client.base_url}{url}")))
+        known = {"if-none-match": answer.headers["etag"]}
+        assert httpx.get(answer.url, headers=known).status_code == 304
         said = read_signed(answer.text, "forestall-edge-bundle", self.public)
         return {one["name"]: one for one in said["policies"]}
 

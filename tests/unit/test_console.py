@@ -113,6 +113,15 @@ def test_only_what_is_new_is_added() -> None:
     assert shop.watch.poll().events.accepted == 3
 
 
+def test_what_a_page_decided_counts_as_a_decision_and_nothing_is_waited_for() -> None:
+    shop = Shop()
+    shop.accept("page.viewed")
+    shop.decide(msgspec.structs.replace(decision("d1"), edge=True))
+    overview = shop.watch.poll()
+    assert overview.settled
+    assert (overview.decisions, overview.interventions.total) == (1, 0)
+
+
 def test_pending_until_the_worker_has_been_there() -> None:
     shop = Shop()
     shop.accept("page.viewed")
