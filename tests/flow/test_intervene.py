@@ -323,7 +323,7 @@ def test_open_pages_hear_it_once_it_is_durable(tmp_path: Path) -> None:
     world.settle(event("forestall.optout", 30))
     assert heard[2:] == [("s1", None)]
     world.settle(event("forestall.alias", 40, "s2", **FROM))
-    assert heard[3:] == [("again", "s1")]
+    assert heard[3:] == [("again", "s1"), ("again", "s2")]
 
 
 class Unplugged(Exception):

@@ -143,7 +143,8 @@ class Hub:
         self._tell(subject, Withdrawal(interventions is None, tuple(interventions or ())))
 
     def reconnect(self, subject: str) -> None:
-        """End the subject's streams: it became part of another, as which its pages come back."""
+        """End the subject's streams: it and another became one, as which its pages come back, and
+        to whose messages those of the other now belong."""
         for feed in self._feeds.get(subject, ()):
             feed.close()
 

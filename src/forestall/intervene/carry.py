@@ -79,7 +79,7 @@ class Pages(Protocol):
         """Take away what these interventions, or all, have shown."""
 
     def reconnect(self, subject: str) -> None:
-        """Have its pages connect again, as it became part of another subject."""
+        """Have its pages connect again, as it and another became one."""
 
 
 class Approvals(Protocol):
@@ -127,8 +127,8 @@ class Carrier:
                 self.announce(purpose, message)
             for subject, interventions in self._taken_back:
                 self.pages.withdraw(subject, interventions)
-            for former in self._joined:
-                self.pages.reconnect(former)
+            for subject in self._joined:
+                self.pages.reconnect(subject)
         self.rolled_back()
 
     def announce(self, purpose: str, message: Message) -> None:
@@ -169,9 +169,9 @@ class Carrier:
         """Whatever an open page of ``subject`` shows is taken away."""
         self._taken_back.append((subject, None))
 
-    def joined(self, former: str) -> None:
-        """The subject ``former`` is part of another now."""
-        self._joined.append(former)
+    def joined(self, former: str, subject: str) -> None:
+        """``former`` is part of ``subject`` now: pages of both have to hear of what moved."""
+        self._joined += [former, subject]
 
     def heard(self, subject: str, told: Told, data: Mapping[str, Any], at: int) -> None:
         """Remember what an event of ``subject`` told about one of its interventions."""

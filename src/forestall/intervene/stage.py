@@ -235,7 +235,7 @@ class Stage:
         if not isinstance(former, str) or former == record.subject:
             return
         self._store.join(former, record.subject)
-        self._carrier.joined(former)
+        self._carrier.joined(former, record.subject)
         for intervention in tuple(self._of_subject.get(former, ())):
             state = self._running[intervention]
             if state.subject == former:
