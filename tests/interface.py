@@ -39,9 +39,12 @@ FORMS: dict[str, dict[str, Any]] = {
 
 SHOW = """([message, look]) => {
   window.told = [];
+  window.began = performance.now();
   const names = ["seen", "acted", "dismissed", "helped", "stop", "asked"];
-  const told = Object.fromEntries(names.map((name) => [name, (...what) =>
-    window.told.push([name, ...what.filter((one) => one !== undefined)])]));
+  const told = Object.fromEntries(names.map((name) => [name, (...what) => {
+    window.took = performance.now() - began;
+    window.told.push([name, ...what.filter((one) => one !== undefined)]);
+  }]));
   window.take = window[Symbol.for("forestall.ui")](window, message, told, look);
 }"""
 IN_PLACE = """() => {

@@ -104,6 +104,21 @@ def test_the_keyboard_reaches_all_in_the_order_of_sight(browser: Browser) -> Non
         expect(page.locator("forestall-help")).to_have_count(0)
 
 
+def test_the_menu_closes_when_something_else_is_pressed(browser: Browser) -> None:
+    with opened(browser) as page:
+        show(page)
+        menu = page.get_by_role("button", name="More options")
+        stop = page.get_by_role("button", name="Stop these")
+        for elsewhere in ("h1", "forestall-help .icon"):
+            menu.click()
+            expect(stop).to_be_visible()
+            page.locator(elsewhere).click()
+            expect(stop).to_be_hidden()
+        menu.click()
+        stop.click()
+        expect(page.get_by_role("button", name="Keep them")).to_be_visible()
+
+
 def test_escape_outside_is_the_pages(browser: Browser) -> None:
     with opened(browser) as page:
         show(page)
@@ -153,9 +168,8 @@ def test_keys_that_are_typed_into_it_are_no_shortcuts_of_the_page(browser: Brows
 def test_it_was_seen_after_a_second(browser: Browser) -> None:
     with opened(browser) as page:
         begin(page)
-        began = page.evaluate("() => performance.now()")
         page.wait_for_function("() => told.length")
-        assert page.evaluate("() => performance.now()") - began >= 1000
+        assert page.evaluate("() => took") >= 1000
         assert page.evaluate("() => told") == [["seen"]]
 
 

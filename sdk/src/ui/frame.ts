@@ -35,6 +35,8 @@ export interface Frame {
   fill: (words: readonly (Node | string)[], content: readonly Node[], state: State) => void;
   /** Lets the keyboard scroll what is too long. */
   measure: () => void;
+  /** Hears of what is pressed anywhere: the menu closes. */
+  pressed: (event: Event) => void;
 }
 
 const ICON: Record<Form, keyof typeof ICONS> = {
@@ -54,7 +56,7 @@ export function framing(means: FrameMeans): Frame {
     make("div", { class: "head" }, chip, status), main, reason);
   const close = make("button", { type: "button", class: "close", "aria-label": texts.close, click: means.close }, image("close"));
   const show = make("button", { type: "button", class: "good", hidden: true }, texts.show);
-  const { foot, closeMenu, closeAll } = footing(means, image, show, reason);
+  const { foot, closeMenu, closeAll, pressed } = footing(means, image, show, reason);
   const card = make("section", {
     class: `card ${form === "banner" ? "banner" : "toast"}`, role: "region", "aria-labelledby": "t",
     lang: wording.language, dir: wording.direction,
@@ -68,7 +70,7 @@ export function framing(means: FrameMeans): Frame {
     });
   }
   return {
-    card, close, show, main,
+    card, close, show, main, pressed,
     fill: (words, content, state) => {
       chip.replaceChildren(image(state === "done" ? "check" : ICON[form]));
       status.replaceChildren(...words);
@@ -86,48 +88,65 @@ export function framing(means: FrameMeans): Frame {
 }
 
 /** The foot: it helped, why, and the menu. */
+interface Foot extends Pick<Frame, "pressed"> {
+  foot: HTMLElement;
+  /** Closes the menu; whether it was open. */
+  closeMenu: () => boolean;
+  /** Closes whatever is open. */
+  closeAll: () => void;
+}
+
 function footing(
   { make, wording: { texts }, why, helped, never, stop }: FrameMeans, image: (name: keyof typeof ICONS) => SVGElement,
   show: HTMLElement, reason: HTMLElement,
-): { foot: HTMLElement; closeMenu: () => boolean; closeAll: () => void } {
-  const opens = (button: HTMLElement, part: HTMLElement, open: boolean): void => {
-    part.hidden = !open;
-    button.setAttribute("aria-expanded", String(open));
-  };
-  const toggle = (part: HTMLElement, about: Record<string, string>, ...content: (Node | string)[]): HTMLElement => {
-    const button = make("button", {
-      type: "button", "aria-expanded": "false", "aria-controls": part.id, ...about,
-      click: () => opens(button, part, part.hidden !== false),
-    }, ...content);
-    return button;
-  };
+): Foot {
   const menu = make("div", { class: "menu", id: "m", hidden: true },
     make("button", { type: "button", click: never }, texts.never),
     make("button", { type: "button", click: stop }, texts.stop));
-  const more = toggle(menu, { class: "more", "aria-label": texts.menu }, image("more"));
-  const asks = toggle(reason, { class: "quiet" }, texts.why);
-  asks.addEventListener("click", () => {
+  const more = disclosing(make, menu, { class: "more", "aria-label": texts.menu }, image("more"));
+  const asks = disclosing(make, reason, { class: "quiet" }, texts.why);
+  asks.button.addEventListener("click", () => {
     if (reason.hidden) return;
     why();
-    reason.scrollIntoView({ block: "nearest" });
+    reason.parentElement?.scrollTo(0, reason.offsetTop);
   });
   const acts = make("div", { class: "acts" }, show);
   if (helped) acts.append(make("button", { type: "button", class: "good", click: helped }, image("check"), texts.helped));
-  acts.append(asks);
-  const foot = make("div", { class: "foot" }, acts, more, menu);
-  const closeAll = (): void => {
-    opens(asks, reason, false);
-    opens(more, menu, false);
-  };
-  const closeMenu = (): boolean => {
-    if (menu.hidden) return false;
-    opens(more, menu, false);
-    more.focus();
-    return true;
-  };
-  foot.addEventListener("focusout", (event) => {
-    const to = event.relatedTarget as Node | null;
-    if (to && to !== more && !menu.contains(to)) opens(more, menu, false);
+  acts.append(asks.button);
+  const foot = make("div", { class: "foot" }, acts, more.button, menu);
+  const isMenu = (one: EventTarget): boolean => one === menu || one === more.button;
+  foot.addEventListener("focusout", ({ relatedTarget: to }) => {
+    if (to && to !== more.button && !menu.contains(to as Node)) more.set(false);
   });
-  return { foot, closeMenu, closeAll };
+  return {
+    foot,
+    closeMenu: () => {
+      if (menu.hidden) return false;
+      more.set(false);
+      more.button.focus();
+      return true;
+    },
+    closeAll: () => {
+      more.set(false);
+      asks.set(false);
+    },
+    pressed: (event) => {
+      if (!event.composedPath().some(isMenu)) more.set(false);
+    },
+  };
+}
+
+/** A button that shows and hides `part`, and a way to do that without it. */
+function disclosing(
+  make: Make, part: HTMLElement, about: Record<string, string>, content: Node | string,
+): { button: HTMLElement; set: (open: boolean) => void } {
+  const set = (open: boolean): void => {
+    part.hidden = !open;
+    button.setAttribute("aria-expanded", String(open));
+  };
+  const button = make("button", {
+    type: "button", "aria-expanded": "false", "aria-controls": part.id, ...about,
+    click: () => set(part.hidden !== false),
+  }, content);
+  return { button, set };
 }

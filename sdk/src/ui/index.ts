@@ -35,7 +35,8 @@ export const view: View = (...given) => {
   const look = (): void => looks.forEach((one) => one());
   look();
   card.addEventListener("click", look);
-  life.ends(() => void looks.splice(0));
+  window.addEventListener("pointerdown", frame.pressed, true);
+  life.ends(() => window.removeEventListener("pointerdown", frame.pressed, true), () => void looks.splice(0));
   life.later(() => {
     main();
     look();

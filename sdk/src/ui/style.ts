@@ -78,7 +78,7 @@ transition:background-color .12s,border-color .12s}
 button:hover{background:var(--hover)}
 button:disabled{cursor:default}
 button svg{width:18px;height:18px}
-:focus-visible{outline:2px solid var(--accent);outline-offset:1px}
+:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 .close,.more{padding:0;color:var(--muted)}
 .more svg{stroke-width:2.75}
 .close{position:absolute;z-index:1;top:8px;inset-inline-end:8px}
