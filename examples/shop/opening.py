@@ -19,7 +19,9 @@ import uvicorn
 from examples.shop.storefront import UNLUCKY, Place, Storefront
 from forestall.client import Client, Options
 from forestall.contracts.errors import ForestallError
+from forestall.kernel.clock import random_id
 from forestall.kernel.settings import Settings, load_settings
+from forestall.policy.edge_key import EdgeKey
 
 HOST, PORT = "127.0.0.1", 8083
 BEAT = 5.0
@@ -53,7 +55,8 @@ class Shop:
             snippet = server.get("/sdk/snippet.js").raise_for_status().text
         self._socket = socket.create_server((HOST, self._port))
         self._client = Client(host, keys["server"], Options(source="/shop", linger=0.02))
-        place = Place(host, keys["browser"], settings.tokens.secret or "", snippet)
+        edge = EdgeKey(settings.data, random_id).public
+        place = Place(host, keys["browser"], settings.tokens.secret or "", snippet, edge)
         config = uvicorn.Config(
             Storefront(place, self._client), log_config=None, lifespan="off", ws="none"
         )

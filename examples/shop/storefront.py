@@ -124,13 +124,14 @@ class Teller(Protocol):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where Forestall is and what the page may know of it; ``secret`` stays with the backend."""
+    """Where Forestall is and what the page may know of it; ``secret`` stays with the backend. ``edge``
+    is the public key of what the page may decide itself."""
 
     host: str
     browser_key: str
     secret: str
     snippet: str
-    edge: str | None = None
+    edge: str
 
 
 Scope = MutableMapping[str, Any]
@@ -212,9 +213,7 @@ class Storefront:
     async def _open(self, scope: Scope, send: Send) -> None:
         """The page, whatever the path: its script shows what the path stands for."""
         place, nonce = self.place, random_id()
-        options = {"host": place.host, "key": place.browser_key}
-        if place.edge:
-            options["edge"] = place.edge
+        options = {"host": place.host, "key": place.browser_key, "edge": place.edge}
         words = {"nonce": nonce, "snippet": place.snippet, "options": json.dumps(options)}
         text = self._shell
         for name, value in words.items():

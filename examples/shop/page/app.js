@@ -74,7 +74,6 @@ function frame() {
   const count = document.getElementById("count");
   count.textContent = number;
   count.hidden = !number;
-  document.querySelector(".basket").setAttribute("aria-label", `Cart, ${number} ${number === 1 ? "piece" : "pieces"}`);
   document.getElementById("account").textContent = visit().customer?.name.split(" ")[0] ?? "Sign in";
 }
 

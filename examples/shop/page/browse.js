@@ -9,14 +9,14 @@ const OFFER = ["boston-fern", "watering-can", "reading-lamp"];
 const stars = ({ rating, reviews }) =>
   html`<span class="stars"><span aria-hidden="true">★</span> <span class="unseen">rated</span> ${rating} <span class="pale">(${reviews}<span class="unseen"> reviews</span>)</span></span>`;
 
-const card = (one) => html`<li class="card">
+const card = (one, level = 2) => html`<li class="card">
   <a href="/product?id=${one.id}" class="tile ${one.kind}" tabindex="-1" aria-hidden="true">${raw(picture(one))}</a>
   ${one.new && html`<span class="badge">New</span>`}
-  <h3><a href="/product?id=${one.id}">${one.name}</a></h3>
+  <h${level}><a href="/product?id=${one.id}">${one.name}</a></h${level}>
   <p class="row"><span class="price">${euros(one.price)}</span>${stars(one)}</p>
 </li>`;
 
-const list = (products) => html`<ul class="cards">${products.map(card)}</ul>`;
+const list = (products, level) => html`<ul class="cards">${products.map((one) => card(one, level))}</ul>`;
 
 /** The front page. */
 export async function home() {
@@ -29,7 +29,7 @@ export async function home() {
         <p class="buttons"><a class="button" href="/search">See everything</a><a class="button plain" href="/offer">The autumn offer</a></p></div>
       <div class="scene" aria-hidden="true"><span class="sun"></span>${["boston-fern", "copper-kettle", "morning-mug"].map((id) => raw(picture({ id, kind: "" })))}</div>
     </section>
-    <section><h2>Well loved</h2>${list([...products].sort((a, b) => b.reviews - a.reviews).slice(0, 8))}</section>
+    <section><h2>Well loved</h2>${list([...products].sort((a, b) => b.reviews - a.reviews).slice(0, 8), 3)}</section>
     <ul class="promises"><li><b>2 to 3 days</b> by post, or today by bicycle</li><li><b>30 days</b> to send it back</li><li><b>Real people</b> who answer</li></ul>`;
   return { title: "", body };
 }
