@@ -10,13 +10,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from forestall.kernel.database.files import open_database
+from forestall.log import index
+from forestall.log.keys import WORDS
 from forestall.log.memory import MemoryLog
 from forestall.log.port import LogBusy, LogFull, LogMissing, LogUnreadable, OutOfOrder, Piece
 from forestall.log.sqlite import SqliteLog
@@ -243,6 +246,56 @@ class TestSqliteLog(LogSuite):
                 assert log.newest_of("signals", every) == twin.newest_of("signals", every)
                 for subject in {pair[0] for pair in every}:
                     assert log.of_subject("signals", subject) == twin.of_subject("signals", subject)
+
+    def test_what_was_folded_is_deleted_by_and_by_and_counts_once(self) -> None:
+        pairs = [(f"s{n % 5}", f"e{n}") for n in range(105)]
+        twin, left = MemoryLog(), []
+        with folding_every(20):
+            for start in range(0, 105, 7):
+                with closing(SqliteLog(self.path)) as log:
+                    for at in range(start, start + 7):
+                        append = batch(received=at, subjects=(pairs[at],))
+                        assert log.commit([append]) == twin.commit([append])
+                        rows = log._connection.execute
+                        (kept,) = rows("SELECT count(*) FROM recent_signals").fetchone()
+                        (folded,) = rows("SELECT max(last) FROM generations_signals").fetchone()
+                        left.append(kept - (at + 1 - (folded or 0)))
+                        found = log.newest_of("signals", pairs)
+                        assert found == twin.newest_of("signals", pairs)
+                    for number in range(5):
+                        batches = log.of_subject("signals", f"s{number}")
+                        assert batches == twin.of_subject("signals", f"s{number}")
+        assert max(left) > 5
+        assert left.count(0) > 20
+        assert min(left) == 0
+
+    def test_a_filter_is_written_in_parts_of_its_rows(self) -> None:
+        pairs = [("s", f"e{n}") for n in range(300)]
+        with (
+            folding_every(20),
+            patch.multiple(index, SLICES=8, FILTER_ROWS=2, GENERATION=1_000),
+        ):
+            with closing(SqliteLog(self.path)) as log:
+                for n in range(0, 300, 2):
+                    log.commit([batch(received=n, subjects=tuple(pairs[n : n + 2]))])
+                held = log._indexes["signals"]._words
+                sizes = log._connection.execute("SELECT length(words) FROM filters_signals")
+                assert sizes.fetchall() == [(8 * WORDS // 2,)] * 2
+            with closing(SqliteLog(self.path)) as log:
+                found = log.newest_of("signals", [*pairs, ("s", "new")])
+                assert found == [*(n // 2 * 2 for n in range(300)), None]
+                assert log._indexes["signals"]._words == held
+
+    def test_a_fold_that_was_undone_begins_again(self) -> None:
+        pairs = [("s", f"e{n}") for n in range(60)]
+        with folding_every(20), closing(SqliteLog(self.path)) as log:
+            for n, pair in enumerate(pairs):
+                for kept in (False, True):
+                    with suppress(ZeroDivisionError), log.transaction():
+                        log.commit([batch(received=n, subjects=(pair,))])
+                        assert kept or 1 / 0
+            assert log.newest_of("signals", pairs) == list(range(60))
+            assert list(log.of_subject("signals", "s")) == list(range(1, 61))
 
     def test_a_busy_subject_is_found_in_each_of_its_batches_once(self) -> None:
         busy = [tuple((f"s{n % k}", f"e{n}") for n in range(30)) for k in (1, 2, 7, 30, 1)]

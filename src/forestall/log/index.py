@@ -2,8 +2,8 @@
 
 A batch writes one row: the keys of its items, 16 bytes each. Once there are ``FOLD`` of them, the
 next commits fold them, a slice each, into rows by bucket, so that what belongs to a subject lies
-together; only the last slice deletes what was folded, hence a crash begins the fold again and
-overwrites. For the question of duplicates, whose answer is nearly always no, the writer keeps the
+together; with the last slice the fold counts, hence a crash before it begins the fold again and
+overwrites. The commits after it delete what was folded, a little each. For the question of duplicates, whose answer is nearly always no, the writer keeps the
 keys not yet folded in memory, and for older ones a filter for each generation of about
 ``GENERATION`` keys: 4 MB each, of which the newest ``IN_MEMORY`` stay in memory and others are read
 once a question. ``keys`` says what keys and filters are.
@@ -38,8 +38,11 @@ CREATE TABLE generations_{0} (
 FOLD = 1 << 16
 """Keys after which a fold begins."""
 
-SLICES = 16
-"""Commits over which a fold spreads."""
+SLICES = 64
+"""Commits over which a fold spreads, and as many over which what it folded is deleted."""
+
+FILTER_ROWS = 16
+"""Rows that a filter has in the file."""
 
 GENERATION = 1 << 20
 """Keys of a generation, with which 1 in 2,000 absent keys passes its filter."""
@@ -71,6 +74,14 @@ class _Fold(msgspec.Struct):
     done: int = 0
 
 
+class _Left(msgspec.Struct):
+    """What a fold left to delete: ``recent`` from a batch to a batch, so many at a time."""
+
+    first: int
+    last: int
+    step: int
+
+
 class SubjectIndex:
     """The index of ``stream``, written inside the caller's transactions.
 
@@ -86,6 +97,7 @@ class SubjectIndex:
         self._words: array[int] = array("Q")
         self._recent = Gathered()
         self._fold: _Fold | None = None
+        self._left: _Left | None = None
 
     def add(self, position: int, keys: bytes) -> None:
         """Index the batch at ``position`` by its keys, and fold a slice where a fold is due."""
@@ -100,6 +112,8 @@ class SubjectIndex:
             self._begin_fold()
         if self._fold is not None:
             self._fold_slice(self._fold)
+        elif self._left is not None:
+            self._delete_some(self._left)
 
     def positions(self, subject: bytes) -> list[int]:
         """The batches with an item of the subject that hashes so, ascending."""
@@ -180,15 +194,28 @@ class SubjectIndex:
                 if (entries := fold.gathered.entries(bucket))
             ),
         )
-        size = WORDS // SLICES
-        words = fold.words[fold.done * size : (fold.done + 1) * size]
-        self._execute(
-            "INSERT OR REPLACE INTO filters_{0} VALUES (?, ?, ?)",
-            (fold.generation.number, fold.done, words.tobytes()),
-        )
+        self._write_words(fold, WORDS // SLICES)
         fold.done += 1
         if fold.done == SLICES:
             self._finish_fold(fold)
+
+    def _write_words(self, fold: _Fold, size: int) -> None:
+        """Write the next ``size`` words of the filter, or the whole row where there is none yet."""
+        row = WORDS // min(FILTER_ROWS, SLICES)
+        number, start = divmod(fold.done * size, row)
+        key = fold.generation.number, number
+        found = self._execute(
+            "SELECT rowid FROM filters_{0} WHERE generation = ? AND slice = ?", key
+        ).fetchone()
+        if found is None:
+            words = fold.words[number * row : (number + 1) * row]
+            self._execute("INSERT INTO filters_{0} VALUES (?, ?, ?)", (*key, words.tobytes()))
+            return
+        words = fold.words[fold.done * size : (fold.done + 1) * size]
+        table = f"filters_{self._stream}"
+        with self._connection.blobopen(table, "words", found[0]) as blob:
+            blob.seek(8 * start)
+            blob.write(words.tobytes())
 
     def _finish_fold(self, fold: _Fold) -> None:
         generation, last = fold.generation, fold.gathered.last
@@ -201,8 +228,18 @@ class SubjectIndex:
             "INSERT OR REPLACE INTO generations_{0} VALUES (?, ?, ?, ?, ?)",
             msgspec.structs.astuple(generation),
         )
-        self._execute("DELETE FROM recent_{0} WHERE position <= ?", (last,))
         self._fold = None
+        self._leave(fold.gathered.first, last)
+
+    def _leave(self, first: int, last: int) -> None:
+        self._left = _Left(first, last, (last - first) // SLICES + 1)
+
+    def _delete_some(self, left: _Left) -> None:
+        until = min(left.first + left.step, left.last + 1)
+        self._execute("DELETE FROM recent_{0} WHERE position < ?", (until,))
+        left.first = until
+        if until > left.last:
+            self._left = None
 
     # -- memory ----------------------------------------------------------------------------------
 
@@ -219,8 +256,13 @@ class SubjectIndex:
             self._begin_generation(newest.number + 1)
         else:
             self._words = self._filter(newest)
-        for position, keys in self._execute("SELECT * FROM recent_{0} ORDER BY position"):
+        folded = max((generation.last for generation in self._generations), default=0)
+        recent = "SELECT * FROM recent_{0} WHERE position > ? ORDER BY position"
+        for position, keys in self._execute(recent, (folded,)):
             self._gather(position, keys)
+        ((first,),) = self._execute("SELECT min(position) FROM recent_{0}")
+        if first is not None and first <= folded:
+            self._leave(first, folded)
         self._loaded = True
 
     def _filter(self, generation: _Generation) -> "array[int]":
@@ -230,8 +272,9 @@ class SubjectIndex:
             return held
         rows = self._execute("SELECT slice, words FROM filters_{0} WHERE generation = ?", (number,))
         slices = dict(rows.fetchall())
-        none = bytes(8 * WORDS // SLICES)
-        words = array("Q", b"".join(slices.get(number, none) for number in range(SLICES)))
+        count = min(FILTER_ROWS, SLICES)
+        none = bytes(8 * WORDS // count)
+        words = array("Q", b"".join(slices.get(number, none) for number in range(count)))
         if number > self._generations[-1].number - IN_MEMORY:
             self._filters[number] = words
         return words
