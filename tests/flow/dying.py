@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
+from assisting import helping
 from certificates import trust_nobody
 from forestall.intervene.agents.asking import Ask, LanguageModel, Said
 from forestall.intervene.agents.ledger import Ledger
-from helping import helping
 
 NURSERY = "from flow.dying import nursery; nursery()"
 MOST = 40

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from assisting import GIVEN, KNOWN, helping, made
 from forestall.context.knowledge.index import Library
 from forestall.contracts.inference import Inference
 from forestall.contracts.instants import SECOND
@@ -17,7 +18,6 @@ from forestall.intervene.jobs import Job, JobKind, Outcome
 from forestall.kernel.clock import wall_clock
 from forestall.kernel.settings import Settings
 from forestall.policy.actions.folder import Declarations
-from helping import GIVEN, KNOWN, helping, made
 from model_server import Reply, fill, model_server, propose
 
 LOOK = Reply(calls=[("payment", {})])

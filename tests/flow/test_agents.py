@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
+from assisting import AGENT, CUSTOMER_MAIL, DECLARED, DESK, GIVEN, helping, made
 from forestall.context.knowledge.passages import Passage
 from forestall.contracts.inference import Plan, PlannedAction
 from forestall.contracts.instants import SECOND
@@ -20,7 +21,6 @@ from forestall.intervene.agents.prompt import version
 from forestall.intervene.jobs import JobKind, Outcome
 from forestall.kernel.settings import Outbound
 from forestall.kernel.telemetry import METRICS
-from helping import AGENT, CUSTOMER_MAIL, DECLARED, DESK, GIVEN, helping, made
 from model_server import KEY, ModelServer, Reply, fill, model_server, propose
 from workshops import CANARY
 
@@ -467,7 +467,7 @@ def test_a_function_does_not_plan(tmp_path: Path) -> None:
 apiVersion: forestall/v1
 kind: Agent
 metadata: {name: helper}
-spec: {input: {type: object}, output: {status: /status}, python: {call: "helping:payment"}}
+spec: {input: {type: object}, output: {status: /status}, python: {call: "assisting:payment"}}
 """
         + DESK
     )

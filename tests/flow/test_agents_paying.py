@@ -6,12 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from assisting import DECLARED, helping, made
 from flow.test_agents import FINE, answered, fell
 from forestall.contracts.instants import DAY
 from forestall.intervene.jobs import Outcome
 from forestall.kernel.clock import wall_clock
 from forestall.kernel.settings import Agents
-from helping import DECLARED, helping, made
 from model_server import ModelServer, Reply, model_server, propose
 
 

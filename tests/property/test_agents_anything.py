@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assisting import Helping, helping
 from forestall.intervene.agents.asking import Ask, ModelFailed, Said, ToolCall
 from forestall.intervene.jobs import Outcome
-from helping import Helping, helping
 
 _STEPS = 4
 _texts = st.text(max_size=30) | st.sampled_from(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from assisting import AGENT, DESK
 from forestall.app.agents import join_agents
 from forestall.channels.outbound import outbound
 from forestall.context.knowledge.stock import Stock
@@ -16,7 +17,6 @@ from forestall.intervene.agents.ledger import LEDGER_FILE
 from forestall.intervene.agents.orchestrate import Orchestrator
 from forestall.kernel.clock import wall_clock
 from forestall.kernel.settings import Knowledge, Settings
-from helping import AGENT, DESK
 
 RUNBOOK = """---
 id: card-declined

@@ -35,7 +35,7 @@ metadata: {name: payment}
 spec:
   input: {type: object, required: [payment], properties: {payment: {type: string}}}
   output: {status: /status}
-  python: {call: "helping:payment"}
+  python: {call: "assisting:payment"}
 """
 ACTION = """
 ---
@@ -46,7 +46,7 @@ spec:
   risk: RISK
   input: {type: object, required: [payment], properties: {payment: {type: string}}}
   dry_run: describe
-  execute: {python: {call: "helping:act"}}
+  execute: {python: {call: "assisting:act"}}
   verify: {lookup: payment, with: {payment: arguments.payment}, if: "true"}
 """
 FOLDER = LOOKUP + ACTION.replace("NAME", "resend").replace("RISK", "low")
@@ -68,7 +68,7 @@ metadata: {name: helper}
 spec:
   input: {type: object}
   output: {why: /why}
-  python: {call: "helping:CALL"}
+  python: {call: "assisting:CALL"}
 """
 
 
