@@ -32,7 +32,7 @@ export const SILENCE = 45_000;
 const CHECKED_EVERY = 5000;
 const SOUND = 30_000;
 const SHORTEST = 250;
-const LONGEST = 120_000;
+const LONGEST = 300_000;
 /** Where the server will not have us, or has no tokens for visitors. */
 const HOPELESS = 3_600_000;
 const MOST = 1_000_000;
