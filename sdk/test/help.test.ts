@@ -268,6 +268,8 @@ it("shows what the edge decides, in all tabs and on the next page, and leaves ou
   home.reload();
   const next = home.tab();
   await pass(20_000);
+  home.streams.at(-1)!.message(message("server's later"));
+  await pass(0);
   expect(next.shown).toBe("own");
   await pass(10_001);
   expect(next.shown).toBeUndefined();

@@ -26,7 +26,7 @@ export function identity(store: Storage, random: () => string): Identity {
     return id;
   };
   const subject = (): string | undefined => text(store.get("subject"));
-  const names = ["subject", "visitor", "device", "help", "stream"];
+  const names = ["subject", "visitor", "device", "help", "stream", "edge"];
   const forget = (): void => names.forEach(store.remove);
   return {
     who: () => {

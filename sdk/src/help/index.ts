@@ -13,6 +13,16 @@ const name = ({ subject, anonymousid }: Who): string => (subject ? `s${subject}`
 /** What tabs tell each other. */
 type News = { of: string; input: Input | { kind: "ask" } };
 
+/** What the next page has to know; times on the wall clock. */
+interface Kept {
+  of?: string;
+  done?: string[];
+  seen?: string[];
+  /** Messages that were made on this device. */
+  local?: [Message, number][];
+  leftOut?: [string, number][];
+}
+
 /** Begins in one tab; see `Beginning`. */
 export const begin: Beginning = (inside) => {
   const { page, settled, store } = inside;
@@ -64,16 +74,18 @@ export const begin: Beginning = (inside) => {
   function keep(): void {
     const wall = Date.now() - now();
     const local = state.open.filter((one) => one.local).map(({ message, until }) => [message, wall + until]);
+    const leftOut = Object.entries(state.leftOut).map(([policy, until]) => [policy, wall + until]);
     const { of, done, seen } = state;
-    store.set("help", { of, done, seen, local } as unknown as Json);
+    store.set("help", { of, done, seen, local, leftOut } as unknown as Json);
   }
   /** Begins anew with the person at this device: nothing of the former one is left. */
   function meet(of: string): void {
     state = fresh(of, inside.held());
     view(undefined, true);
-    const kept = (store.get("help") ?? {}) as { of?: string; done?: string[]; seen?: string[]; local?: [Message, number][] };
+    const kept = (store.get("help") ?? {}) as Kept;
     if (kept.of !== of) return;
     state = fresh(of, inside.held(), kept.done, kept.seen);
+    for (const [policy, until] of kept.leftOut ?? []) take({ kind: "leaveOut", policy, milliseconds: until - Date.now() });
     for (const [message, until] of kept.local ?? []) {
       take({ kind: "message", message: rested(message, until - Date.now()), local: true });
     }

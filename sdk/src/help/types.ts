@@ -82,7 +82,7 @@ export interface Inside {
   held: () => boolean;
   /** Whether anything may be kept on the device. */
   mayStore: () => boolean;
-  /** Small values by name; `help` is forgotten with the person. */
+  /** Small values by name; `help` and `edge` are forgotten with the person. */
   store: Storage;
   /** A token for the person, or none now (`null`), or never (`undefined`). */
   token: (refused?: boolean) => Promise<string | null | undefined>;
