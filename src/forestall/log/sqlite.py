@@ -125,19 +125,22 @@ class SqliteLog:
         keys = [self._keys(append.subjects) for append in appends]
         with self._lock, self.translated(), self._transaction(durable=durable):
             positions = [self._append(*one) for one in zip(appends, keys, strict=True)]
-            self._connection.executemany(
-                "INSERT INTO cursors VALUES (?, ?)"
-                " ON CONFLICT DO UPDATE SET position = excluded.position",
-                (cursors or {}).items(),
-            )
-            self._connection.executemany(
-                "INSERT INTO snapshots VALUES (?, ?)"
-                " ON CONFLICT DO UPDATE SET content = excluded.content",
-                (snapshots or {}).items(),
-            )
+            if cursors:
+                self._connection.executemany(
+                    "INSERT INTO cursors VALUES (?, ?)"
+                    " ON CONFLICT DO UPDATE SET position = excluded.position",
+                    cursors.items(),
+                )
+            if snapshots:
+                self._connection.executemany(
+                    "INSERT INTO snapshots VALUES (?, ?)"
+                    " ON CONFLICT DO UPDATE SET content = excluded.content",
+                    snapshots.items(),
+                )
             if tick is not None:
                 self._move_tick(tick)
-            parts.write(self._connection, pieces)
+            if pieces:
+                parts.write(self._connection, pieces)
         self._commits += 1
         return positions
 
