@@ -201,6 +201,15 @@ it("does not begin anew with a dead server on each page", async () => {
   expect(home.requests).toBeLessThan(15);
 });
 
+it("connects at once on each page of somebody who goes quickly from one to the next", async () => {
+  for (let page = 1; page <= 12; page++) {
+    home.tab();
+    await pass(500);
+    expect(home.streams.length).toBe(page);
+    home.reload();
+  }
+});
+
 it("gives up a connection on which nothing comes, not one on which only comments come", async () => {
   home.tab();
   await pass(0);

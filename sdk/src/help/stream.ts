@@ -49,8 +49,9 @@ export function stream(means: Means): Stream {
     const [failures, until] = means.kept() ?? [];
     return { failures: Number(failures) || 0, until: Number(until) || 0 };
   };
-  /** Puts the next attempt off, for `least` or for longer from one failure to the next. */
+  /** Puts the next attempt off, for `least` or for longer from one failure to the next. That a page goes is none. */
   const failed = (least: number): void => {
+    if (ended.signal.aborted) return;
     const failures = kept().failures + 1;
     const wait = SHORTEST + means.chance() * Math.min(LONGEST, 1000 * 2 ** Math.min(failures, 10));
     means.keep(failures, now() + Math.min(Math.max(wait, least), HOPELESS));
