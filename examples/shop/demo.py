@@ -116,7 +116,7 @@ def run(console: Console, config: Path, cache: Path, summary: Path, shop_port: i
         console.print(f"The same in {summary}.")
         if shop_port is not None:
             shop = stack.enter_context(opened(settings, shop_port))
-            _stay(console, address, shop.url, server)
+            stay(console, address, shop.url, server)
     return 0
 
 
@@ -300,7 +300,8 @@ def opened(settings: Settings, port: int) -> Iterator[Shop]:
         yield shop
 
 
-def _stay(console: Console, address: str, shop: str, server: subprocess.Popen[bytes]) -> None:
+def stay(console: Console, address: str, shop: str, server: subprocess.Popen[bytes]) -> None:
+    """Say where the console and the shop are, and wait for Ctrl-C."""
     console.print(f"\nStill serving; Ctrl-C ends it.\nThe console: {address}/", soft_wrap=True)
     console.print(f"The shop:    [bold]{shop}/[/]", soft_wrap=True)
     console.print(

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from forestall.policy.bundle import load_folder
 from running import free_port, until
 
 SHOP = Path(demo.__file__).parent
+AXE = SHOP.parents[1] / "sdk" / "node_modules" / "axe-core" / "axe.min.js"
 ARGS = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks"]
 
 
@@ -35,9 +37,12 @@ class Open:
             if one.policy == policy and one.outcome in ("intervene", "holdout")
         }
 
-    def visitor(self) -> Page:
+    def visitor(self, scheme: Literal["light", "dark"] = "light") -> Page:
         """A new browser at the front page, with the drawer of troubles open."""
-        page = self.browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        context = self.browser.new_context(
+            viewport={"width": 1280, "height": 900}, color_scheme=scheme
+        )
+        page = context.new_page()
         page.set_default_timeout(20_000)
         page.goto(self.url)
         page.get_by_role("button", name="Troubles").click()
@@ -202,6 +207,38 @@ def test_every_policy_can_be_set_off_by_clicking(opened: Open) -> None:
     decided(opened, WAITING)
     sees(page, "Would you like a hand with paying?")
     page.context.close()
+
+
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_axe_finds_nothing(opened: Open, scheme: Literal["light", "dark"]) -> None:
+    page = opened.visitor(scheme)
+    _headed(page, "Good things")
+    found = {"front page": barriers(page)}
+    for path in ("/search?kind=plants", "/product?id=iron-pan", "/account/sign-in", "/help"):
+        page.goto(opened.url + path)
+        page.locator("main:not([aria-busy]) h1").wait_for()
+        found[path] = barriers(page)
+    stage(page, "address-refused", "Delivery")
+    page.get_by_role("button", name="Continue to payment").click()
+    found["a form that is refused"] = barriers(page)
+    stage(page, "payment-failed", "Payment")
+    _order(page)
+    sees(page, "Your payment did not go through")
+    page.wait_for_timeout(600)
+    found["help is there"] = barriers(page)
+    assert {where: said for where, said in found.items() if said} == {}
+    page.context.close()
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe-core has against the page as it is now."""
+    page.evaluate(f"{AXE.read_text()};0")
+    run = "axe.run().then(({violations}) => violations.map(({id, nodes}) => `${id} ${nodes[0].html}`))"
+    found: list[str] = page.evaluate(run)
+    return found
 
 
 def decided(opened: Open, policy: str) -> None:

@@ -5,11 +5,14 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from examples.shop import demo, history
+from examples.shop.player import DemoFailed
 from forestall.contracts.instants import MINUTE, format_time, parse_time
 from forestall.kernel.settings import load_settings
 from running import free_port
@@ -104,3 +107,27 @@ def test_a_taken_port_is_told_before_anything_is_played(
         code = demo.main(["--once", "--config", str(shop), "--cache", str(tmp_path)])
     assert code == 1
     assert "already listens" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code = demo.main(["--shop-port", port, "--config", str(shop), "--cache", str(tmp_path)])
+    assert code == 1
+    assert f"{port}; stop it, or name another --shop-port" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def test_in_the_end_it_says_where_to_go_and_what_to_try(capsys: pytest.CaptureFixture[str]) -> None:
+    server = Mock(poll=Mock(side_effect=[None, KeyboardInterrupt]))
+    demo.stay(Console(), "http://127.0.0.1:1", "http://127.0.0.1:2", server)
+    said = capsys.readouterr().out
+    assert "http://127.0.0.1:1/" in said
+    assert "http://127.0.0.1:2/" in said
+    assert "Troubles" in said
+
+
+def test_a_shop_without_a_server_cannot_be_opened(shop: Path) -> None:
+    with (
+        pytest.raises(DemoFailed, match="cannot be opened"),
+        demo.opened(load_settings(shop), 0),
+    ):
+        pass
