@@ -203,6 +203,7 @@ def main() -> None:
     except MemoryError:
         words = f"it takes more than {MEMORY // 10**9} GB of memory; apply fewer things at a time"
         _say(Answer(wrong=Wrong("weighing-failed", words)))
+    gc.freeze()  # the end need not look for what could be freed
 
 
 def _say(answer: Answer) -> None:
