@@ -13,12 +13,12 @@ import msgspec
 
 from forestall.contracts.control import Control, PoliciesApplied
 from forestall.contracts.decision import Decision
-from forestall.contracts.event import decode_data
+from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import parse_time
 from forestall.decide.gates import Ledger
 from forestall.decide.ledger import EFFECTS
 from forestall.log.port import Batch, Log
-from forestall.log.streams import DECISIONS, SIGNALS, read_decisions, read_signals
+from forestall.log.streams import DECISIONS, SIGNALS
 from forestall.measure.assign import in_holdout
 from forestall.policy.edge import FORMAT, LIFE, Offer
 
@@ -33,6 +33,12 @@ AT_ONCE: Final = 64
 """Batches read together."""
 
 _CONTROL: Final = b'"forestall.'
+
+# Of a batch only what is about the customer is read whole.
+_raw_records = msgspec.json.Decoder(list[msgspec.Raw])
+_raw_entries = msgspec.json.Decoder(list[tuple[int, int, int, msgspec.Raw]])
+_record = msgspec.json.Decoder(Record)
+_decision = msgspec.json.Decoder(Decision)
 
 
 class Known(msgspec.Struct):
@@ -73,7 +79,11 @@ def _obey(ledger: Ledger, subject: str, batch: Batch) -> None:
     """Do to the ledger what the control events of ``subject`` say."""
     if _CONTROL not in batch.payload:
         return
-    for record in read_signals(batch):
+    name = subject.encode()
+    for raw in map(bytes, _raw_records.decode(batch.payload)):
+        if _CONTROL not in raw or name not in raw:
+            continue
+        record = _record.decode(raw)
         effect = EFFECTS.get(record.type)
         if effect is not None and record.subject == subject:
             data = decode_data(record.data)
@@ -83,7 +93,9 @@ def _obey(ledger: Ledger, subject: str, batch: Batch) -> None:
 
 def _acts(subject: str, batch: Batch) -> list[Decision]:
     """What reached ``subject``, or a holdout kept from them."""
-    made = (entry.decision for entry in read_decisions(batch))
+    name = subject.encode()
+    raws = (bytes(raw) for *_, raw in _raw_entries.decode(batch.payload))
+    made = (_decision.decode(raw) for raw in raws if name in raw)
     return [
         one
         for one in made
