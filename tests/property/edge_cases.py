@@ -261,6 +261,14 @@ def devices(draw: st.DrawFn, most_events: int = 24) -> Device:
             events.append(_event(event, number, received))
     events = events or [_event({"type": "e.a"}, 0, start)]
     start = parse_time(events[0]["received"])
-    who = draw(known) if draw(st.booleans()) else Known()
     kept = [one for one in some if compiles(one)] or [for_pages(draw(policies("p", "patterns")))]
+    # What the server heard before would be part of patterns over such events.
+    told_of = any(one.startswith("forestall.") for policy in kept for one in _types(policy))
+    who = draw(known) if draw(st.booleans()) and not told_of else Known()
     return Device(kept, base, draw(NUMBERS), who, events, start)
+
+
+def _types(policy: Policy) -> list[str]:
+    matches = [step.match for step in policy.when.steps]
+    matches += [feature.match for feature in policy.features.values()]
+    return [one for match in matches for one in match.types]

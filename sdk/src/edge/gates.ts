@@ -8,12 +8,19 @@ const TEN_YEARS = 3_650 * 86_400_000_000;
 /** What the person's standing amounts to: the pass, and what was said on this device since. */
 export function standing(pass: Pass, told: State["told"]): Pass {
   const now: Pass = { ...pass, consent: { ...pass.consent }, dismissed: { ...pass.dismissed } };
-  for (const [type, data] of told) {
+  const strict: Record<string, number> = {};
+  // At equal times the stricter word stands.
+  const stands = (what: string, time: number, strictly: boolean): boolean => {
+    if (strictly) strict[what] = time;
+    return strictly || strict[what] != time;
+  };
+  for (const [type, data, time] of told) {
     const said = type.slice(type.lastIndexOf(".") + 1);
     const { traits, purpose, policy } = data;
     if (said == "identify" && isMap(traits)) now.traits = { ...now.traits, ...(traits as Data) };
-    if (said.startsWith("opt")) now.opted_out = said == "optout";
-    if (typeof purpose == "string") now.consent[purpose] = said == "granted";
+    const no = said == "optout" || said == "withdrawn";
+    if (said.startsWith("opt") && stands("", time, no)) now.opted_out = no;
+    if (typeof purpose == "string" && stands(` ${purpose}`, time, no)) now.consent[purpose] = !no;
     if (typeof policy == "string") {
       const [times, never] = now.dismissed[policy] ?? [0, false];
       now.dismissed[policy] = said == "helped" ? [0, never] : [times + 1, never || data.never === true];
