@@ -19,12 +19,17 @@ interface Stub extends Array<[string, unknown[]]> {
   }
   stub["init"] = (options: { host: string; integrity?: string }) => {
     stub.unshift(["init", [options]]);
+    const src = `${options.host}/sdk/forestall.js`;
+    const { integrity = "" } = options;
     const script = document.createElement("script");
-    script.async = true;
-    script.crossOrigin = "anonymous";
-    if (options.integrity) script.integrity = options.integrity;
-    script.src = `${options.host}/sdk/forestall.js`;
-    document.head.append(script);
+    Object.assign(script, { src, integrity, crossOrigin: "anonymous" });
+    // A script that is slow to come holds up the page's load event; what is only preloaded does not.
+    const link = document.createElement("link");
+    const onload = (): void => document.head.append(script);
+    if (link.relList.supports("preload")) {
+      Object.assign(link, { rel: "preload", as: "script", href: src, integrity, crossOrigin: "anonymous", onload });
+      document.head.append(link);
+    } else onload();
   };
 })(window);
 
