@@ -424,7 +424,13 @@ CONTROL = [
 REPORT = {"intervention": "i1", "policy": "p", "version": "v"}
 STEP = {**REPORT, "step": 2}
 VOTE = {"runbook": "card-declined", "version": 3}
-EDGE = {"policy": "p", "version": "ab" * 32, "at": 1, "outcome": "intervene", "matched": [["/a", "1"]]}
+EDGE = {
+    "policy": "p",
+    "version": "ab" * 32,
+    "at": 1,
+    "outcome": "intervene",
+    "matched": [["/a", "1"]],
+}
 
 
 def test_every_event_of_ours_has_a_contract() -> None:
