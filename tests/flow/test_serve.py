@@ -383,8 +383,11 @@ def test_a_trace_leads_from_the_request_to_the_signed_webhook_and_the_case(
     until(lambda: len(receiver.received) == 2)
     until(lambda: counted(shared, "escalated") == before + 1)
     signer = Webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-    message, case = (signer.verify(body, headers) for headers, body in receiver.received)
-    assert (message["type"], case["type"]) == ("forestall.message", "forestall.case")
+    sent = {
+        one["type"]: one
+        for one in (signer.verify(body, headers) for headers, body in receiver.received)
+    }
+    message, case = sent["forestall.message"], sent["forestall.case"]
     assert message["data"]["body"] == "We are looking at export e-7"
     assert all(trace in headers["traceparent"] for headers, _ in receiver.received)
     assert case["data"]["trace"] == trace
