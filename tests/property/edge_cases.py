@@ -183,6 +183,8 @@ class Device:
 
     def before(self) -> list[dict[str, Any]]:
         """The same as events of the server."""
+        if self.known == Known():
+            return []
         told: list[tuple[int, str, dict[str, Any]]] = []
         early = 7200 * SECOND
         told.append((early, "forestall.identify", {"traits": self.known.traits}))

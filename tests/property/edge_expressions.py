@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from property.edge_cases import as_sent
 
-NAMES = ("event", "subject", "features")
 TEXTS = st.sampled_from(["", "a", "b", "ab", "Abc", "1", "é", "😀b", "\ue000", "A b", "length"])
 INTS = st.one_of(st.integers(-3, 5), st.sampled_from([2**31, 2**53, -(2**62), 2**63 - 1, -(2**63)]))
 DOUBLES = st.sampled_from([0.0, 1.0, 1.5, -2.5, 3.0, 1e10, 0.1, 1e19, 1e-7, 1.5e-6, 1e300, 0.5])

@@ -7,33 +7,25 @@ new histories and as many conditions (another number with ``FORESTALL_SOAK_EDGE`
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, note, reject, settings
 
 from forestall.context.knowledge.template import MissingValue, parse_template
-from forestall.contracts.errors import ExpressionError
-from forestall.contracts.instants import parse_time
-from forestall.decide.backtest import backtest, opening
-from forestall.decide.engine import Engine
-from forestall.decide.history import History
 from forestall.decide.occasion import with_doubles
-from forestall.decide.plan import key_text
-from forestall.policy.bundle import Bundle
 from forestall.policy.edge_conditions import compile_edge
-from forestall.policy.language.cel import InvalidExpression, compile_expression
+from forestall.policy.language.cel import InvalidExpression
 from property.edge_cases import Device, devices
 from property.edge_expressions import (
     BINDINGS,
     DOUBLED,
-    NAMES,
     SAID,
     TEMPLATES,
     expressions,
 )
 from property.edge_node import Page, build
+from property.edge_server import NAMES, by_server, value_by_server
 
 SOAK = int(os.environ.get("FORESTALL_SOAK_EDGE", "10000"))
 ordinary = settings(
@@ -51,38 +43,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A process with the engine of pages."""
     with Page(build(tmp_path_factory.mktemp("edge"))) as one:
         yield one
-
-
-def by_server(device: Device) -> list[dict[str, Any]]:
-    """What the server's engine decides on the device's events."""
-    lines = [json.dumps(one).encode() for one in (*device.before(), *device.events)]
-    bundle = Bundle(policies=tuple(device.policies), numbers=device.numbers)
-    controls = opening(bundle, device.settings)
-    steps = backtest(controls, History(Path("<events>"), lines), Engine())
-    return [
-        {
-            "policy": one.policy,
-            "version": one.version,
-            "key": one.key,
-            "at": parse_time(one.at),
-            "outcome": one.outcome,
-            "reason": one.reason,
-            "matched": [["/web/device", name] for name in one.matched],
-            "features": {name: typed(value) for name, value in one.features.items()},
-        }
-        for step in steps
-        for _, one in step.decided
-        if parse_time(one.at) >= device.start
-    ]
-
-
-def value_by_server(source: str, bindings: dict[str, Any]) -> dict[str, Any]:
-    """What the server's condition says, as the page tells it."""
-    try:
-        value = compile_expression(source, NAMES).evaluate(*(bindings[name] for name in NAMES))
-    except ExpressionError:
-        return {"error": True}
-    return typed(value)
 
 
 def agree_on_a_condition(
@@ -107,13 +67,6 @@ def agree_on_words(page: Page, template: str, said: dict[str, Any]) -> None:
     except MissingValue:
         made = None
     assert page.answer({"template": template, **said}) == made
-
-
-def typed(value: Any) -> dict[str, Any]:
-    """A value with its type, as the page tells it."""
-    kinds = {bool: "boolean", int: "bigint", float: "number", str: "string"}
-    text = "null" if value is None else key_text(value)
-    return {"type": kinds.get(type(value), "object"), "value": text}
 
 
 def agree(page: Page, device: Device) -> None:
