@@ -30,6 +30,8 @@ MISTOLD: tuple[dict[str, Any], ...] = (
     {"matched": []},
 )
 
+WRONG = often(None, often(None, st.integers(0, len(MISTOLD) - 1)))
+
 
 def decided_on_pages(policy: Policy) -> Policy:
     """The policy as one that pages may decide too; one that asks a model may not."""
@@ -67,7 +69,9 @@ def tellings(draw: st.DrawFn, before: dict[str, Any], number: int) -> dict[str, 
     kept = draw(st.sampled_from([None, None, None, "policy_holdout", "global_holdout"]))
     if kept:
         data |= {"outcome": "holdout", "reason": kept}
-    data |= draw(often({}, often({}, st.sampled_from(MISTOLD))))
+    wrong = draw(WRONG)
+    if wrong is not None:
+        data |= MISTOLD[wrong]
     told = {"id": f"told-{number}", "type": "forestall.edge.decided", "data": data}
     told["time"] = format_time(moment - draw(st.sampled_from([0, 0, 0, 1, 600])) * SECOND)
     return before | told

@@ -19,6 +19,7 @@ from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record
 from forestall.contracts.instants import DAY, HOUR, MINUTE, SECOND, parse_time
 from forestall.decide.backtest import features_of, opening
+from forestall.decide.case import decided as decided_until
 from forestall.decide.engine import Engine
 from forestall.decide.explain import Explanation, explain, text
 from forestall.decide.explain.changes import (
@@ -37,6 +38,7 @@ from forestall.decide.explain.changes import (
 )
 from forestall.policy.bundle import Bundle
 from forestall.policy.language.model import Policy
+from property.pages import told_by_pages
 from property.scenarios import Scenario, scenarios
 from reference.comparing import put_in_force
 from scenario import START, event, on, records
@@ -326,6 +328,28 @@ def test_any_policy_and_history_can_be_explained_as_it_was_decided(
         assert found.decision.at == mine[-1].at
         acted = any(one.at == mine[-1].at and one.outcome == "intervene" for one in mine)
         assert (found.answer == "yes") == acted
+    if found.counterfactual is not None:
+        fixed = [one for one in found.counterfactual.changes if isinstance(one, Fixed)]
+        assert found.counterfactual.certain or fixed, found.counterfactual
+
+
+@steadily
+@given(told_by_pages(), st.data())
+def test_what_pages_decided_can_be_explained(scenario: Scenario, data: st.DataObject) -> None:
+    past = records(*(json.dumps(line).encode() for line in scenario.events))
+    at = data.draw(st.sampled_from(past)).received
+    bundle = Bundle(policies=tuple(scenario.policies))
+    controls = [*opening(bundle, scenario.settings), *scenario.controls]
+    policy = data.draw(st.sampled_from(scenario.policies)).name
+    own = [one for one in past if one.subject == "s1"]
+    found = explain(controls, own, "s1", policy, at)
+    assert text(found)
+    made = [one for one in decided_until(controls, own, 0, at) if one.policy == policy]
+    if found.decision is not None:
+        assert found.decision in made
+        assert (found.answer == "yes") == (found.decision.outcome == "intervene")
+        told = [one for one in found.gates if one.refuses] if found.answer == "yes" else []
+        assert not told or found.decision.edge is True
     if found.counterfactual is not None:
         fixed = [one for one in found.counterfactual.changes if isinstance(one, Fixed)]
         assert found.counterfactual.certain or fixed, found.counterfactual
