@@ -7,7 +7,7 @@ import { clean, eventType } from "./core/naming";
 import { EVENT_BYTES } from "./core/options";
 import { queue as queues } from "./core/queue";
 import { address, isPrivate } from "./core/redact";
-import { BREAKER, sender as senders } from "./core/sender";
+import { BREAKER, CLOCK, clock, sender as senders } from "./core/sender";
 import { storage } from "./core/storage";
 import { type Tabs, tabs as between } from "./core/tabs";
 import type { Beginning, Inside } from "./help/types";
@@ -108,7 +108,7 @@ export function client(
     if (stopped || agreed.maySend() === false) return;
     if (!last && !limits.event()) return lost(1);
     const data = clean(given);
-    const entry = { id: random(), type, time: new Date(now()).toISOString(), source: person.source(), who, data };
+    const entry = { id: random(), type, time: new Date(now() + clock(store)).toISOString(), source: person.source(), who, data };
     const size = new TextEncoder().encode(JSON.stringify(entry)).length + 30;
     if (!type || size > EVENT_BYTES) return lost(1);
     const ask = decide;
@@ -135,7 +135,7 @@ export function client(
     } else silence();
     if (agreed.maySend() === false) {
       person.forget();
-      store.remove(BREAKER);
+      [BREAKER, CLOCK].forEach(store.remove);
       void waiting.clear();
     } else if (help && agreed.maySend() && !agreed.choice().optedOut) {
       const begin = help;

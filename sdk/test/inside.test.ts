@@ -185,3 +185,43 @@ it("tells whoever listens that it switched itself off", async () => {
   expect(heard).toHaveBeenCalledWith({ reason: "cpu" });
   await until(() => device.gateway.types().includes("client.off"));
 });
+
+it.each([["hours ahead", 5], ["hours behind", -5], ["two days ahead", 48]])("tells the time as the server has it where the clock is %s, also on the next page", async (_, hours) => {
+  vi.useFakeTimers(faked);
+  const device = new Device();
+  const times: number[] = [];
+  const real = (): number => Date.now() - hours * 3_600_000;
+  device.gateway.answer = (events, init) => {
+    times.push(...(JSON.parse(String(init.body)) as { time: string }[]).map(({ time }) => Date.parse(time) - real()));
+    const verdicts = events.map(({ id }) => ({ id, verdict: "accepted" }));
+    return Response.json({ verdicts }, { status: 202, headers: { date: new Date(real()).toUTCString() } });
+  };
+  for (const name of ["first", "second"]) {
+    const one = client(device.tab(), settled(), {});
+    one.track(name);
+    await one.flush();
+    one.track(`${name} again`);
+    await one.flush();
+    one.stop();
+  }
+  expect(Math.abs(times[0]!)).toBe(Math.abs(hours) * 3_600_000);
+  for (const time of times.slice(1)) expect(Math.abs(time)).toBeLessThanOrEqual(1000);
+  expect(times.length).toBe(4);
+});
+
+it("leaves times alone where the clock is right, and goes by it again when it is", async () => {
+  const device = new Device();
+  let wrong = 7_200_000;
+  device.gateway.answer = (events) =>
+    Response.json(
+      { verdicts: events.map(({ id }) => ({ id, verdict: "accepted" })) },
+      { status: 202, headers: { date: new Date(Date.now() + wrong).toUTCString() } },
+    );
+  const { one, inside } = await start(device.tab());
+  for (const next of [7_200_000, 3000, 0]) {
+    one.track("a");
+    await one.flush();
+    expect(Math.abs(Number(inside.store.get("clock")) - (wrong > 30_000 ? wrong : 0))).toBeLessThanOrEqual(1500);
+    wrong = next;
+  }
+});

@@ -188,6 +188,44 @@ def test_a_server_in_trouble_is_none_of_the_pages_business(
     context.close()
 
 
+def test_a_wrong_clock_is_set_right_by_the_servers(browser: Browser, server: Running) -> None:
+    context = browser.new_context()
+    context.add_init_script("{ const real = Date.now; Date.now = () => real() + 5 * 3600e3 }")
+    site = Site(context, snippet(server.base))
+    site.open()
+    for name in "ab":
+        site.run(f"async () => {{ forestall.track('{name}'); await forestall.flush() }}")
+    site.open()
+    site.run("async () => { forestall.track('c'); await forestall.flush() }")
+    ahead = [(record.time - record.received) / SECOND for record in server.records()]
+    assert ahead[0] > 4 * 3600
+    assert all(abs(seconds) < 60 for seconds in ahead[1:])
+    context.close()
+
+
+def test_a_page_of_elsewhere_may_read_when_to_come_back(browser: Browser, server: Running) -> None:
+    context = browser.new_context()
+    site = Site(context, snippet(server.base))
+    tries: list[str] = []
+
+    def answer(route: Route) -> None:
+        tries.append(route.request.url)
+        headers = {
+            "access-control-allow-origin": "*",
+            "access-control-expose-headers": "date, retry-after",
+            "retry-after": "3000",
+        }
+        route.fulfill(status=429, headers=headers)
+
+    context.route(f"{server.base}/v1/events**", answer)
+    site.open()
+    site.run("async () => { forestall.track('a'); await forestall.flush() }")
+    until = site.run("() => JSON.parse(localStorage['forestall.browser-key.breaker']).until")
+    assert 2_900_000 < float(str(until)) - wall_clock() / 1000 < 3_100_000
+    assert len(tries) == 1
+    context.close()
+
+
 def test_tabs_share_one_queue_and_one_sender(browser: Browser, server: Running) -> None:
     context = browser.new_context()
     tabs = [Site(context, snippet(server.base)) for _ in range(3)]

@@ -232,6 +232,8 @@ def test_pages_from_elsewhere_may_send(tmp_path: Path) -> None:
         assert "authorization" in preflight.headers["access-control-allow-headers"]
         answer = server.post("/v1/events", event(), headers=origin)
         assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["access-control-expose-headers"] == "date, retry-after"
+        assert answer.headers["date"].endswith("GMT")
     closed = settings(tmp_path, ingest=ingest(cors_origins=("https://mine.example",)))
     with running(closed) as server:
         assert (

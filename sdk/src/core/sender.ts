@@ -38,7 +38,13 @@ export interface Sender {
 
 /** The name of the breaker in the storage. */
 export const BREAKER = "breaker";
+/** The name of `clock` in the storage. */
+export const CLOCK = "clock";
+const WRONG = 30_000;
 const TRIES_WITHOUT_TOKEN = 5;
+
+/** Milliseconds that the server's clock is ahead of the device's, where that is wrong by much. */
+export const clock = (store: Storage): number => Number(store.get(CLOCK) ?? 0);
 
 /** A sender; it does nothing until `flush`. */
 export function sender(means: Means): Sender {
@@ -92,7 +98,11 @@ export function sender(means: Means): Sender {
       token = pass;
     }
     if (!means.afford(body(batch).length)) return fail(60_000);
-    const answer = await post(means.fetch, settled, batch, token, now);
+    const answer = await post(means.fetch, settled, batch, token, now, (time) => {
+      const ahead = time - now();
+      // A second is as fine as it is told, and the way takes time.
+      if (Math.abs(ahead - clock(store)) > WRONG) store.set(CLOCK, Math.abs(ahead) > WRONG ? ahead : 0);
+    });
     if (answer.kind === "failed") return fail(answer.wait);
     if (breaker().failures) became(CLOSED);
     if (answer.kind === "smaller") {

@@ -46,21 +46,26 @@ export function body(batch: readonly Entry[]): string {
   );
 }
 
-/** Sends a batch. Never rejects: a page that is not the gateway's answer is a failure like any other. */
+/**
+ * Sends a batch; `heard` hears the server's time (milliseconds, or `NaN`). Never rejects: a page that is
+ * not the gateway's answer is a failure like any other.
+ */
 export async function post(
   fetch: typeof globalThis.fetch,
   settled: Settled,
   batch: readonly Entry[],
   token: string | null,
   now: () => number,
+  heard: (time: number) => void,
 ): Promise<Answer> {
   try {
     const proof = token ? { "forestall-subject-token": token } : {};
     const response = await ask(fetch, settled, "events", "cloudevents-batch+json", body(batch), proof);
-    const { status } = response;
+    const { status, headers } = response;
+    heard(Date.parse(headers.get("date") ?? ""));
     if (status === 202) return judge(await response.json(), batch);
     if (status === 400 || status === 413 || status === 422) return { kind: "smaller" };
-    return { kind: "failed", wait: retryAfter(response.headers.get("retry-after"), now()) };
+    return { kind: "failed", wait: retryAfter(headers.get("retry-after"), now()) };
   } catch {
     return { kind: "failed", wait: 0 };
   }

@@ -183,7 +183,8 @@ class Hub:
         """The CORS headers for a page of that origin, empty where it may not read answers."""
         if origin is None or not ({origin, "*"} & self._origins):
             return {}
-        return {"access-control-allow-origin": origin, "vary": "origin"}
+        exposed = {"access-control-expose-headers": "retry-after"}
+        return {"access-control-allow-origin": origin, "vary": "origin", **exposed}
 
     async def _stream(
         self,

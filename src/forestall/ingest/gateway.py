@@ -194,13 +194,14 @@ class Gateway:
         await respond(send, response, cross)
 
     def _cross_origin(self, request: Request) -> dict[str, str]:
-        """CORS headers for a page from elsewhere; keys and tokens are no cookies."""
+        """CORS headers for a page from elsewhere; keys and tokens are no cookies. A page may read
+        when to come back, and our time."""
         origin, allowed = request.headers.get("origin"), self._settings.ingest.cors_origins
         if origin is None or not ("*" in allowed or origin in allowed):
             return {}
         if "*" in allowed:
-            return {"access-control-allow-origin": "*"}
-        return {"access-control-allow-origin": origin, "vary": "origin"}
+            return {"access-control-allow-origin": "*", **_EXPOSED}
+        return {"access-control-allow-origin": origin, "vary": "origin", **_EXPOSED}
 
     async def _script(self, request: Request) -> Response:
         return scripts.script(request)
@@ -432,6 +433,7 @@ class _Retry(msgspec.Struct):
 
 _UNUSUAL = frozenset({"content-encoding", "origin", "forestall-subject-token"})
 _LONGER = {"retry-after": "10"}
+_EXPOSED = {"access-control-expose-headers": "date, retry-after"}
 _PREFLIGHT: Mapping[str, str] = {
     "access-control-allow-methods": "POST",
     "access-control-allow-headers": (
