@@ -21,18 +21,25 @@ from property.strategies import (
     TYPES,
     Focus,
     alls,
+    booleans,
     features,
     often,
+    one_of,
     policies,
     sequences,
     settings,
     spans,
     streams,
+    up_to,
 )
 from property.versions import asking, changed, models, sets
 from reference.comparing import Scenario, put_in_force
 
 __all__ = ["Scenario", "crowds", "journeys", "scenarios"]
+
+
+true = st.just(True)
+CONTROL_KINDS = ("policies", "sets", "sets", "settings", "switches", "service", "models")
 
 
 @st.composite
@@ -49,22 +56,21 @@ def controls(
     made: list[Control] = []
     previous, known = first, {p.name: [p] for p in first}
     names = [p.name for p in first]
-    kinds = ["policies", "sets", "sets", "settings", "switches", "service", "models"]
-    if draw(st.booleans()):
+    if draw(booleans):
         made.append(draw(models(min(moments) - SECOND, names)))
-    if draw(st.booleans()):
+    if draw(booleans):
         made.append(draw(sets(min(moments) - SECOND, known, focus)))
     for moment in sorted(draw(st.sets(near, max_size=6))):
-        kind = draw(st.sampled_from(kinds))
+        kind = draw(one_of(CONTROL_KINDS))
         if kind == "sets":
             made.append(draw(sets(moment, known, focus)))
         elif kind == "models":
             made.append(draw(models(moment, names)))
         elif kind == "policies":
-            kept = [p for p in first if draw(st.integers(0, 5))]
+            kept = [p for p in first if draw(up_to(5))]
             previous = [
                 draw(st.sampled_from([p, *(q for q in previous if q.name == p.name)]))
-                if draw(st.booleans())
+                if draw(booleans)
                 else draw(changed(p, focus))
                 for p in kept
             ]
@@ -73,10 +79,10 @@ def controls(
             made.append(SettingsApplied(moment, draw(settings(base.grace)), "test", "test"))
         elif kind == "switches":
             off = draw(st.sets(st.sampled_from(names), max_size=2))
-            everything = draw(often(False, st.just(True)))
+            everything = draw(often(False, true))
             made.append(SwitchesApplied(moment, tuple(sorted(off)), everything, "test", "test"))
         else:
-            made.append(ServiceState(moment, "pay", draw(st.sampled_from(["down", "up", None]))))
+            made.append(ServiceState(moment, "pay", draw(one_of(("down", "up", None)))))
     return made
 
 
@@ -100,11 +106,11 @@ FOCUSES: tuple[Focus, ...] = (
 @st.composite
 def scenarios(draw: st.DrawFn, most_events: int = 24) -> Scenario:
     """One to four policies, a history of two subjects, settings and control records."""
-    focus = draw(st.sampled_from(FOCUSES))
-    names = NAMES[: draw(st.sampled_from([1, 2, 2, 3, 3, 4]))]
+    focus = draw(one_of(FOCUSES))
+    names = NAMES[: draw(one_of((1, 2, 2, 3, 3, 4)))]
     some = [draw(asking(draw(policies(name, focus)))) for name in names]
     base = draw(settings(draw(spans(0, 1, 2))))
-    events = draw(streams(draw(st.sampled_from(STARTS)), most_events, focus))
+    events = draw(streams(draw(one_of(STARTS)), most_events, focus))
     moments = [parse_time(event.get("received") or event["time"]) for event in events]
     records = draw(st.one_of(st.just([]), controls(some, moments, base, focus)))
     return Scenario(some, events, base, records)

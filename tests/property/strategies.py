@@ -1,10 +1,11 @@
 """Hypothesis strategies for policies, settings and streams: small alphabets and a coarse grid of
 times, so that deadlines, windows, cooldowns and lateness are hit exactly, and one event off.
 
-``scenarios`` puts them together.
+``scenarios`` puts them together. What is drawn from again and again is made once: making a strategy
+takes Hypothesis longer than drawing from it.
 """
 
-from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import Any, Literal, cast
 
 from hypothesis import strategies as st
@@ -81,11 +82,25 @@ DATA_X = (1, 1, 2, 2, 3, 0, 2.5, 1.0, -1.5, 0.1, 0.0000005, 0.0000015, "one", Tr
 DATA_K = (1, 1, 1, 2, 2, 1.0, "1", "o", True, None, [1, "a"], {"b": 1.0, "a": None})
 
 
+@lru_cache(maxsize=None, typed=True)
 def often(value: Any, strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """``value`` in three cases of four."""
-    return st.integers(0, 3).flatmap(lambda n: st.just(value) if n else strategy)
+    certain = st.just(value)
+    return st.integers(0, 3).flatmap(lambda n: certain if n else strategy)
 
 
+one_of = cache(st.sampled_from)
+"""One of a tuple's."""
+between = cache(st.integers)
+booleans = st.booleans()
+
+
+def up_to(most: int) -> st.SearchStrategy[int]:
+    """A number from 0."""
+    return between(0, most)
+
+
+@lru_cache(maxsize=None, typed=True)
 def spans(*seconds: float) -> st.SearchStrategy[int]:
     """One of a few durations."""
     return st.sampled_from([round(amount * SECOND) for amount in seconds])
@@ -110,6 +125,8 @@ absences = st.builds(
 )
 withins = spans(1, 2, 3, 5, 8)
 keys = st.one_of(st.none(), st.sampled_from([KEYS[0], *KEYS]))
+maybe_within = st.one_of(st.none(), withins)
+one_to_three = st.integers(1, 3)
 
 
 plain_matches = st.builds(Match, types=st.sampled_from([("e.a",), ("e.a",), ("e.b",), ("*",)]))
@@ -120,13 +137,13 @@ plain_steps = st.builds(Step, match=plain_matches)
 def sequences(draw: st.DrawFn, positive: st.SearchStrategy[Step] = positives) -> When:
     """A sequence of one to three positive steps, with absences between them and at the end."""
     steps: list[Step] = []
-    for index in range(draw(st.integers(1, 3))):
-        if index and draw(st.integers(0, 2)) == 0:
+    for index in range(draw(one_to_three)):
+        if index and draw(up_to(2)) == 0:
             steps.append(draw(negatives))
         steps.append(draw(positive))
-    if draw(st.booleans()):
+    if draw(booleans):
         steps.append(draw(absences))
-    within = draw(st.one_of(st.none(), withins))
+    within = draw(maybe_within)
     return When(kind="sequence", steps=tuple(steps), within=within, by=draw(keys))
 
 
@@ -168,31 +185,35 @@ PATTERNS: dict[Focus, st.SearchStrategy[When]] = {
 @st.composite
 def features(draw: st.DrawFn) -> Feature:
     """A feature of any kind."""
-    kind = draw(st.sampled_from(FEATURE_KINDS))
+    kind = draw(one_of(FEATURE_KINDS))
     over: int | None = draw(spans(1, 2, 3, 5, 20))
     if kind in ("since", "first", "last"):
-        over = draw(st.sampled_from([None, over]))
+        over = draw(one_of((None, over)))
     return Feature(
         kind=kind,
         match=draw(matches),
-        value=None if kind in ("count", "since") else draw(st.sampled_from(VALUES)),
+        value=None if kind in ("count", "since") else draw(one_of(VALUES)),
         over=over,
         by=draw(keys),
     )
 
 
-def conditions(names: Sequence[str]) -> st.SearchStrategy[str | None]:
+@cache
+def conditions(names: tuple[str, ...]) -> st.SearchStrategy[str | None]:
     """An ``if`` over what there is, or none."""
     over_features = [text.replace("{}", name) for text in FEATURE_IFS for name in names]
     return often(None, st.sampled_from([*IFS, *over_features]))
+
+
+other, transactional = st.just("other"), st.just("transactional")
 
 
 @st.composite
 def policies(draw: st.DrawFn, name: str, focus: Focus = "anything") -> Policy:
     """A policy with a short cooldown. A focus leaves out what hides what it is about."""
     number = {"anything": 1, "features": 3}.get(focus, 0)
-    own = {label: draw(features()) for label in "fgh"[: draw(st.integers(number // 2, number))]}
-    condition = draw(conditions(sorted(own))) if focus in ("anything", "absences") else None
+    own = {label: draw(features()) for label in "fgh"[: draw(between(number // 2, number))]}
+    condition = draw(conditions(tuple(sorted(own)))) if focus in ("anything", "absences") else None
     return Policy(
         name=name,
         title=name,
@@ -200,13 +221,13 @@ def policies(draw: st.DrawFn, name: str, focus: Focus = "anything") -> Policy:
         features=own,
         when=draw(PATTERNS[focus]),
         condition=condition,
-        purpose=draw(often("support", st.just("other"))),
-        priority=draw(st.sampled_from([50, 50, 0, 100])),
+        purpose=draw(often("support", other)),
+        priority=draw(one_of((50, 50, 0, 100))),
         cooldown=draw(spans(1, 1, 1, 2, 2, 3, 5, 86_400)),
-        budget_class=draw(often("guidance", st.just("transactional"))),
-        in_conversation=draw(st.sampled_from(["hold", "allow"])),
-        quiet_hours=draw(st.sampled_from(["respect", "ignore"])),
-        holdout=draw(often(0.0, st.sampled_from([0.3, 1.0]))),
+        budget_class=draw(often("guidance", transactional)),
+        in_conversation=draw(one_of(("hold", "allow"))),
+        quiet_hours=draw(one_of(("respect", "ignore"))),
+        holdout=draw(often(0.0, one_of((0.3, 1.0)))),
         playbook=PLAYBOOK,
     )
 
@@ -217,17 +238,18 @@ def settings(draw: st.DrawFn, grace: int) -> DecideSettings:
     return DecideSettings(
         lateness=draw(spans(3, 5, 300)),
         grace=grace,
-        budget=draw(often(1000, st.integers(0, 3))),
+        budget=draw(often(1000, up_to(3))),
         budget_window=draw(spans(2, 5, 10)),
         spacing=draw(often(0, spans(1, 2, 5))),
-        holdout=draw(often(0.0, st.sampled_from([0.5, 1.0]))),
-        salt=draw(st.sampled_from(["", "salt"])),
-        quiet_hours=draw(often(None, st.sampled_from(QUIET))),
-        timezone=draw(st.sampled_from([None, "Europe/Berlin", "America/New_York"])),
-        require_consent=draw(st.integers(0, 9)) == 0,
+        holdout=draw(often(0.0, one_of((0.5, 1.0)))),
+        salt=draw(one_of(("", "salt"))),
+        quiet_hours=draw(often(None, one_of(QUIET))),
+        timezone=draw(one_of((None, "Europe/Berlin", "America/New_York"))),
+        require_consent=draw(up_to(9)) == 0,
     )
 
 
+@cache
 def fitting_data(kind: str, focus: Focus) -> st.SearchStrategy[Any]:
     """Data for an event type: now and then without what it needs."""
     wanted: dict[str, st.SearchStrategy[Any]] = {}
@@ -263,7 +285,15 @@ def fitting_data(kind: str, focus: Focus) -> st.SearchStrategy[Any]:
 
 GAPS = (0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 5)
 RARE_GAPS = (0.000001, 0.5, 10, 3600, 86_400, 7 * 86_400, 7 * 86_400 + 0.000001)
+COMMON = (*TYPES, *TYPES[:2], *TYPES[:2])
+OFTEN_THE_FIRST = (*SUBJECTS, SUBJECTS[0], SUBJECTS[0])
 LAGS = (0, 0, 0, 0, 0, 0, 1, 1, 2, 2.5, 3, 3.000001, 4, 5, 6, -1, -3)
+
+
+@cache
+def lengths(most: int) -> st.SearchStrategy[int]:
+    """How many events a history has; half of them are long."""
+    return st.one_of(st.integers(1, most), st.integers(most // 2, most))
 
 
 @st.composite
@@ -271,29 +301,28 @@ def streams(
     draw: st.DrawFn, start: int, most: int, focus: Focus = "anything"
 ) -> list[dict[str, Any]]:
     """A history in log order."""
-    told = [*CONTROL_TYPES, *CONTROL_TYPES[-2:] * 2] if focus == "gates" else CONTROL_TYPES
+    told = CONTROL_TYPES + (CONTROL_TYPES[-2:] * 2 if focus == "gates" else ())
     made: list[dict[str, Any]] = []
     received = start
-    common = st.sampled_from([*TYPES, *TYPES[:2], *TYPES[:2]])
-    for index in range(draw(st.one_of(st.integers(1, most), st.integers(most // 2, most)))):
-        rare = draw(st.integers(0, 24)) == 0
-        gap = draw(st.sampled_from(RARE_GAPS if rare else GAPS))
+    for index in range(draw(lengths(most))):
+        rare = draw(up_to(24)) == 0
+        gap = draw(one_of(RARE_GAPS if rare else GAPS))
         received += round(gap * SECOND)
-        kind = draw(often(draw(common), st.sampled_from(told)))
-        time = received - round(draw(st.sampled_from(LAGS)) * SECOND)
+        kind = draw(often(draw(one_of(COMMON)), one_of(told)))
+        time = received - round(draw(one_of(LAGS)) * SECOND)
         event: dict[str, Any] = {
             "specversion": "1.0",
             "id": str(index),
             "source": "/one",
             "type": kind,
-            "subject": draw(st.sampled_from([*SUBJECTS, SUBJECTS[0], SUBJECTS[0]])),
+            "subject": draw(one_of(OFTEN_THE_FIRST)),
             "time": format_time(time),
             "received": format_time(received),
         }
         data = draw(fitting_data(kind, focus))
-        if data is not None or draw(st.booleans()):
+        if data is not None or draw(booleans):
             event["data"] = data
-        quirk = draw(st.integers(0, 19))
+        quirk = draw(up_to(19))
         if quirk == 0:
             del event["received"]
             received = max(received, time)

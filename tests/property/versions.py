@@ -1,6 +1,7 @@
 """Hypothesis strategies for what is in force: versions live, in canary and in shadow, and models."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from forestall.contracts.decision import Mode
 from forestall.measure.model import Feature, Isotonic, Model, Platt, canonical, version
 from forestall.policy.language.model import Model as Asked
 from forestall.policy.language.model import Policy
-from property.strategies import Focus, often, policies
+from property.strategies import Focus, booleans, often, one_of, policies, up_to
 from reference.comparing import put_in_force
 
 MODELS = ("churn", "ticket")
@@ -29,7 +30,7 @@ asked = st.builds(Asked, name=st.sampled_from(MODELS), threshold=st.sampled_from
 def changed(draw: st.DrawFn, policy: Policy, focus: Focus) -> Policy:
     """Another version: mostly with the same ``when``."""
     other = draw(policies(policy.name, focus))
-    kept = draw(st.sampled_from(["when", "when", "all but when", "nothing"]))
+    kept = draw(one_of(("when", "when", "all but when", "nothing")))
     if kept == "when":
         return msgspec.structs.replace(other, when=policy.when, model=policy.model)
     return msgspec.structs.replace(policy, when=other.when) if kept != "nothing" else other
@@ -38,7 +39,7 @@ def changed(draw: st.DrawFn, policy: Policy, focus: Focus) -> Policy:
 @st.composite
 def version_of(draw: st.DrawFn, known: list[Policy], focus: Focus) -> Policy:
     """A version there was already, or a new one, which is ``known`` from then on."""
-    if draw(st.booleans()):
+    if draw(booleans):
         return draw(st.sampled_from(known))
     known.append(draw(changed(draw(st.sampled_from(known)), focus)))
     return known[-1]
@@ -63,13 +64,14 @@ def sets(
     """Of each policy its versions in some of the modes, ``new`` ones too; in canary with a share."""
     found: dict[Mode, list[Policy]] = {"live": [], "canary": [], "shadow": []}
     for versions in known.values():
-        for mode in draw(st.sampled_from(MODES)):
+        for mode in draw(one_of(MODES)):
             pick = version_of(versions, focus) if new else st.sampled_from(versions)
             found[mode].append(draw(pick))
     canary = [(one, draw(shares)) for one in found["canary"]]
     return put_in_force(moment, found["live"], canary, found["shadow"])
 
 
+@cache
 def odds_by_feature(name: str) -> st.SearchStrategy[Feature]:
     """What one feature adds: steps at numbers, texts, and what is missing."""
     edges = st.sets(st.sampled_from([-1.0, 0.0, 1.0, 2.0, 2.5]), max_size=3).map(sorted)
@@ -87,19 +89,22 @@ def odds_by_feature(name: str) -> st.SearchStrategy[Feature]:
     )
 
 
+some_features = st.sets(st.sampled_from(["f", "g", "h"]), max_size=3)
+rising = st.tuples(*[st.sampled_from(PROBABILITIES)] * 3).map(lambda some: tuple(sorted(some)))
+calibrations = st.one_of(
+    st.builds(Platt, slope=st.sampled_from([0.5, 1.0, 2.0]), shift=odds),
+    st.builds(Isotonic, edges=st.just((-0.5, 0.5)), probabilities=rising),
+)
+
+
 @st.composite
 def contents(draw: st.DrawFn, name: str) -> bytes:
     """A model's content; now and then something else."""
-    if draw(st.integers(0, 9)) == 0:
-        return draw(st.sampled_from([b"{}", b'"nothing"']))
-    names = draw(st.sets(st.sampled_from(["f", "g", "h"]), max_size=3))
-    rising = st.tuples(*[st.sampled_from(PROBABILITIES)] * 3).map(lambda some: tuple(sorted(some)))
-    calibration = draw(
-        st.one_of(
-            st.builds(Platt, slope=st.sampled_from([0.5, 1.0, 2.0]), shift=odds),
-            st.builds(Isotonic, edges=st.just((-0.5, 0.5)), probabilities=rising),
-        )
-    )
+    if draw(up_to(9)) == 0:
+        something_else: bytes = draw(one_of((b"{}", b'"nothing"')))
+        return something_else
+    names = draw(some_features)
+    calibration = draw(calibrations)
     model = Model(
         name=name,
         outcome="forestall.ticket.opened",
@@ -113,13 +118,18 @@ def contents(draw: st.DrawFn, name: str) -> bytes:
     return canonical(model)
 
 
+MODEL_MODES = (
+    *(("live",), ("live",), ("live", "canary"), ("live", "shadow"), ("canary", "shadow")),
+    (),
+)
+
+
 @st.composite
 def models(draw: st.DrawFn, moment: int, names: Sequence[str]) -> ModelsApplied:
     """Models in some of the modes, and other thresholds for some policies."""
     entries: list[ModelInForce] = []
-    modes = [("live",), ("live",), ("live", "canary"), ("live", "shadow"), ("canary", "shadow"), ()]
     for name in MODELS:
-        for mode in draw(st.sampled_from(modes)):
+        for mode in draw(one_of(MODEL_MODES)):
             content = draw(contents(name))
             share = draw(shares) if mode == "canary" else 1.0
             told: Any = mode
