@@ -193,10 +193,8 @@ class Device:
             told.append((early, f"forestall.consent.{kind}", {"purpose": purpose}))
         if self.known.opted_out:
             told.append((early, "forestall.optout", {}))
-        told += [
-            (early, "forestall.ticket.opened", {"ticket": str(ticket)})
-            for ticket in range(self.known.tickets)
-        ]
+        tickets = [{"ticket": str(ticket)} for ticket in range(self.known.tickets)]
+        told.extend((early, "forestall.ticket.opened", ticket) for ticket in tickets)
         for name, (times, never) in self.known.dismissed.items():
             for time in range(times):
                 said = {"policy": name, "never": never and time == 0}

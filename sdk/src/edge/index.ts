@@ -8,7 +8,9 @@ import { render } from "./words";
 
 /** Milliseconds for which what was fetched is not fetched again. */
 const FRESH = 300_000;
-const RETRY = 30_000;
+/** Milliseconds after which it is tried again at first; longer from one failure to the next. */
+const RETRY = 2000;
+const TIMEOUT = 15_000;
 
 /** What is kept on the device, under this name: whose it is, the state, the bundle, the pass, by how much the server's time is ahead, and when they were fetched. */
 const NAME = "edge";
@@ -27,6 +29,7 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
   const { page, settled, store } = inside;
   let rules: Rules | undefined;
   let stopped = false;
+  let failures = 0;
   let due: ReturnType<typeof setTimeout> | undefined;
   let next: ReturnType<typeof setTimeout> | undefined;
   const me = (): string => JSON.stringify(inside.who());
@@ -37,8 +40,9 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
 
   /** One event, or the time alone: what is to be told of it. */
   function decide(event?: Happening, wall = Date.now()): { type: string; data: Data }[] {
-    if (!rules) return [];
-    const { bundle, pass, origin, of } = rules;
+    const by = rules;
+    if (!by) return [];
+    const { bundle, pass, origin, of } = by;
     const now = Math.floor(origin + page.now()) * 1000;
     if (of !== me() || now >= Math.min(bundle.expires, pass.expires)) return [];
     const [, text = "", ...fetched] = kept();
@@ -58,7 +62,7 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
         const at = one.at - Math.max(0, now - wall * 1000);
         if (outcome == "intervene") {
           leaveOut(policy.name, policy.cooldown / 1000);
-          void say(one, at, pass, (one.at + policy.valid_for - now) / 1000).catch(() => {});
+          void say(one, at, by, (one.at + policy.valid_for - now) / 1000).catch(() => {});
         }
         const data = { policy: policy.name, version: policy.version, key, at, outcome, reason, matched: matched as Json };
         return { type: "forestall.edge.decided", data };
@@ -67,7 +71,7 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
   const watch = (): void => decide().forEach(({ type, data }) => inside.take(type, data));
 
   /** Shows the message of a decision, under the id that the server gives the decision. */
-  async function say(one: Decision, at: number, { subject }: Pass, expires_in: number): Promise<void> {
+  async function say(one: Decision, at: number, { of, pass: { subject } }: Rules, expires_in: number): Promise<void> {
     const { policy, key, matched } = one;
     const { name, version, message } = policy;
     const filled = JSON.parse(JSON.stringify(message), (_, words: unknown) => (typeof words == "string" ? render(words, one) : words)) as Words;
@@ -75,12 +79,14 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
     const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(named));
     const intervention = [...new Uint8Array(hash)].map((byte) => (byte + 256).toString(16).slice(1)).join("");
     const told: Message = { why: "", ...filled, id: `${intervention}.1`, intervention, policy: name, version, step: 1, expires_in };
-    if (expires_in > 0) show(told);
+    // Meanwhile somebody else may have come.
+    if (expires_in > 0 && of == me() && !stopped) show(told);
   }
 
   async function fetched(path: string, headers: Record<string, string> = {}): Promise<string> {
     const response = await page.window.fetch(`${settled.host}/v1/edge/${path}`, {
       headers, credentials: "omit", redirect: "error", cache: "no-cache", referrerPolicy: "no-referrer",
+      signal: AbortSignal.timeout(TIMEOUT),
     });
     if (!response.ok && response.status != 404) throw 0;
     return response.ok ? response.text() : "";
@@ -88,32 +94,36 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
 
   /** Fetches where that is due, and goes by what it has. */
   async function refresh(): Promise<void> {
-    clearTimeout(next);
     const [of, key] = [me(), settled.edge ?? ""];
     let [, , bundle, pass, ahead, at = 0] = kept();
     const age = Date.now() - at;
     try {
-      if (!(age > 0 && age < FRESH)) {
+      if (!(age >= 0 && age < FRESH)) {
         const token = await inside.token();
+        if (!token) throw 0;
         const fresh = await fetched("bundle");
         pass = fresh && (await fetched("pass", { authorization: `Bearer ${token}` }));
         [bundle, ahead, at] = [fresh, undefined, Date.now()];
       }
     } catch {}
-    rules = undefined;
+    let found: Rules | undefined;
     try {
       const mine = await open<Pass>(key, "pass", pass);
       const known = await open<Bundle>(key, "bundle", bundle);
       const now = Date.now();
       // It was issued just now; of a clock that was set back since, nothing is known.
       ahead ??= mine.issued / 1000 - now;
-      if (JSON.stringify(mine.who) == of && now >= at && !stopped) {
-        rules = { of, bundle: known, pass: mine, origin: now + ahead - page.now() };
-        store.set(NAME, [of, kept()[1] ?? "", bundle as Json, pass as Json, ahead, at]);
-        watch();
-      }
+      if (JSON.stringify(mine.who) == of && now >= at) found = { of, bundle: known, pass: mine, origin: now + ahead - page.now() };
     } catch {}
-    if (!stopped) next = setTimeout(again, rules ? FRESH : RETRY);
+    // Who came meanwhile has a turn of their own, and nothing of the one before is kept.
+    if (stopped || of != me()) return;
+    rules = found;
+    // What the server no longer offers is not gone by offline either.
+    if (found || bundle === "") store.set(NAME, [of, kept()[1] ?? "", ...(found ? [bundle, pass, ahead, at] : [])] as Json);
+    if (found) watch();
+    failures = found ? 0 : failures + 1;
+    clearTimeout(next);
+    next = setTimeout(again, found ? FRESH : Math.min(FRESH, RETRY * 2 ** failures) * (1 - Math.random() / 2));
   }
   const again = page.guard(() => void refresh());
 
