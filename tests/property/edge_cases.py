@@ -216,7 +216,7 @@ class Device:
 
     def happened(self) -> list[dict[str, Any]]:
         """The events as the page's engine takes them, and the time as it ends."""
-        taken = [
+        taken: list[dict[str, Any]] = [
             {
                 "at": parse_time(one["received"]),
                 "event": {name: one[name] for name in ("id", "source", "type", "origin", "data")},
