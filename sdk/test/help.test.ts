@@ -284,6 +284,24 @@ it("shows what the edge decides, in all tabs and on the next page, and leaves ou
   expect(next.shown).toBeUndefined();
 });
 
+it("has the edge of every tab ask anew how the person stands, when another device stopped everything", async () => {
+  home = new Home({ edge: "key" });
+  const tabs = [home.tab(), home.tab()];
+  await pass(0);
+  const before = tabs.map(({ edge }) => edge);
+  home.store.set("edge", ["pass of before"]);
+  home.streams[0]!.say("withdraw", { interventions: ["i"] });
+  await pass(0);
+  expect([tabs.map(({ edge }) => edge), home.stored.has("edge")]).toEqual([before, true]);
+  home.streams[0]!.say("withdraw", { everything: true });
+  await pass(0);
+  expect(home.stored.has("edge")).toBe(false);
+  tabs.forEach(({ edge }, place) => {
+    expect(edge).toBeDefined();
+    expect(edge).not.toBe(before[place]);
+  });
+});
+
 it("gives the connection up with a page that goes, and comes back with it", async () => {
   const tab = home.tab();
   await pass(0);

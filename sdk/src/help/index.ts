@@ -48,6 +48,11 @@ export const begin: Beginning = (inside) => {
   function take(input: Input): void {
     state = step(state, input, now());
     render();
+    // Elsewhere the person said no; a fresh pass says how they stand.
+    if (input.kind !== "withdraw" || !input.everything || !edge) return;
+    edge();
+    store.remove("edge");
+    edge = decide();
   }
   function render(): void {
     clearTimeout(timer);
