@@ -8,7 +8,7 @@
 #   make bench-words  how well moods are told and personal data is found, on public data
 #   make soak    thousands of random cases for the engine and the conditions; takes an hour
 #   make sdk     build the browser SDK, where a source of it changed
-#   make docs    write the reference of commands and errors from the code
+#   make docs    write the reference of commands, errors and the browser SDK from the code
 #   make lock    pin the newest packages that fit pyproject.toml
 
 BIN := .venv/bin
@@ -67,8 +67,9 @@ bench-words: setup data
 soak: setup servers data
 	$(BIN)/pytest -n $(JOBS) -m soak --timeout 7200 $(ARGS)
 
-docs: setup
+docs: setup sdk
 	$(BIN)/python -m scripts.reference
+	@scripts/sdk.sh docs
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --group dev --extra agents --extra embeddings --extra mcp --extra models --extra parquet --extra presidio --universal --python-version 3.11 \
@@ -76,6 +77,6 @@ lock: setup
 		--upgrade --quiet --output-file constraints/dev.txt
 
 clean:
-	rm -f src/forestall/context/typed.*.so
+	rm -f src/forestall/*/typed.*.so
 	rm -rf sdk/node_modules sdk/dist sdk/.lock src/forestall/ingest/sdk
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-summary.json

@@ -3,6 +3,7 @@
 #   sdk.sh          npm ci when the lock changed, build when a source changed; else nothing, quickly
 #   sdk.sh check    types, lint and sizes
 #   sdk.sh test     the tests (Vitest)
+#   sdk.sh docs     the page of the API, docs/reference/browser-sdk.md, from the doc comments
 # Node comes with .venv, so nothing needs to be installed by hand.
 set -euo pipefail
 cd "$(dirname "$0")/../sdk"
@@ -31,6 +32,8 @@ if [ "$(cat node_modules/.forestall-lock 2>/dev/null)" != "$lock" ]; then
 fi
 
 bin=node_modules
+pages=../docs/reference
+page=browser-sdk.md
 case "${1:-build}" in
 build)
     sources=$(find src build.mjs package-lock.json tsconfig*.json -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
@@ -42,11 +45,18 @@ check)
     node $bin/typescript/bin/tsc --noEmit || fail "The types of the SDK do not fit (tsc)."
     node $bin/eslint/bin/eslint.js . || fail "ESLint found something in the SDK."
     node build.mjs --check || fail "A bundle of the SDK could not be built, or is too large."
+    fresh=$(mktemp -d)
+    trap 'rm -rf "$fresh"' EXIT
+    node $bin/typedoc/bin/typedoc --out "$fresh" || fail "The page of the API could not be written (typedoc)."
+    cmp -s "$fresh/$page" "$pages/$page" || fail "docs/reference/$page is not what the sources say." "Run make docs."
+    ;;
+docs)
+    node $bin/typedoc/bin/typedoc --out $pages || fail "The page of the API could not be written (typedoc)."
     ;;
 test)
     shift
     flock -u 9 2>/dev/null || true
     node $bin/vitest/vitest.mjs run "$@"
     ;;
-*) fail "There is no $1; say build, check or test." ;;
+*) fail "There is no $1; say build, check, test or docs." ;;
 esac

@@ -205,10 +205,11 @@ def test_links_lead_somewhere(page: Path, link: str) -> None:
     target = page if not path else (page.parent / path).resolve()
     assert target.exists(), f"{page.relative_to(ROOT)} links to {link}"
     if anchor:
-        headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+        text = target.read_text()
+        headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
         anchors = {
             re.sub(r"[^\w\- ]", "", one).strip().lower().replace(" ", "-") for one in headings
-        }
+        } | set(re.findall(r'<a id="([^"]+)">', text))
         assert anchor in anchors, f"{page.relative_to(ROOT)} links to {link}"
 
 
