@@ -317,7 +317,10 @@ class Storefront:
         words = asked.query.get("q", "").lower().split()
         if words and "slow-search" in asked.visit.troubles:
             await asyncio.sleep(self._slow)
-        most = float(asked.query.get("price") or "inf")
+        try:
+            most = float(asked.query.get("price") or "inf")
+        except ValueError:
+            raise Wrong(422, "a price is a number") from None
         kind = asked.query.get("kind")
         return 200, [
             one

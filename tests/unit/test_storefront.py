@@ -97,6 +97,7 @@ async def test_searching_reads_words_kind_and_price(page: Page) -> None:
     assert len(await found("")) == 12
     assert (await page.get("product?id=morning-mug")).json()["price"] == 18
     assert (await page.get("product?id=sofa")).status_code == 404
+    assert (await page.get("products?price=cheap")).status_code == 422
 
 
 async def test_every_product_has_its_picture() -> None:
