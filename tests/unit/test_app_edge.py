@@ -162,8 +162,8 @@ def test_a_pass_is_for_one_customer_and_signed(tmp_path: Path) -> None:
     assert (said["subject"], said["who"], said["opted_out"]) == ("p-ann", {"subject": "ann"}, False)
     theirs = read_signed(world.ask("bob").text, "forestall-edge-pass", world.key.public)
     assert (theirs["subject"], theirs["opted_out"]) == ("p-bob", True)
-    by_query = world.get(f"{PASS}?token={world.token()}")
-    assert by_query.status_code == 200
+    in_its_address = world.get(f"{PASS}?token={world.token()}")
+    assert (in_its_address.status_code, in_its_address.json()["code"]) == (401, "token-missing")
 
 
 @pytest.mark.parametrize(

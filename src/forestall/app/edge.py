@@ -1,7 +1,7 @@
 """``/v1/edge``: what pages are given to decide for themselves, as bare ASGI.
 
 ``GET /v1/edge/bundle`` is for everybody, like a script. ``GET /v1/edge/pass`` is for one customer,
-who is named by a subject token, as ``/v1/stream`` takes it. Both answers are signed.
+who is named by a subject token in a header, never in an address. Both answers are signed.
 """
 
 import asyncio
@@ -196,9 +196,9 @@ class Edge:
         if self._secret is None:
             raise Refuse(501, "no-token-secret", "set [tokens] secret to give passes")
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        text = credentials.strip() if scheme.lower() == "bearer" else request.query.get("token")
+        text = credentials.strip() if scheme.lower() == "bearer" else ""
         if not text:
-            detail = "bring a subject token: Authorization: Bearer TOKEN, or ?token=TOKEN"
+            detail = "bring a subject token: Authorization: Bearer TOKEN"
             raise Refuse(401, "token-missing", detail, _CHALLENGE)
         try:
             return verify(text, self._secret, self._now())
