@@ -29,6 +29,12 @@ async function start(window: Tab, options: Partial<Options> = {}): Promise<{ one
   await until(() => inside !== undefined);
   return { one, inside: inside! };
 }
+/** The same where timers are faked. */
+async function started(window: Tab, options: Partial<Options> = {}): Promise<{ one: Client; inside: Inside }> {
+  const begun = start(window, options);
+  await vi.advanceTimersByTimeAsync(10);
+  return begun;
+}
 const faked = { toFake: ["Date", "setTimeout", "clearTimeout"] as ("Date" | "setTimeout" | "clearTimeout")[] };
 
 it("queues what is decided at an event before it, and asks not about that", async () => {
@@ -155,6 +161,32 @@ it("is not held up by a backend that never gives a token", async () => {
   void tokens.get({ subject: "u" }).then(got);
   await vi.advanceTimersByTimeAsync(16_000);
   expect(got).toHaveBeenCalledWith(null);
+});
+
+it("keeps a no, and what was decided here, until there is a token again; a sign-in it gives up", async () => {
+  vi.useFakeTimers(faked);
+  const device = new Device();
+  const source = vi.fn((): string => "");
+  const { one, inside } = await started(device.tab(), { token: source });
+  const hours = async (): Promise<void> => {
+    for (let minute = 0; minute < 120; minute++) {
+      await vi.advanceTimersByTimeAsync(60_000);
+      await one.flush();
+    }
+  };
+  one.identify("u");
+  await hours();
+  const lost = vi.fn();
+  one.on("lost", lost);
+  inside.take("forestall.edge.decided", { policy: "p" });
+  one.track("Payment Declined");
+  one.optOut();
+  await hours();
+  expect(device.gateway.types()).toEqual([]);
+  source.mockImplementation(() => jwt({ sub: "u", exp: Date.now() / 1000 + 600 }));
+  await hours();
+  expect(device.gateway.types()).toEqual(["forestall.edge.decided", "payment.declined", "forestall.optout"]);
+  expect(lost).not.toHaveBeenCalled();
 });
 
 it.each([["hours ahead", 5 * 3600], ["hours behind", -5 * 3600]])("asks not again and again for a token where the clock is %s", async (_, seconds) => {

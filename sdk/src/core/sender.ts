@@ -42,6 +42,8 @@ export const BREAKER = "breaker";
 export const CLOCK = "clock";
 const WRONG = 30_000;
 const TRIES_WITHOUT_TOKEN = 5;
+/** What must not be lost while tokens cannot be had: who said no is heard, and what was decided here is not decided again. */
+const WAITS = /out$|withdrawn$|decided$/;
 
 /** Milliseconds that the server's clock is ahead of the device's, where that is wrong by much. */
 export const clock = (store: Storage): number => Number(store.get(CLOCK) ?? 0);
@@ -91,7 +93,7 @@ export function sender(means: Means): Sender {
       const pass = await passes.get(proof, batch.some(({ id }) => reproved.has(id)));
       if (!pass) {
         tokenless += 1;
-        if (pass === null && tokenless < TRIES_WITHOUT_TOKEN) return fail(0);
+        if (pass === null && (tokenless < TRIES_WITHOUT_TOKEN || batch.some(({ type }) => WAITS.test(type)))) return fail(0);
         tokenless = 0;
         return drop(batch.filter(isControl));
       }
