@@ -34,8 +34,9 @@ export function refusal(policy: Policy, at: number, settings: Settings, now: Pas
   const { name, cooldown } = policy;
   const since = (acts: number[]): number => at - Math.max(-Infinity, ...acts);
   const waited = since(now.acts.flatMap((act) => (act[0] == name ? act[1] : [])));
-  const guidance = policy.budget_class == "guidance" ? now.acts.flatMap((act) => (act[2] == "guidance" ? act[1] : [])) : [];
-  const spent = new Set(guidance.filter((act) => act > at - settings.budget_window && act <= at)).size;
+  const guidance = policy.budget_class == "guidance" ? now.acts.filter((act) => act[2] == "guidance") : [];
+  // The pass may tell of an act that was made here.
+  const spent = new Set(guidance.flatMap(([whose, act]) => (act > at - settings.budget_window && act <= at ? whose + act : []))).size;
   const [dismissals, never] = now.dismissed[name] ?? [0, false];
   const gates: [Reason, unknown][] = [
     ["opted_out", now.opted_out],
@@ -44,7 +45,7 @@ export function refusal(policy: Policy, at: number, settings: Settings, now: Pas
     ["cooldown", waited < cooldown],
     ["fatigue", never || (dismissals && waited < Math.min(cooldown * 2 ** dismissals, TEN_YEARS))],
     ["budget", policy.budget_class == "guidance" && spent >= settings.budget],
-    ["spacing", since(guidance) < settings.spacing],
+    ["spacing", since(guidance.map((act) => act[1])) < settings.spacing],
     ["quiet_hours", policy.quiet_hours == "respect" && settings.quiet_hours && isQuiet(at, settings.quiet_hours, [now.traits.timezone, settings.timezone, "UTC"])],
   ];
   return gates.find((gate) => gate[1])?.[0] ?? null;
