@@ -1,7 +1,8 @@
 """``/v1/edge``: what pages are given to decide for themselves, as bare ASGI.
 
 ``GET /v1/edge/bundle`` is for everybody, like a script. ``GET /v1/edge/pass`` is for one customer,
-who is named by a subject token in a header, never in an address. Both answers are signed.
+who is named by a subject token in a header, never in an address. Both answers are signed. Where there
+is nothing to give, the answer is 204: a refusal would be told in the page's console.
 """
 
 import asyncio
@@ -161,15 +162,17 @@ class Edge:
         except TokenInvalid as error:
             raise Refuse(401, error.code, str(error), _CHALLENGE) from None
         if subject is None:
-            unknown = "no event of theirs has come yet; ask again after the first"
-            raise Refuse(404, "customer-unknown", unknown, _LATER)
+            return Response(204, headers=_LATER)
         if not self._rate.allows(subject, self._now()):
             raise Refuse(429, "too-many-passes", "ask for a pass when one ends", _SLOWER)
         return await asyncio.to_thread(self._pass, subject, token)
 
     def _bundle(self, request: Request) -> Response:
         with self._turn:
-            said = payload(_some(self._offered.now()), self._now())
+            offered = self._offered.now()
+            if not offered.policies:
+                return Response(204, headers=_KEPT)
+            said = payload(offered, self._now())
             key = EdgeKey(self._folder, self._ids)
             etag = f'"{said["revision"]}-{said["issued"] // SECOND}-{key.id}"'
             headers = {**_KEPT, "etag": etag}
@@ -185,7 +188,9 @@ class Edge:
         else:
             who = {"anonymousid": token.anonymous_id or ""}
         with self._turn:
-            offered = _some(self._offered.now())
+            offered = self._offered.now()
+            if not offered.policies:
+                return Response(204)
             known = self._memory.of(subject)
             told = self._offered.transactional
             said = pass_payload(offered, subject, who, known, told, self._now())
@@ -222,12 +227,6 @@ class _Rate:
         if len(self._counts) > MOST_COUNTED:
             self._counts.popitem(last=False)
         return count < self._most
-
-
-def _some(offered: Offer) -> Offer:
-    if not offered.policies:
-        raise Refuse(404, "no-edge-policies", "no policy in force is for pages to decide")
-    return offered
 
 
 def _tags(known: str) -> set[str]:
