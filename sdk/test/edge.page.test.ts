@@ -301,6 +301,18 @@ describe("a page that does not decide", () => {
     await passes();
     expect(device.stored.has("edge")).toBe(false);
   });
+  it("by a state that is damaged: it begins anew", async () => {
+    await device.serves(signed);
+    (await device.opens())();
+    const [of, , ...rest] = device.stored.get("edge") as Json[];
+    for (const damaged of ["{", "{}", "[]", '{"clock":0,"serial":0,"patterns":[],"features":[],"told":[[]],"acts":[[]]}']) {
+      device.stored.set("edge", [of, damaged, ...rest] as Json);
+      vi.setSystemTime(Date.now() + 7_200_000);
+      const stop = await device.opens();
+      expect(device.happens("payment.declined"), damaged).toHaveLength(1);
+      stop();
+    }
+  });
   it("offline, by what the server said it offers no more", async () => {
     await device.serves(signed);
     await device.opens();

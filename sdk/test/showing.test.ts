@@ -60,6 +60,10 @@ describe("which message is shown", () => {
     expect(state.open.map(({ message }) => message.id)).toEqual(["own", "a"]);
   });
 
+  it("is not changed by what a tab with another version tells", () => {
+    const state = step(fresh("s1", false), { kind: "message", message: message("a"), local: false }, 0);
+    expect(step(state, { kind: "of a later version" } as unknown as Input, 1)).toEqual(state);
+  });
   it("remembers only so many", () => {
     const ids = Array.from({ length: KNOWN + 5 }, (_, n) => String(n));
     const state = after(ids.map((id) => ({ kind: "done", id })));

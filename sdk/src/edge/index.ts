@@ -120,7 +120,12 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
     rules = found;
     // What the server no longer offers is not gone by offline either.
     if (found || bundle === "") store.set(NAME, [of, kept()[1] ?? "", ...(found ? [bundle, pass, ahead, at] : [])] as Json);
-    if (found) watch();
+    try {
+      if (found) watch();
+    } catch {
+      // What was kept is damaged, or another version's.
+      store.remove(NAME);
+    }
     failures = found ? 0 : failures + 1;
     clearTimeout(next);
     next = setTimeout(again, found ? FRESH : Math.min(FRESH, RETRY * 2 ** failures) * (1 - Math.random() / 2));

@@ -76,7 +76,8 @@ export function step(state: State, input: Input, now: number): State {
       return { ...next, held: input.held };
     case "leaveOut":
       return { ...next, leftOut: { ...state.leftOut, [input.policy]: now + input.milliseconds } };
-    case "tick":
+    default:
+      // Time went by, or a tab with another version told what this one does not know.
       return next;
   }
 }
