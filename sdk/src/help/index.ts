@@ -11,7 +11,7 @@ declare const EDGE_INTEGRITY: string;
 const name = ({ subject, anonymousid }: Who): string => (subject ? `s${subject}` : `a${anonymousid ?? ""}`);
 
 /** What tabs tell each other. */
-type News = { of: string; input: Input | { kind: "ask" } };
+type News = { of: string; input: Input | { kind: "ask" } | { kind: "gone" } };
 
 /** What the next page has to know; times on the wall clock. */
 interface Kept {
@@ -33,6 +33,8 @@ export const begin: Beginning = (inside) => {
   let line: { of: string; stream: Stream; whole: boolean } | undefined;
   let edge: Stop | undefined;
   let asked = false;
+  /** Who signed out in another tab. Where nothing may be kept, tabs do not share who it is. */
+  let gone = "";
   let away = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stops: Stop[] = [];
@@ -41,7 +43,7 @@ export const begin: Beginning = (inside) => {
   /** Whether this person may be helped, here and now. */
   const permitted = (): boolean => {
     const { consent, optedOut } = inside.choice();
-    return !away && !optedOut && (consent ?? settled.consent !== "required") && (inside.mayStore() || asked);
+    return !away && !optedOut && (consent ?? settled.consent !== "required") && (inside.mayStore() || (asked && gone !== name(inside.who())));
   };
 
   /** Something happened in this tab, or `from` another. */
@@ -174,7 +176,11 @@ export const begin: Beginning = (inside) => {
     stops.splice(0).forEach((stop) => stop());
   };
   stops.push(
-    inside.on("identity", update),
+    inside.on("identity", () => {
+      gone = "";
+      if (state.of && state.of !== name(inside.who())) tell({ kind: "gone" });
+      update();
+    }),
     inside.on("choice", ({ optedOut }) => {
       if (optedOut) told({ kind: "withdraw", everything: true, interventions: [] });
       update();
@@ -189,7 +195,10 @@ export const begin: Beginning = (inside) => {
     inside.on("news", ({ help }) => {
       const { of, input } = help as unknown as News;
       if (of !== state.of || !of) return;
-      if (input.kind !== "ask") take(input);
+      if (input.kind === "gone") {
+        gone = of;
+        update();
+      } else if (input.kind !== "ask") take(input);
       else if (line?.whole) share();
     }),
   );
