@@ -70,6 +70,15 @@ class TestClient(ClientSuite):
             yield Threaded(client)
 
 
+async def rest() -> None:
+    """End what still runs in the loop, as ``asyncio.run`` does."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
+
+
 class TestAsyncClient(ClientSuite):
     @staticmethod
     @contextmanager
@@ -84,6 +93,7 @@ class TestAsyncClient(ClientSuite):
             yield driven
             driven.run(client.__aexit__(None, None, None))
         finally:
+            driven.run(rest())
             loop.call_soon_threadsafe(loop.stop)
             thread.join(20)
             loop.close()
