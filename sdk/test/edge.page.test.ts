@@ -58,6 +58,8 @@ class Device {
   left: [string, number][] = [];
   taken: { type: string; data: Data }[] = [];
   edge = "";
+  /** Other bundles that were fetched. */
+  loaded: string[] = [];
   /** Milliseconds since the page began. */
   ticks = 0;
   deciding: (happened: Happened) => readonly { type: string; data: Data }[] = () => [];
@@ -89,6 +91,7 @@ class Device {
       },
       who: () => this.who,
       leads: () => this.leads,
+      load: (name: string) => new Promise(() => this.loaded.push(name)),
       token: () => Promise.resolve(this.token),
       take: (type: string, data: Data) => this.taken.push({ type, data }),
       on: (_: string, listener: () => void) => {
@@ -169,6 +172,7 @@ describe("a page that decides", () => {
     await device.serves(signed);
     (await device.opens())();
     device.answers = {};
+    expect(device.loaded).toEqual(["ui"]);
     vi.setSystemTime(NOON + 3_600_000);
     await device.opens();
     expect(device.happens("payment.declined").map(({ data }) => data["outcome"])).toEqual(["intervene"]);

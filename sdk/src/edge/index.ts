@@ -16,6 +16,9 @@ const TIMEOUT = 15_000;
 const NAME = "edge";
 type Kept = [of?: string, text?: string, bundle?: Json, pass?: Json, ahead?: number, at?: number];
 
+/** The hash of the interface's bundle; filled in by the build. */
+declare const UI_INTEGRITY: string;
+
 interface Rules {
   of: string;
   bundle: Bundle;
@@ -121,7 +124,11 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
     // What the server no longer offers is not gone by offline either.
     if (found || bundle === "") store.set(NAME, [of, kept()[1] ?? "", ...(found ? [bundle, pass, ahead, at] : [])] as Json);
     try {
-      if (found) watch();
+      if (found) {
+      // Offline, the interface could not be fetched any more.
+      void inside.load("ui", UI_INTEGRITY);
+      watch();
+    }
     } catch {
       // What was kept is damaged, or another version's.
       store.remove(NAME);
