@@ -60,6 +60,35 @@ def test_a_short_text_may_stand_in_the_front_matter() -> None:
     assert book.agent is None
 
 
+def test_lines_of_a_paragraph_flow_and_all_other_line_ends_stay() -> None:
+    written = """Your cart is kept. Most banks decline a
+first try:
+
+- a mistyped number,
+  or a limit
+- a missing yes
+
+Kettle & Fern\x20\x20
+Mill Lane 5
+
+    kept as
+    it is
+
+> said
+> so"""
+    text = GOOD.replace("Order {{ event.data.order_id }} is safe. Try another card.", written)
+    book = read_runbook(text, "a.md")
+    assert book.customer is not None
+    said = book.customer.render({})
+    assert said == written.replace("a\nfirst", "a first").replace("number,\n", "number, ")
+
+
+def test_a_mistake_in_a_later_line_is_told_where_it_is() -> None:
+    assert problems(GOOD.replace("Try another", "Try\nanother {{ subject.name }}")) == [
+        "17:9 runbook-undeclared"
+    ]
+
+
 def test_windows_line_ends_are_fine() -> None:
     assert read_runbook(GOOD.replace("\n", "\r\n"), "a.md") == read_runbook(GOOD, "a.md")
 

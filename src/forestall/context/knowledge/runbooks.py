@@ -17,7 +17,7 @@ import msgspec
 
 from forestall.context.knowledge.front import Front, Imported
 from forestall.context.knowledge.passages import Passage
-from forestall.context.knowledge.plain import plain
+from forestall.context.knowledge.plain import MARKDOWN, plain
 from forestall.context.knowledge.sections import Section, sections
 from forestall.context.knowledge.template import Template, TemplateError, parse_template
 from forestall.contracts.errors import ForestallError, InvalidFile, Problem
@@ -387,7 +387,8 @@ class _Reader:
         if not text.strip():
             front.trouble(place(0), "customer", "there are no words for the customer")
             return None
-        return self.template(text.strip(), declared, place)
+        words = text if start is None else _flowing(text)
+        return self.template(words.strip(), declared, place)
 
     def filled(self, key: str, declared: frozenset[str]) -> tuple[Template, ...]:
         """The texts of the list ``key`` as templates, as far as they are."""
@@ -421,3 +422,18 @@ class _Reader:
 def _at(place: tuple[int, int]) -> Callable[[int], tuple[int, int]]:
     """That place for every character, where no other is known."""
     return lambda _: place
+
+
+def _flowing(text: str) -> str:
+    """``text``, where a line's end within a paragraph is a space, as Markdown has it, but after two
+    spaces. Nothing else moves, so that places in it stay."""
+    lines = text.split("\n")
+    soft = {
+        number
+        for token in MARKDOWN.parse(text)
+        if token.type == "inline" and token.map
+        for number in range(token.map[0], token.map[1] - 1)
+        if not lines[number].endswith("  ") and not lines[number + 1].lstrip().startswith(">")
+    }
+    ended = (line + (" " if number in soft else "\n") for number, line in enumerate(lines))
+    return "".join(ended)[:-1]
