@@ -127,6 +127,17 @@ describe("the state as text", () => {
   });
 });
 
+describe("what somebody says of their standing", () => {
+  it.each(["constructor", "__proto__", "toString"])("is about a policy, also if that is called %s", (policy) => {
+    const [{ bundle, pass }] = Object.values(compiled["timers"]!) as [{ bundle: Bundle; pass: Pass }];
+    const said = { ...event(0, "forestall.intervention.dismissed"), data: { policy, purpose: policy } };
+    const { text } = step(bundle, pass, "", START, said);
+    const armed = step(bundle, pass, text, START + 1e6, event(1, "e.a"));
+    expect(step(bundle, pass, armed.text, START + 7e6).decisions.map(({ outcome }) => outcome)).toEqual(["intervene"]);
+    expect(({} as Record<string, unknown>)["never"]).toBeUndefined();
+  });
+});
+
 describe("devices that cannot see each other", () => {
   const [name, rules] = Object.entries(compiled["gates"]!).find(([, { bundle }]) => bundle.policies.length === 1 && !bundle.settings.require_consent)!;
   it.each([1, 2, 3, 5])(`with %i of them a budget of n is exceeded by at most (k-1)·n (${name})`, (devices) => {

@@ -7,7 +7,9 @@ const TEN_YEARS = 3_650 * 86_400_000_000;
 
 /** What the person's standing amounts to: the pass, and what was said on this device since. */
 export function standing(pass: Pass, told: State["told"]): Pass {
-  const now: Pass = { ...pass, consent: { ...pass.consent }, dismissed: { ...pass.dismissed } };
+  // Whoever says `constructor` names a policy, and nothing of JavaScript's.
+  const dismissed = Object.assign(Object.create(null), pass.dismissed) as Pass["dismissed"];
+  const now: Pass = { ...pass, consent: { ...pass.consent }, dismissed };
   const strict: Record<string, number> = {};
   // At equal times the stricter word stands.
   const stands = (what: string, time: number, strictly: boolean): boolean => {
