@@ -188,8 +188,9 @@ def test_a_glance_agrees_with_the_checks(
     if sights is None:
         return
     plain = glance.printable(b"".join(raws))
-    seen = glance.Glance(rules).admit(sights, sender, NOW, trace, printable=plain)
-    assert seen == glance.Glance(rules).admit(sights, sender, NOW, trace)
+    looking = glance.Glance(rules)
+    seen = looking.admit(sights, sender, NOW, trace, printable=plain)
+    assert seen == looking.admit(sights, sender, NOW, trace)
     for raw, found in zip(raws, seen, strict=True):
         if found is not None:
             exact = admit(Letter(raw, sender, NOW, traceparent=trace), rules)
