@@ -1,5 +1,6 @@
 """Passes: what a page is told of its customer, and nothing else."""
 
+import copy
 import datetime
 import json
 from typing import Any
@@ -12,7 +13,7 @@ from forestall.contracts.instants import DAY, HOUR, SECOND
 from forestall.decide import passes
 from forestall.decide.backtest import opening
 from forestall.decide.engine import Engine
-from forestall.decide.passes import Memory, pass_payload, transactional_versions
+from forestall.decide.passes import Memory, earliest, pass_payload, transactional_versions
 from forestall.log.memory import MemoryLog
 from forestall.log.streams import decisions, read_decisions, signals
 from forestall.measure.assign import in_holdout
@@ -58,7 +59,8 @@ class World:
 
     def given(self, subject: str = "u", now: int = START + HOUR) -> dict[str, Any]:
         offered = offer(in_force(self.controls), {}, datetime.date(2026, 1, 1))
-        known, told = self.memory.of(subject), transactional_versions(self.controls)
+        known = self.memory.of(subject, earliest(offered.settings, now))
+        told = transactional_versions(self.controls)
         said = pass_payload(offered, subject, {"subject": "raw"}, known, told, now)
         read: dict[str, Any] = json.loads(json.dumps(said))
         return read
@@ -215,6 +217,31 @@ def test_it_remembers_no_more_customers_than_it_may() -> None:
         world.send(event(0, "forestall.optout", subject=name, event_id=f"{name}{len(name)}"))
         assert world.given(name)["opted_out"]
     assert len(world.memory._known) == 2
+
+
+def test_of_acts_it_remembers_only_what_a_gate_may_still_look_at() -> None:
+    """What is forgotten changes no pass; where a gate comes to look further back, it is read anew."""
+    settings = DecideSettings(budget=99, budget_window=DAY, spacing=0)
+    world = World(settings=settings)
+    for day in range(5):
+        seconds = day * 86_400
+        world.send(event(seconds, "page.viewed"), event(seconds + 9, "page.left"))
+        now = START + (seconds + 10) * SECOND
+        said = world.given(now=now)["acts"]
+        assert said == _afresh(world).given(now=now)["acts"]
+        assert len(said) == 2
+    assert len(world.memory._known["u"].acts) == 2
+    week = DecideSettings(budget=99, budget_window=7 * DAY, spacing=0)
+    world.controls.append(SettingsApplied(START, week, "test", "a longer budget"))
+    assert len(world.given(now=now)["acts"]) == 10
+    assert all(type(one) is passes.Happened for one in world.memory._known["u"].acts)
+
+
+def _afresh(world: World) -> World:
+    """The same logs, of which nothing is remembered."""
+    other = copy.copy(world)
+    other.memory = Memory(world.signals, world.decided)
+    return other
 
 
 def test_decisions_in_shadow_are_no_acts() -> None:

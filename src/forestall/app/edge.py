@@ -19,7 +19,7 @@ from prometheus_client import Counter
 from forestall.context.knowledge.runbooks import Runbooks
 from forestall.contracts.control import Control
 from forestall.contracts.instants import MINUTE, SECOND, day_of
-from forestall.decide.passes import Memory, pass_payload, transactional_versions
+from forestall.decide.passes import Memory, earliest, pass_payload, transactional_versions
 from forestall.ingest.exchange import (
     Receive,
     Refuse,
@@ -191,9 +191,9 @@ class Edge:
             offered = self._offered.now()
             if not offered.policies:
                 return Response(204)
-            known = self._memory.of(subject)
-            told = self._offered.transactional
-            said = pass_payload(offered, subject, who, known, told, self._now())
+            now, told = self._now(), self._offered.transactional
+            known = self._memory.of(subject, earliest(offered.settings, now))
+            said = pass_payload(offered, subject, who, known, told, now)
         text = EdgeKey(self._folder, self._ids).sign("forestall-edge-pass", said)
         return Response(200, text.encode(), _JOSE)
 

@@ -4,6 +4,7 @@ What a customer's control events and decisions amount to is read from the log, b
 subjects: nothing else of their events is looked at, and no more is told than policies for pages need.
 """
 
+import sys
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from forestall.contracts.control import Control, PoliciesApplied
+from forestall.contracts.control import Control, DecideSettings, PoliciesApplied
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import parse_time
@@ -41,14 +42,25 @@ _record = msgspec.json.Decoder(Record)
 _decision = msgspec.json.Decoder(Decision)
 
 
+class Happened(msgspec.Struct, frozen=True, gc=False):
+    """What is remembered of a decision that reached a customer, or that a holdout ``kept``."""
+
+    policy: str
+    version: str
+    at: int
+    kept: bool
+
+
 class Known(msgspec.Struct):
     """What the log says of a customer, up to the batches ``taken`` (signals) and ``read``
-    (decisions): what their control events amount to, and every act for them."""
+    (decisions): what their control events amount to, and the acts for them that a gate may still
+    look at after ``since``."""
 
     ledger: Ledger = msgspec.field(default_factory=Ledger)
-    acts: list[Decision] = []
+    acts: list[Happened] = []
     taken: int = 0
     read: int = 0
+    since: int = 0
 
 
 class Memory:
@@ -60,15 +72,19 @@ class Memory:
         self._signals, self._decisions, self._most = signals, decisions, most
         self._known: OrderedDict[str, Known] = OrderedDict()
 
-    def of(self, subject: str) -> Known:
-        """What is known of ``subject`` by now; not to be changed."""
-        known = self._known.pop(subject, None) or Known()
+    def of(self, subject: str, since: int) -> Known:
+        """What is known of ``subject`` by now; not to be changed. Of acts up to ``since`` (see
+        ``earliest``) only the last of each policy."""
+        known = self._known.pop(subject, None)
+        if known is None or since < known.since:
+            known = Known()
         for batch in _batches(self._signals, SIGNALS, subject, known.taken):
             _obey(known.ledger, subject, batch)
             known.taken = batch.position
         for batch in _batches(self._decisions, DECISIONS, subject, known.read):
             known.acts += _acts(subject, batch)
             known.read = batch.position
+        known.acts, known.since = _lasting(known.acts, since), since
         self._known[subject] = known
         if len(self._known) > self._most:
             self._known.popitem(last=False)
@@ -91,16 +107,29 @@ def _obey(ledger: Ledger, subject: str, batch: Batch) -> None:
                 effect(ledger, data, min(record.time, record.received))
 
 
-def _acts(subject: str, batch: Batch) -> list[Decision]:
+def _acts(subject: str, batch: Batch) -> list[Happened]:
     """What reached ``subject``, or a holdout kept from them."""
     name = subject.encode()
     raws = (bytes(raw) for *_, raw in _raw_entries.decode(batch.payload))
     made = (_decision.decode(raw) for raw in raws if name in raw)
     return [
-        one
+        Happened(
+            sys.intern(one.policy),
+            sys.intern(one.version),
+            parse_time(one.at),
+            one.reason == "policy_holdout",
+        )
         for one in made
         if one.subject == subject and one.mode != "shadow" and one.outcome != "suppress"
     ]
+
+
+def _lasting(acts: Sequence[Happened], since: int) -> list[Happened]:
+    """Those that ``_needed`` may still need, whatever policies cost or pages decide by then."""
+    last: dict[str, int] = {}
+    for one in acts:
+        last[one.policy] = max(one.at, last.get(one.policy, one.at))
+    return [one for one in acts if one.at == last[one.policy] or (one.at > since and not one.kept)]
 
 
 def _batches(log: Log, stream: str, subject: str, after: int) -> Iterator[Batch]:
@@ -113,6 +142,11 @@ def _batches(log: Log, stream: str, subject: str, after: int) -> Iterator[Batch]
             end += 1
         yield from log.read(stream, after=places[start] - 1, limit=end - start)
         start = end
+
+
+def earliest(settings: DecideSettings, now: int) -> int:
+    """Acts up to this time no budget and no spacing looks at any more."""
+    return now - max(settings.budget_window, settings.spacing)
 
 
 def pass_payload(
@@ -158,7 +192,7 @@ def pass_payload(
                 for one in offered.policies
             },
         },
-        "acts": _needed(acts, now - max(settings.budget_window, settings.spacing)),
+        "acts": _needed(acts, earliest(settings, now)),
         "dismissed": {
             name: [own.dismissals, own.never]
             for name, own in sorted(ledger.policies.items())
@@ -182,11 +216,9 @@ class _Budget(msgspec.Struct):
     budget_class: str = "guidance"
 
 
-def _act(decision: Decision, names: Collection[str], transactional: bool) -> Act:
+def _act(one: Happened, names: Collection[str], transactional: bool) -> Act:
     cost = "transactional" if transactional else "guidance"
-    name = decision.policy if decision.policy in names else ""
-    kept = decision.reason == "policy_holdout"
-    return name, parse_time(decision.at), "" if kept else cost
+    return one.policy if one.policy in names else "", one.at, "" if one.kept else cost
 
 
 def _carried(ledger: Ledger, names: Collection[str]) -> Iterator[Act]:
