@@ -5,7 +5,9 @@ import { settle } from "../src/core/options";
 import { clicks, forms } from "../src/detect";
 import { errors, template } from "../src/signals/errors";
 import { watch } from "../src/signals/interactions";
+import { starts } from "../src/signals/late";
 import { searches } from "../src/signals/searches";
+import { tell } from "../src/signals/tell";
 import type { Options, Page, Settled, Signal, Stop } from "../src/types";
 
 const stops: Stop[] = [];
@@ -111,4 +113,46 @@ it("listens once for all detectors, hears nothing of private places, and nothing
   click("#go");
   expect(heard).toHaveLength(before);
   expect(page.watching?.size).toBe(0);
+});
+
+const CIRCLE = ["/a", "/b", "/c", "/d"];
+type Ids = { visitor?: string; subject?: string };
+
+it.each<[string, Ids, Ids, number]>([
+  ["the same visitor", { visitor: "v" }, { visitor: "v" }, 1],
+  ["the same user", { subject: "anna" }, { subject: "anna" }, 1],
+  ["a visitor who signs in", { visitor: "v" }, { visitor: "v", subject: "anna" }, 1],
+  ["the next visitor", { visitor: "v" }, { visitor: "w" }, 0],
+  ["the next visitor, after a user", { subject: "anna" }, { visitor: "w" }, 0],
+  ["another user", { subject: "anna" }, { subject: "ben" }, 0],
+  ["a device without ids", {}, {}, 1],
+])("a circle begun is gone on with by %s: %#", (_, before, after, circles) => {
+  for (const reload of [false, true]) {
+    const { page, window, found, emit } = site("");
+    const begin = (): Stop => starts.wandering(page, emit, settled());
+    const is = (ids: Ids): void => {
+      window.localStorage.clear();
+      for (const [name, id] of Object.entries(ids)) window.localStorage.setItem(`forestall.k.${name}`, JSON.stringify(id));
+    };
+    const visit = (path: string): void => tell(page, { kind: "navigation", path });
+    is(before);
+    let stop = begin();
+    for (const path of [...CIRCLE, ...CIRCLE]) visit(path);
+    expect(found).toEqual([]);
+    expect(window.sessionStorage.getItem("forestall.visits")).not.toMatch(/anna|"v"/);
+    if (reload) {
+      const kept = window.sessionStorage.getItem("forestall.visits");
+      stop();
+      window.sessionStorage.setItem("forestall.visits", kept ?? "");
+    }
+    is(after);
+    if (reload) stop = begin();
+    tell(page, { kind: "tick" });
+    if (!circles) expect(window.sessionStorage.getItem("forestall.visits")).not.toContain("/a");
+    for (const path of CIRCLE) visit(path);
+    expect(found.map(({ type }) => type)).toEqual(Array(circles).fill("client.wandering"));
+    found.splice(0);
+    stop();
+    expect(window.sessionStorage.getItem("forestall.visits")).toBeNull();
+  }
 });
