@@ -4,7 +4,7 @@ import { evaluate, type Tree } from "../src/edge/conditions";
 import { step } from "../src/edge/engine";
 import { open } from "../src/edge/signed";
 import type { Bundle, Decision, Happening, Pass } from "../src/edge/types";
-import { keyText, lift, read, type Value, type Values, write } from "../src/edge/values";
+import { type Doubles, keyText, lift, read, type Value, type Values, write } from "../src/edge/values";
 import { render } from "../src/edge/words";
 import type { Data, Json } from "../src/types";
 
@@ -80,6 +80,16 @@ describe("the vectors of conditions", () => {
     if (name === "the largest int is still one") expect(made).toBe(9223372036854775807n);
     else expect(keyText(made!)).toBe(keyText(lift(one.value!)));
   });
+});
+
+it.each(["constructor", "length", "valueOf", "__proto__", "plain"])("a field called %s is a double where the contract says so, and only there", (name) => {
+  const data = JSON.parse(`{"${name}": {"${name}": 1, "length": 1}}`) as Data;
+  const lifted = (doubles?: Doubles): string => write(lift(data, doubles) as Values);
+  const ints = write(JSON.parse(`{"${name}": {"${name}": "x", "length": "x"}}`) as Values).replaceAll('"x"', '"\\u00011"');
+  const none = {} as Record<string, Doubles>;
+  for (const doubles of [undefined, none, none[name], { [`${name}s`]: true as const }, true as const]) expect(lifted(doubles)).toBe(ints);
+  expect(lifted({ "*": { "*": true } })).toBe(JSON.stringify(data));
+  expect(lifted(JSON.parse(`{"${name}": {"${name}": true, "length": true}}`) as Doubles)).toBe(JSON.stringify(data));
 });
 
 describe("the vectors of templates", () => {

@@ -18,9 +18,9 @@ export const isMap = (value: unknown): value is Values => typeof value == "objec
 
 /** JSON as conditions see it: what the server reads as an integer is an int, unless `doubles` names it. */
 export const lift = (value: Json, doubles?: Doubles): Value => {
-  if (typeof value == "number") return doubles != true && /^-?\d+$/.test(String(value)) ? BigInt(String(value)) : value;
+  if (typeof value == "number") return doubles !== true && /^-?\d+$/.test(String(value)) ? BigInt(String(value)) : value;
   const below = doubles as Record<string, Doubles> | undefined;
-  const inside = (item: Json, name: string): Value => lift(item, below?.[name] ?? below?.["*"]);
+  const inside = (item: Json, name: string): Value => lift(item, below?.[Object.hasOwn(below, name) ? name : "*"]);
   if (Array.isArray(value)) return value.map((item) => inside(item, "*"));
   return isMap(value) ? Object.fromEntries(Object.entries(value).map(([name, item]) => [name, inside(item as Json, name)])) : value;
 };
