@@ -186,7 +186,11 @@ export function client(
     others.stop();
   });
   listen<PageTransitionEvent>(window, "pageshow", ({ persisted }) => {
-    if (persisted) others = join();
+    if (!persisted) return;
+    others = join();
+    // What other tabs changed meanwhile it did not hear.
+    notice();
+    changed();
   });
   // What other tabs said elsewhere may come before the device shows what they changed.
   listen<StorageEvent>(window, "storage", ({ key }) => {

@@ -179,6 +179,31 @@ it("gives up the lead for the browser's cache of pages, and works on when it com
   expect(device.locked).toBe(true);
 });
 
+it("tells, when it comes back from there, what other tabs changed meanwhile", async () => {
+  const device = new Device();
+  const window = device.tab();
+  const one = start(window);
+  one.identify("anna");
+  await one.flush();
+  const told = vi.fn();
+  one.on("identity", (who) => told("identity", who));
+  one.on("choice", (choice) => told("choice", choice));
+  window.dispatchEvent(new Event("pagehide"));
+  // A page in there hears nothing.
+  device.windows.delete(window);
+  const two = start(device.tab());
+  two.reset();
+  two.optOut();
+  expect(told).not.toHaveBeenCalled();
+  window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+  expect(told.mock.calls).toEqual([
+    ["choice", expect.objectContaining({ optedOut: true })],
+    ["identity", two.who()],
+  ]);
+  window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: false }));
+  expect(told).toHaveBeenCalledTimes(2);
+});
+
 it("tells of what was lost, but not of that again and again", async () => {
   const device = new Device();
   const one = start(device.tab());
