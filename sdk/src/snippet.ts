@@ -17,8 +17,11 @@ interface Stub extends Array<[string, unknown[]]> {
       if (stub.length < 200) stub.push([word, given]);
     };
   }
-  stub["init"] = (options: { host: string; integrity?: string }) => {
-    stub.unshift(["init", [options]]);
+  let begun: unknown;
+  stub["init"] = (options?: { host?: unknown; integrity?: string } | null) => {
+    // The snippet stands in the page itself: without a host there is nowhere to fetch from.
+    if (begun || typeof options?.host != "string") return;
+    begun = stub.unshift(["init", [options]]);
     const src = `${options.host}/sdk/forestall.js`;
     const { integrity = "" } = options;
     const script = document.createElement("script");

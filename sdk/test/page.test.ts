@@ -51,6 +51,20 @@ it("leaves an analytics that is there alone, and is started once", async () => {
   expect(page.analytics).toBe(theirs);
 });
 
+it("starts once, and fetches nothing where no host is said", async () => {
+  await import("../src/snippet");
+  const init = page.forestall!["init"]!;
+  const asked = (): unknown[] =>
+    vi.mocked(document.head.append).mock.calls.filter(([one]) => /\/sdk\/forestall\.js/.test((one as HTMLElement).outerHTML));
+  for (const odd of [undefined, null, {}, "x", 7, { host: 17 }]) init(odd);
+  expect(asked()).toEqual([]);
+  expect(page.forestall).toHaveLength(0);
+  init(options);
+  init({ ...options, host: "https://another.example" });
+  expect(asked()).toHaveLength(1);
+  expect(page.forestall).toEqual([["init", [options]]]);
+});
+
 it("keeps no more than so many calls where it never comes", async () => {
   await import("../src/snippet");
   for (let n = 0; n < 1000; n++) page.forestall!["track"]!("a");

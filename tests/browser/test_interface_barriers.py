@@ -45,6 +45,12 @@ EDGELESS = """() => { const root = document.querySelector("forestall-help").shad
     }).map((one) => one.outerHTML) }"""
 BACKGROUND = "(one) => getComputedStyle(one).backgroundColor"
 
+ENDS = """() => {
+  const words = document.createRange();
+  words.selectNodeContents(document.querySelector("forestall-help").shadowRoot.querySelector(".body"));
+  return [...words.getClientRects()].map(({right}) => right);
+}"""
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -198,6 +204,16 @@ def test_everything_can_be_hit(browser: Browser, touch: bool, least: int) -> Non
             targets = cast(list[tuple[str, float, float]], page.evaluate(TARGETS))
             small = [name for name, width, height in targets if min(width, height) < least]
             assert small == [], form
+
+
+def test_words_without_a_title_leave_room_for_closing(browser: Browser) -> None:
+    with opened(browser, reduced_motion="reduce") as page:
+        show(page, title="", body="wwwww " * 40)
+        close = page.get_by_role("button", name="Close").bounding_box()
+        ends = page.evaluate(ENDS)
+        assert close is not None
+        assert ends
+        assert max(ends) <= close["x"] + (close["width"] - 20) / 2
 
 
 def test_right_to_left_is_a_mirror(browser: Browser) -> None:

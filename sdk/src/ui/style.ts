@@ -68,6 +68,7 @@ p,li,label,button{unicode-bidi:plaintext}
 .title{font-weight:600;line-height:1.35;letter-spacing:-.006em;text-wrap:balance;padding-inline-end:30px}
 .body,.why{color:var(--muted);font-size:.9375em;white-space:pre-line;text-wrap:pretty}
 .body{margin-top:2px}
+.title:empty+.body{padding-inline-end:30px}
 .main>*,.why{margin-top:14px}
 .why{padding:10px 12px;border-radius:10px;background:var(--hover);font-size:.875em}
 a{color:var(--accent);text-underline-offset:.15em}
