@@ -75,11 +75,14 @@ class Page:
         return [self.event("forestall.edge.decided", at, data | more), seen]
 
     def bundle(self) -> dict[str, Any]:
-        """Its policies by name, once there are any."""
-        url = "/v1/edge/bundle"
-        answer = until(lambda: _good(httpx.get(f"{self.server.client.base_url}{url}")))
-        known = {"if-none-match": answer.headers["etag"]}
-        assert httpx.get(answer.url, headers=known).status_code == 304
+        """Its policies by name, once all are in force, and so it does not change any more."""
+
+        def settled() -> httpx.Response | None:
+            answer = httpx.get(f"{self.server.client.base_url}/v1/edge/bundle")
+            known = {"if-none-match": answer.headers.get("etag", "")}
+            return answer if httpx.get(answer.url, headers=known).status_code == 304 else None
+
+        answer = until(settled)
         said = read_signed(answer.text, "forestall-edge-bundle", self.public)
         return {one["name"]: one for one in said["policies"]}
 
@@ -172,7 +175,7 @@ def _only_with_their_own_token(page: Page, policy: dict[str, Any]) -> None:
 
 
 def _killed_within_seconds(server: Server, page: Page) -> None:
-    assert set(page.bundle()) == {"cart", "search"}
+    until(lambda: set(page.bundle()) == {"cart", "search"})
     began = monotonic()
     server.config.write_text(server.config.read_text() + '\n[switches]\noff = ["cart"]\n')
     until(lambda: set(page.bundle()) == {"search"})
