@@ -318,6 +318,53 @@ it("opens the breaker, and closes it again with one event as a probe", async () 
   expect(device.gateway.types()).toEqual(["a", "b", "c"]);
 });
 
+it.each([["keeps the queue on the device", false], ["keeps it in memory", true]])("is offline for a day, %s, and sends all once then, in order, with their own times", async (_, blocked) => {
+  const HOUR = 3_600_000;
+  const passes = async (hours: number): Promise<void> => {
+    // The device's database goes on between, in turns that are not faked.
+    for (let minute = 0; minute < hours * 60; minute++) {
+      await vi.advanceTimersByTimeAsync(HOUR / 60);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"], now: Date.parse("2026-01-01T08:00:00Z") });
+  const device = new Device();
+  device.blocked = blocked;
+  device.gateway.answer = () => Promise.reject(new TypeError("offline"));
+  let window = device.tab();
+  let one = start(window);
+  const lost = vi.fn();
+  one.on("lost", lost);
+  const told: [string, string][] = [];
+  for (let hour = 0; hour < 24; hour++) {
+    if (hour === 12 && !blocked) {
+      // Another page, or the next time the browser is opened.
+      one.stop();
+      one = start((window = device.tab()));
+      one.on("lost", lost);
+    }
+    told.push([`hour.${hour}`, new Date().toISOString()]);
+    one.track(`hour.${hour}`);
+    await passes(1);
+  }
+  expect(device.gateway.taken).toEqual([]);
+  expect(Date.now() - Date.parse(told[0]![1])).toBe(24 * HOUR);
+  expect(device.gateway.requests.length).toBeLessThan(24 * 15);
+  // The first answer is lost on the way: what the gateway has is told again under the same id.
+  let answers = 0;
+  device.gateway.answer = (events) => {
+    const answer = device.gateway.take(events);
+    return answers++ ? answer : Promise.reject(new TypeError("offline"));
+  };
+  window.dispatchEvent(new Event("online"));
+  await passes(1);
+  expect(device.gateway.taken.map((event) => [event.type, (event as unknown as { time: string }).time])).toEqual(told);
+  expect(lost).not.toHaveBeenCalled();
+  const requests = device.gateway.requests.length;
+  await passes(24);
+  expect(device.gateway.requests).toHaveLength(requests);
+});
+
 const strange = fc.oneof(
   fc.constant("take"),
   fc.constant("take and break off"),
