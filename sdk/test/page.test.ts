@@ -54,6 +54,7 @@ it("leaves an analytics that is there alone, and is started once", async () => {
 it("starts once, and fetches nothing where no host is said", async () => {
   await import("../src/snippet");
   const init = page.forestall!["init"]!;
+  vi.mocked(document.head.append).mockClear();
   const asked = (): unknown[] =>
     vi.mocked(document.head.append).mock.calls.filter(([one]) => /\/sdk\/forestall\.js/.test((one as HTMLElement).outerHTML));
   for (const odd of [undefined, null, {}, "x", 7, { host: 17 }]) init(odd);
