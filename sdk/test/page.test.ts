@@ -63,7 +63,7 @@ it("starts once, and fetches nothing where no host is said", async () => {
   init(options);
   init({ ...options, host: "https://another.example" });
   expect(asked()).toHaveLength(1);
-  expect(page.forestall).toEqual([["init", [options]]]);
+  expect(Array.from(page.forestall as unknown as unknown[])).toEqual([["init", [options]]]);
 });
 
 it("keeps no more than so many calls where it never comes", async () => {
