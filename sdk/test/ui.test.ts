@@ -58,11 +58,11 @@ function page(body = "<input id=card>", attributes: Record<string, string> = {})
   return window;
 }
 
-function show(about: Partial<Message> = {}, look: Look = {}, window = page()): Shown {
+function show(about: Partial<Message> = {}, look: Look = {}, window = page(), others: Record<string, unknown> = {}): Shown {
   const told: Shown["told"] = [];
   const names: (keyof Told)[] = ["seen", "acted", "dismissed", "helped", "stop", "asked"];
   const tell = Object.fromEntries(names.map((name) => [name, (...what: unknown[]) => told.push([name, ...what.filter((one) => one !== undefined)])]));
-  const stop = view(window as unknown as Page["window"], { ...MESSAGE, ...about }, tell as unknown as Told, look);
+  const stop = view(window as unknown as Page["window"], { ...MESSAGE, ...about }, Object.setPrototypeOf(others, tell) as Told, look);
   stops.push(stop);
   vi.advanceTimersByTime(100);
   const host = (): Element | null => window.document.querySelector("forestall-help") as unknown as Element | null;
@@ -87,6 +87,73 @@ function show(about: Partial<Message> = {}, look: Look = {}, window = page()): S
     },
   };
 }
+
+const broken = (): never => {
+  throw new Error("broken");
+};
+const BREAKS: Record<string, (one: Shown, told: Record<string, unknown>) => void> = {
+  "a look": ({ window }) => Object.assign(window, { getComputedStyle: broken }),
+  "what is told of a look": (_, told) => {
+    told.seen = broken;
+    observers[0]?.see(1);
+  },
+  "an observer": ({ window }) => {
+    Object.assign(window, { clearTimeout: broken });
+    observers[0]?.see(0);
+  },
+  "what is told of a press": ({ press }, told) => {
+    told.acted = broken;
+    press("Why am I seeing this?");
+  },
+  "what is told of an end": ({ press }, told) => {
+    told.helped = broken;
+    press("It helped");
+  },
+  "a key": ({ key }, told) => {
+    told.dismissed = broken;
+    key("Escape");
+  },
+  "a press anywhere": ({ window }) => {
+    window.dispatchEvent(Object.assign(new window.Event("pointerdown"), { composedPath: () => Object.assign([window], { some: broken }) }));
+  },
+  "a frame": ({ window, one }) => {
+    one(".card").getBoundingClientRect = broken;
+    Object.defineProperty(window.document.documentElement, "clientWidth", { get: broken });
+    window.dispatchEvent(new window.Event("resize"));
+  },
+  "going": ({ window, press }) => {
+    Object.assign(window, { matchMedia: broken });
+    press("Close");
+  },
+};
+
+it.each(Object.keys(BREAKS))("where %s breaks, it goes, and the page hears nothing of that", (name) => {
+  const window = page("<input id=card>");
+  Object.assign(window, { requestAnimationFrame: (fn: () => void) => setTimeout(fn, 16), cancelAnimationFrame: clearTimeout });
+  const heard: unknown[] = [];
+  window.addEventListener("error", (event) => heard.push(event));
+  const before = window.document.documentElement.outerHTML;
+  const told: Record<string, unknown> = {};
+  const shown = show({ show: { as: "hint", at: "#card" } }, {}, window, told);
+  expect(shown.host()).not.toBeNull();
+  BREAKS[name]?.(shown, told);
+  vi.advanceTimersByTime(3000);
+  expect(shown.host()).toBeNull();
+  expect(window.document.documentElement.outerHTML).toBe(before);
+  expect(heard).toEqual([]);
+  shown.stop();
+  if (name !== "an observer") expect(vi.getTimerCount()).toBe(0);
+});
+
+it("leaves nothing where it breaks from the start", () => {
+  const window = page();
+  const before = window.document.documentElement.outerHTML;
+  Object.assign(window, { matchMedia: broken });
+  const { host } = show({}, {}, window);
+  expect(host()).toBeNull();
+  expect(window.document.documentElement.outerHTML).toBe(before);
+  expect(vi.getTimerCount()).toBe(0);
+});
 
 it("is found under its symbol", () => {
   expect((globalThis as unknown as Record<symbol, unknown>)[UI]).toBe(view);

@@ -1,4 +1,5 @@
 /** Making elements: never from text that is read as HTML, so that strict pages (CSP, Trusted Types) allow it. */
+import type { Safe } from "./life";
 
 type About = Record<string, string | boolean | undefined | ((event: Event) => void)>;
 
@@ -20,11 +21,11 @@ export const ICONS = {
   person: "M12 11.5a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.5 20.5c.7-3.9 3.6-6 7.5-6s6.8 2.1 7.5 6",
 };
 
-/** Makes elements of `document`. */
-export const making = (document: Document): Make => (tag, about = {}, ...children) => {
+/** Makes elements of `document`; their listeners are wrapped. */
+export const making = (document: Document, safe: Safe): Make => (tag, about = {}, ...children) => {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(about)) {
-    if (typeof value === "function") element.addEventListener(name, value);
+    if (typeof value === "function") element.addEventListener(name, safe(value));
     else if (typeof value === "string") element.setAttribute(name, value);
     else if (value) element.setAttribute(name, "");
   }

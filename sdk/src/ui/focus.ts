@@ -1,5 +1,7 @@
 /** Focus is never taken from a page; what was given to a message goes back to where it was. */
 
+import type { Safe } from "./life";
+
 /** Focus in one message. */
 export interface Focus {
   /** Gives it back, if it is in the message. */
@@ -9,12 +11,12 @@ export interface Focus {
 }
 
 /** Remembers where focus was before it came into `root`. */
-export function focusOf(root: ShadowRoot): Focus {
+export function focusOf(root: ShadowRoot, safe: Safe): Focus {
   let before: EventTarget | null = null;
-  root.addEventListener("focusin", (event) => {
+  root.addEventListener("focusin", safe((event) => {
     const from = (event as FocusEvent).relatedTarget;
     if (from && !root.contains(from as Node)) before = from;
-  });
+  }));
   return {
     giveBack: () => {
       if (root.activeElement && (before as Element | null)?.isConnected) (before as HTMLElement).focus({ preventScroll: true });

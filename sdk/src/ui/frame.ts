@@ -1,6 +1,7 @@
 /** What every message has: its words, a way to close it, why it is there, and what else one may do with it. */
 import type { Form, Message } from "../help/types";
 import { icon, ICONS, type Make } from "./dom";
+import type { Safe } from "./life";
 import type { Wording } from "./words";
 
 /** What a frame is made of, and what it calls when somebody uses it. */
@@ -19,6 +20,7 @@ export interface FrameMeans {
   close: () => void;
   /** Escape, where no menu was open. */
   escape: () => void;
+  safe: Safe;
 }
 
 /** Which words a frame has now: the message's, or the interface's own. Only the message has a foot. */
@@ -62,12 +64,12 @@ export function framing(means: FrameMeans): Frame {
     lang: wording.language, dir: wording.direction,
   }, close, scroll, foot);
   for (const name of ["keydown", "keyup", "keypress"] as const) {
-    card.addEventListener(name, (event) => {
+    card.addEventListener(name, means.safe((event) => {
       event.stopPropagation();
       if (name !== "keydown" || event.key !== "Escape" || event.isComposing) return;
       event.preventDefault();
       if (!closeMenu()) means.escape();
-    });
+    }));
   }
   return {
     card, close, show, main, pressed,
@@ -97,7 +99,7 @@ interface Foot extends Pick<Frame, "pressed"> {
 }
 
 function footing(
-  { make, wording: { texts }, why, helped, never, stop }: FrameMeans, image: (name: keyof typeof ICONS) => SVGElement,
+  { make, wording: { texts }, why, helped, never, stop, safe }: FrameMeans, image: (name: keyof typeof ICONS) => SVGElement,
   show: HTMLElement, reason: HTMLElement,
 ): Foot {
   const menu = make("div", { class: "menu", id: "m", hidden: true },
@@ -105,19 +107,19 @@ function footing(
     make("button", { type: "button", click: stop }, texts.stop));
   const more = disclosing(make, menu, { class: "more", "aria-label": texts.menu }, image("more"));
   const asks = disclosing(make, reason, { class: "quiet" }, texts.why);
-  asks.button.addEventListener("click", () => {
+  asks.button.addEventListener("click", safe(() => {
     if (reason.hidden) return;
     why();
     reason.parentElement?.scrollTo(0, reason.offsetTop);
-  });
+  }));
   const acts = make("div", { class: "acts" }, show);
   if (helped) acts.append(make("button", { type: "button", class: "good", click: helped }, image("check"), texts.helped));
   acts.append(asks.button);
   const foot = make("div", { class: "foot" }, acts, more.button, menu);
   const isMenu = (one: EventTarget): boolean => one === menu || one === more.button;
-  foot.addEventListener("focusout", ({ relatedTarget: to }) => {
+  foot.addEventListener("focusout", safe(({ relatedTarget: to }: FocusEvent) => {
     if (to && to !== more.button && !menu.contains(to as Node)) more.set(false);
-  });
+  }));
   return {
     foot,
     closeMenu: () => {
@@ -130,9 +132,9 @@ function footing(
       more.set(false);
       asks.set(false);
     },
-    pressed: (event) => {
+    pressed: safe((event: Event) => {
       if (!event.composedPath().some(isMenu)) more.set(false);
-    },
+    }),
   };
 }
 

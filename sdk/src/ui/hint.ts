@@ -1,5 +1,6 @@
 /** A hint beside an element of the page: goes where it goes, and into the corner while it cannot be beside it. */
 import type { Page, Stop } from "../types";
+import type { Safe } from "./life";
 import { around, type Box, type Side, place, within } from "./place";
 
 /** What a hint moves and tells. */
@@ -12,6 +13,7 @@ export interface HintParts {
   show: HTMLElement;
   /** Called with each element it comes to belong to, `null`: with none. */
   belongs: (element: Element | null) => void;
+  safe: Safe;
 }
 
 /** A hint that is there. */
@@ -26,7 +28,7 @@ export interface Hint {
 const AROUND = 4;
 
 /** Ties a message to what is shown of the selector `at`. */
-export function hint(window: Page["window"], at: string, { card, ring, show, belongs }: HintParts): Hint {
+export function hint(window: Page["window"], at: string, { card, ring, show, belongs, safe }: HintParts): Hint {
   const { document } = window;
   let element: Element | null = null;
   let side: Side | undefined;
@@ -56,9 +58,9 @@ export function hint(window: Page["window"], at: string, { card, ring, show, bel
     ring.hidden = !box;
     if (box && element) surround(window, ring, element, box);
   };
-  const soon = (): void => {
-    frame ||= window.requestAnimationFrame(update);
-  };
+  const soon = safe(() => {
+    frame ||= window.requestAnimationFrame(safe(update));
+  });
   window.addEventListener("scroll", soon, { capture: true, passive: true });
   window.addEventListener("resize", soon);
   return {

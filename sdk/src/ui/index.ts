@@ -20,7 +20,8 @@ let last: Stop | undefined;
 
 /**
  * The `View`. Another message that is still there goes. It goes by itself when somebody closes it, after an
- * answer and after thanks; what the person did is told first.
+ * answer and after thanks; what the person did is told first. Where something in it throws, it goes, and the page
+ * hears nothing of that.
  */
 export const view: View = (...given) => {
   last?.();
@@ -32,7 +33,7 @@ export const view: View = (...given) => {
   root.append(card);
   const looks = [() => settleIn(window, root.host as HTMLElement), () => dye(window, root), frame.measure];
   if (formOf(message) === "hint") looks.push(pointing(given, root, frame, life));
-  const look = (): void => looks.forEach((one) => one());
+  const look = life.safe(() => looks.forEach((one) => one()));
   look();
   card.addEventListener("click", look);
   window.addEventListener("pointerdown", frame.pressed, true);
@@ -42,19 +43,19 @@ export const view: View = (...given) => {
     look();
     card.classList.add("on");
     const timer = window.setInterval(look, LOOK);
-    life.ends(() => window.clearInterval(timer), seen(window, card, told.seen));
+    life.ends(() => window.clearInterval(timer), seen(window, card, life.safe, () => told.seen()));
   }, READY);
-  return (last = life.stop);
+  return (last = life.safe(life.stop));
 };
 
 /** Lets a hint point at its element; the answer looks where that is. */
 function pointing([window, message]: Given, root: ShadowRoot, { card, show }: Frame, life: Life): () => void {
-  const make = making(window.document);
+  const make = making(window.document, life.safe);
   const ring = make("div", { class: "ring", hidden: true });
   root.prepend(make("slot"), ring);
   const belongs = describing(root.host, `${message.title}. ${message.body}`);
-  const { update, reveal, stop } = hint(window, message.show?.at ?? "", { card, ring, show, belongs });
-  show.addEventListener("click", reveal);
+  const { update, reveal, stop } = hint(window, message.show?.at ?? "", { card, ring, show, belongs, safe: life.safe });
+  show.addEventListener("click", life.safe(reveal));
   life.ends(stop);
   return update;
 }

@@ -4,15 +4,20 @@ import { type Focus, focusOf } from "./focus";
 
 const GOING = 140;
 
+/** Wraps what a page, a timer or a person calls: nothing that goes wrong in there reaches the page. */
+export type Safe = <Given extends unknown[]>(fn: (...given: Given) => void) => (...given: Given) => void;
+
 /** The life of one message. */
 export interface Life {
+  /** Ends the message where `fn` throws. */
+  safe: Safe;
   /** Takes it away at once; a second call does nothing. */
   stop: Stop;
   /** It goes with a short movement. */
   go: Stop;
   /** Calls `fn` after so long, if it is there still. */
   later: (fn: () => void, milliseconds: number) => void;
-  /** Ends with it. */
+  /** Ends with it; at once where it is over. */
   ends: (...stops: Stop[]) => void;
   /** Makes a change without losing focus; see `Focus`. */
   keep: Focus["keep"];
@@ -20,21 +25,40 @@ export interface Life {
 
 /** The life of what is in `root`. */
 export function living(window: Page["window"], root: ShadowRoot): Life {
-  const focus = focusOf(root);
+  const safe: Safe = (fn) => (...given) => {
+    try {
+      fn(...given);
+    } catch {
+      end();
+      root.host.remove();
+    }
+  };
+  const focus = focusOf(root, safe);
   const ending: Stop[] = [];
+  let over = false;
   let going = false;
+  /** What comes when it is over ends at once. */
+  const ends = (...stops: Stop[]): void => {
+    ending.push(...stops);
+    if (over) end();
+  };
   const end = (): void => {
-    focus.giveBack();
-    for (const one of ending.splice(0)) one();
+    over = true;
+    for (const one of [focus.giveBack, ...ending.splice(0)]) {
+      try {
+        one();
+      } catch {}
+    }
   };
   const later = (fn: () => void, milliseconds: number): void => {
-    const timer = window.setTimeout(fn, milliseconds);
-    ending.push(() => window.clearTimeout(timer));
+    const timer = window.setTimeout(safe(fn), milliseconds);
+    ends(() => window.clearTimeout(timer));
   };
   return {
+    safe,
     later,
     keep: focus.keep,
-    ends: (...stops) => void ending.push(...stops),
+    ends,
     stop: () => {
       if (going) return;
       end();

@@ -22,7 +22,7 @@ export interface Speech {
 /** Puts the words, the form and what one may do with it together. */
 export function speaking(given: Given, life: Life): Speech {
   const [{ document, location }, message, told] = given;
-  const make = making(document);
+  const make = making(document, life.safe);
   const words = wordsOf(given);
   const { texts, said } = words;
   const form = formOf(message);
@@ -74,7 +74,7 @@ export function speaking(given: Given, life: Life): Speech {
   };
   const content = contentOf(given, { make, texts, said, told, thank, say });
   const frame = framing({
-    document, make, form, message, wording: words,
+    document, make, form, message, wording: words, safe: life.safe,
     why: () => told.acted("why"),
     helped: message.choices || form === "handover" ? undefined : helped,
     never: () => close(true),
