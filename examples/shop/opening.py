@@ -24,7 +24,7 @@ from forestall.kernel.settings import Settings, load_settings
 from forestall.policy.edge_key import EdgeKey
 
 HOST, PORT = "127.0.0.1", 8083
-BEAT = 5.0
+BEAT = 3.0
 """Seconds between two beats of the shop's clock: where log time follows events, it would stand still
 while nobody clicks."""
 

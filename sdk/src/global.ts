@@ -9,16 +9,16 @@ const api = {
   user,
 };
 
-type Calls = ArrayLike<[string, unknown[]]>;
+type Calls = ArrayLike<[word: string, given: unknown[], answer?: unknown]>;
 
 const here = window as unknown as { forestall?: unknown; analytics?: unknown };
 const stub = here.forestall;
 here.forestall = api;
 if (!here.analytics || here.analytics === stub) here.analytics = api;
 if (Array.isArray(stub)) {
-  for (const [word, given] of Array.from(stub as Calls)) {
+  for (const call of Array.from(stub as Calls)) {
     try {
-      (api as unknown as Record<string, (...given: unknown[]) => void>)[word]?.(...given);
+      call[2] = (api as unknown as Record<string, (...given: unknown[]) => unknown>)[call[0]]?.(...call[1]);
     } catch {}
   }
 }

@@ -2,7 +2,11 @@
  * What a page carries before the SDK has come: calls are kept, in order, and made when it is there.
  * The build writes it to `snippet.js`; the page says host and options after it.
  */
-interface Stub extends Array<[string, unknown[]]> {
+
+/** A call that waits, and what the SDK answered when it was made. */
+type Call = [word: string, given: unknown[], answer?: () => void];
+
+interface Stub extends Array<Call> {
   [word: string]: unknown;
 }
 
@@ -14,7 +18,10 @@ interface Stub extends Array<[string, unknown[]]> {
   const words = "identify track page group alias reset flush optIn optOut consent on trigger suppress ready";
   for (const word of words.split(" ")) {
     stub[word] = (...given: unknown[]) => {
-      if (stub.length < 200) stub.push([word, given]);
+      const call: Call = [word, given];
+      if (stub.length < 200) stub.push(call);
+      // What the SDK would answer: a promise to `flush`, to `on` and `suppress` what ends them.
+      return word == "flush" ? Promise.resolve() : () => (call[2] ? call[2]() : (call[0] = ""));
     };
   }
   let begun: unknown;

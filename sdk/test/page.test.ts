@@ -66,6 +66,21 @@ it("starts once, and fetches nothing where no host is said", async () => {
   expect(Array.from(page.forestall as unknown as unknown[])).toEqual([["init", [options]]]);
 });
 
+it("answers before it has come as it does after", async () => {
+  await import("../src/snippet");
+  const words = page.forestall as unknown as Record<string, (...given: unknown[]) => () => void>;
+  await expect((words["flush"]!() as unknown as Promise<void>)).resolves.toBeUndefined();
+  const heard = [vi.fn(), vi.fn(), vi.fn()];
+  const ends = heard.map((listener) => words["on"]!("suppress", listener));
+  words["init"]!(options);
+  ends[0]!();
+  await import("../src/global");
+  ends[1]!();
+  const now = page.forestall as unknown as { suppress: () => void };
+  now.suppress();
+  expect(heard.map(({ mock }) => mock.calls.length)).toEqual([0, 0, 1]);
+});
+
 it("keeps no more than so many calls where it never comes", async () => {
   await import("../src/snippet");
   for (let n = 0; n < 1000; n++) page.forestall!["track"]!("a");

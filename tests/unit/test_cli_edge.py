@@ -56,10 +56,19 @@ def test_the_key_is_the_one_of_the_data_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    result = run("key", "--data", str(tmp_path / "file"))
+    mistyped = run("key", "--data", str(tmp_path / "dta"))
+    assert "dta: there is no such data folder" in str(mistyped.exception)
+    assert not (tmp_path / "dta").exists()
+    (tmp_path / "edge.key").mkdir()
+    result = run("key", "--data", str(tmp_path))
     assert result.exit_code != 0
-    assert "cannot be used" in str(result.exception)
+    assert "edge.key: Is a directory" in str(result.exception)
+    (tmp_path / "file").write_text("")
+    assert "file: there is no such data folder" in str(
+        run("key", "--data", str(tmp_path / "file")).exception
+    )
+    odd = run("key", "--new", "--data", str(tmp_path))
+    assert "edge.key: cannot be used" in str(odd.exception)
 
 
 def test_the_bundle_as_pages_get_it(tmp_path: Path) -> None:

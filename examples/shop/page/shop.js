@@ -54,8 +54,11 @@ export async function ask(path, body) {
   const visitor = forestall.user?.().anonymousId();
   const headers = { ...(visitor && { "x-visitor": visitor }), ...(body && { "content-type": "application/json" }) };
   const given = body ? { method: "POST", headers, body: JSON.stringify(body) } : { headers };
-  const answer = await fetch(`/api/${path}`, given);
-  const said = await answer.json();
+  const [answer, said] = await fetch(`/api/${path}`, given)
+    .then(async (answer) => [answer, await answer.json()])
+    .catch(() => {
+      throw new Failed(0, "The shop cannot be reached. Are you online?");
+    });
   if (!answer.ok) throw new Failed(answer.status, said.error);
   return said;
 }

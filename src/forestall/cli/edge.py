@@ -41,10 +41,13 @@ def key(
     server. Exit code 2 where the folder or its key cannot be used.
     """
     folder = data_for(data, config)
+    if data is not None and not folder.is_dir():
+        raise UnreadableInput(f"{folder}: there is no such data folder")
     try:
         found = new_key(folder, random_id) if new else EdgeKey(folder, random_id)
     except OSError as error:
-        raise UnreadableInput(f"{folder}: cannot be used: {error.strerror}") from None
+        named = error.filename or folder
+        raise UnreadableInput(f"{named}: cannot be used: {error.strerror}") from None
     if as_json:
         echo_json({"public": found.public, "kid": found.id, "algorithm": "Ed25519"})
     else:
