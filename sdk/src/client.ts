@@ -233,7 +233,7 @@ export function client(
     },
     reset() {
       void send.flush();
-      person.forget();
+      person.forget(random());
       changed();
     },
     flush: () => send.flush(),

@@ -240,6 +240,32 @@ it("tells other tabs of a sign-out", async () => {
   expect(heard).toHaveBeenCalledTimes(times);
 });
 
+it("has one next visitor after a sign-out, whenever another tab hears of it", () => {
+  const device = new Device();
+  const window = device.tab();
+  const one = start(window);
+  const two = start(device.tab());
+  const before = one.who().anonymousid;
+  one.identify("anna");
+  const seen: unknown[] = [];
+  // As if the other tab looked after each single change of the storage.
+  const look = vi.spyOn(device, "storage").mockImplementation((from) => {
+    const plain = Device.prototype.storage.call(device, from);
+    const after = (change: (...given: string[]) => void) => (...given: string[]): void => {
+      change(...given);
+      if (from === (window as unknown as EventTarget)) seen.push(two.who());
+    };
+    return { ...plain, setItem: after(plain.setItem), removeItem: after(plain.removeItem) } as Storage;
+  });
+  one.reset();
+  look.mockRestore();
+  const next = one.who();
+  expect(next.anonymousid).not.toBe(before);
+  expect(two.who()).toEqual(next);
+  expect(seen.length).toBeGreaterThan(2);
+  for (const who of seen) expect([{ subject: "anna" }, next]).toContainEqual(who);
+});
+
 it("sends by beacon what is left when the page goes, but no control events", async () => {
   const device = new Device();
   const window = device.tab();

@@ -14,8 +14,8 @@ export interface Identity {
   signIn: (subject: string) => boolean;
   /** Moves what was only remembered to the device, where that is allowed by now. */
   keep: () => void;
-  /** Forgets everybody; the next visitor is somebody new. */
-  forget: () => void;
+  /** Forgets everybody; the next visitor is somebody new: `next`, so that two tabs do not make one each. */
+  forget: (next?: string) => void;
 }
 
 /** `random` gives 128 bits in hex. */
@@ -26,8 +26,11 @@ export function identity(store: Storage, random: () => string): Identity {
     return id;
   };
   const subject = (): string | undefined => text(store.get("subject"));
-  const names = ["subject", "visitor", "device", "help", "stream", "edge"];
-  const forget = (): void => names.forEach(store.remove);
+  const names = ["visitor", "subject", "device", "help", "stream", "edge"];
+  const forget = (next?: string): void => {
+    if (next) store.set("visitor", next);
+    names.slice(next ? 1 : 0).forEach(store.remove);
+  };
   return {
     who: () => {
       const id = subject();
