@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from forestall.contracts.control import DecideSettings
 from forestall.contracts.decision import Decided, Decision
 from forestall.contracts.event import Record
-from forestall.contracts.instants import SECOND, parse_time
+from forestall.contracts.instants import SECOND
 from forestall.decide.backtest import opening
 from forestall.decide.engine import Engine
 from forestall.decide.history import History
-from forestall.decide.passes import Act, Memory, pass_payload
+from forestall.decide.passes import Act, Memory, earliest, pass_payload
 from forestall.decide.snapshot import decode_state, encode_state
 from forestall.log.memory import MemoryLog
 from forestall.log.streams import decisions, signals
@@ -120,15 +120,15 @@ class Customer:
     def acts_told(self, now: int) -> list[Act]:
         """What a pass says at ``now``."""
         offered = offer(in_force(self.controls), {}, datetime.date(2026, 1, 1))
-        moment, known = START + now * SECOND, self.memory.of("u")
+        moment = START + now * SECOND
+        known = self.memory.of("u", earliest(offered.settings, moment))
         said = pass_payload(offered, "u", {}, known, frozenset(), moment)
         found: list[Act] = said["acts"]
         return found
 
     def acts(self) -> list[int]:
         """Every act that the server knows of."""
-        known = self.memory.of("u").acts
-        return sorted((parse_time(one.at) - START) // SECOND for one in known)
+        return sorted((one.at - START) // SECOND for one in self.memory.of("u", 0).acts)
 
 
 class Device:
