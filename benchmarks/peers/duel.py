@@ -12,6 +12,8 @@ from benchmarks.peers.process import Answerer, Failed, Time, differences
 from benchmarks.peers.questions import write
 
 HERE = Path(__file__).parent
+TICK = 0.01
+"""Seconds of processor time that the system counts at least; a shorter run may show none at all."""
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -110,7 +112,7 @@ def figures(peer: Peer, count: int, ours: Time, theirs: Time) -> list[Figure]:
         ),
         Figure(
             f"Forestall against {peer.what}, by processor time, all included",
-            theirs.cpu / ours.cpu,
+            theirs.cpu / max(ours.cpu, TICK),
             "times",
         ),
     ]

@@ -61,7 +61,7 @@ def send(server: Server) -> None:
     ]
     for start in range(0, len(events), 200):
         assert server.send(events[start : start + 200]).status_code == 202
-    until(server.settled)
+    until(lambda: server.overview()["events"]["accepted"] >= len(events) and server.settled())
 
 
 class ByHand:

@@ -381,3 +381,20 @@ def test_the_masks_of_an_answer_are_made_anew() -> None:
     assert unmasked("Nothing of yours, {{ x }}", {}) == "Nothing of yours, {{ x }}"
     with pytest.raises(UnknownPlaceholder, match="email-3"):
         unmasked("[email-3]", arguments)
+
+
+def test_what_is_nested_in_arguments_and_fields_arrives() -> None:
+    nested: dict[str, object] = {"lines": [{"sku": "s1", "options": {"gift": None}}], "ids": [1, 2]}
+    plan = Plan(actions=(PlannedAction(action="a", arguments={"order": nested}),))
+    told = tellable_plan(plan)
+    assert told is not None
+    report = report_event(DECISION, "s1", "filled", START, 1, fields={"order": nested}, plan=told)
+    sender = Sender("forestall", "server", internal=True)
+    found = admit(
+        Letter(msgspec.json.encode(report), sender, START),
+        Rules(load_catalogue(), Keys(b"m" * 32).token, strict=False),
+    )
+    assert isinstance(found, Admitted), found
+    kept = msgspec.json.decode(found.data)
+    assert kept["fields"] == {"order": nested}
+    assert read_plan(kept["plan"]) == told

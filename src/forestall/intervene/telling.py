@@ -11,7 +11,6 @@ import msgspec
 from msgspec.structs import replace
 
 from forestall.contracts.inference import Inference, Plan, Turned
-from forestall.ingest.letter import DEEPEST
 from forestall.intervene.splice import read_plan
 from forestall.policy.language.step_parts import MAX_TEXT
 
@@ -26,12 +25,14 @@ MOST_CITED, LONGEST_CITED, LONGEST_RATIONALE = 32, 400, 1_000
 
 _MOST_BITS = 2**63
 _LONGEST_NAME = 200
+_DEEPEST = 8
+"""How deep arguments may be nested: as deep as the event's contract keeps them."""
 
 
 def tellable(fields: dict[str, Any]) -> dict[str, Any]:
     """``fields`` with null for what no event can carry: values nested too deep, integers of more
     than 64 bits, texts with a NUL, and the longest values where all are too long together."""
-    told = {name: one if _plain(one, DEEPEST - 2) else None for name, one in fields.items()}
+    told = {name: one if _plain(one, _DEEPEST - 1) else None for name, one in fields.items()}
     sizes = {name: len(msgspec.json.encode(one)) for name, one in told.items()}
     for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
         if sum(sizes.values()) <= LARGEST_FIELDS:
@@ -52,7 +53,7 @@ def tellable_plan(plan: Plan) -> Plan | None:
     names = [one.action for one in plan.actions] + [plan.runbook or ""]
     fits = len(plan.message) <= MAX_TEXT and all(len(name) <= _LONGEST_NAME for name in names)
     plain = _plain([plan.message, *names], 1)
-    plain = plain and all(_plain(one.arguments, DEEPEST - 5) for one in plan.actions)
+    plain = plain and all(_plain(one.arguments, _DEEPEST) for one in plan.actions)
     if not (fits and plain and len(msgspec.json.encode(told)) <= LARGEST_PLAN):
         return None
     return read_plan(msgspec.to_builtins(told))
