@@ -39,7 +39,7 @@ async function bundle({ entry, format }) {
     define: Object.fromEntries(LATE.map((name) => [`${name.toUpperCase()}_INTEGRITY`, hash(`forestall-${name}.js`)])),
   });
   const { code } = await minify(outputFiles[0].text, {
-    compress: { passes: 3, ecma: 2022 },
+    compress: { passes: 4, ecma: 2022, unsafe_arrows: true, unsafe_methods: true },
     module: format === "esm",
     toplevel: true,
     format: { ecma: 2022, comments: false },
