@@ -1,11 +1,11 @@
 """Random conditions that a page can decide, and data for them."""
 
-import re
 from typing import Any
 
 from hypothesis import strategies as st
 
 from property.edge_cases import as_sent
+from property.holes import filled
 
 TEXTS = st.sampled_from(["", "a", "b", "ab", "Abc", "1", "é", "😀b", "\ue000", "A b", "length"])
 INTS = st.one_of(st.integers(-3, 5), st.sampled_from([2**31, 2**53, -(2**62), 2**63 - 1, -(2**63)]))
@@ -91,7 +91,6 @@ GROWN: dict[str, list[str]] = {
     "any": ["{list}[{int}]", "{list}[{double}]", "{map}[{string}]", "{any}[{any}]", "{map}.FIELD",
             "({any} ARITH {any})", "dyn({any})", "({bool} ? {int} : {string})"],
 }  # fmt: skip
-HOLE = re.compile(r"\{([a-z]+)\}|\b([A-Z]{2,})\b")
 
 
 @st.composite
@@ -102,12 +101,8 @@ def expressions(draw: st.DrawFn, kind: str | None = None, depth: int = 3) -> str
     if depth == 0 or draw(st.integers(0, 4)) == 0:
         return draw(LEAVES[kind])
 
-    def fill(hole: re.Match[str]) -> str:
-        if hole[2]:
-            return draw(st.sampled_from(WORDS[hole[2]]))
-        return draw(expressions(hole[1], depth - 1))
-
-    return HOLE.sub(fill, draw(st.sampled_from(GROWN[kind])))
+    pattern = draw(st.sampled_from(GROWN[kind]))
+    return filled(draw, pattern, WORDS, lambda inner: expressions(inner, depth - 1))
 
 
 TEMPLATES = st.lists(

@@ -8,7 +8,6 @@ refuses against the official data.
 """
 
 import datetime
-import re
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from forestall.policy.language.cel import (
     compile_expression,
 )
 from forestall.policy.language.cel.values import plain_key
+from property.holes import filled
 
 NAMES = ("a", "b", "event", "x")
 ENVIRONMENT = cel.NewEnv(
@@ -149,7 +149,6 @@ GROWN: dict[str, list[str]] = {
 }  # fmt: skip
 KINDS = sorted(LEAVES)
 SCALAR_KINDS = ["bool", "int", "uint", "double", "string", "timestamp", "duration"]
-HOLE = re.compile(r"\{([a-z]+)\}|\b([A-Z]{2,})\b")
 
 
 @st.composite
@@ -160,12 +159,8 @@ def expressions(draw: st.DrawFn, kind: str = "bool", depth: int = 3) -> str:
     if depth == 0 or draw(st.integers(0, 4)) == 0:
         return draw(LEAVES[kind])
 
-    def fill(hole: re.Match[str]) -> str:
-        if hole[2]:
-            return draw(st.sampled_from(WORDS[hole[2]]))
-        return draw(expressions(hole[1], depth - 1))
-
-    return HOLE.sub(fill, draw(st.sampled_from(GROWN[kind])))
+    pattern = draw(st.sampled_from(GROWN[kind]))
+    return filled(draw, pattern, WORDS, lambda inner: expressions(inner, depth - 1))
 
 
 EXPRESSIONS = st.sampled_from(KINDS).flatmap(expressions)
