@@ -33,7 +33,9 @@ class Shell:
         self._state = folder / "state.sh"
         self._ports = {port: str(free_port()) for port in PORTS}
         (self._checkout / ".cache").mkdir(parents=True)
-        for name in ("examples", "scripts", "tests", "src", ".venv", ".cache/request-tracker"):
+        shared = ".cache/request-tracker"
+        (ROOT / shared).mkdir(parents=True, exist_ok=True)
+        for name in ("examples", "scripts", "tests", "src", ".venv", shared):
             (self._checkout / name).symlink_to(ROOT / name)
         self._state.write_text(f"cd {self._checkout}\n")
         self._surroundings = {
@@ -108,10 +110,10 @@ def test_a_tutorial_does_what_it_shows(page: Path, tmp_path: Path) -> None:
                 log = tmp_path / f"terminal-{number}.log"
                 terminals.enter_context(shell.keeps(example.body, log))
             else:
-                follows(shell, example)
+                follows(shell, example, tmp_path)
 
 
-def follows(shell: Shell, example: Example) -> None:
+def follows(shell: Shell, example: Example, terminals: Path) -> None:
     """Do what a block says. A reader looks again where what is shown is not there yet, and so do we."""
     commands = list(transcript(example.body))
     if example.language == "sh":
@@ -130,7 +132,8 @@ def follows(shell: Shell, example: Example) -> None:
         try:
             until(as_shown, 60)
         except AssertionError:
-            pytest.fail(f"{example}: $ {command}\n{said[-1]}\ninstead of\n{shown}")
+            others = "".join(log.read_text() for log in sorted(terminals.glob("terminal-*.log")))
+            pytest.fail(f"{example}: $ {command}\n{said[-1]}\ninstead of\n{shown}\n{others}")
 
 
 def test_there_are_tutorials_of_five_stories() -> None:
