@@ -1,7 +1,9 @@
 """A playbook to play in tests: a decision, a policy, what happens to it, and what it commanded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
+
+import msgspec
 
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record
@@ -12,6 +14,7 @@ from forestall.intervene.running import (
     Command,
     Matched,
     Report,
+    Running,
     Turn,
 )
 from forestall.policy.language.model import (
@@ -124,3 +127,28 @@ def words(commands: Sequence[Command]) -> list[tuple[str, int | None]]:
 
 def command(word: str, after: int, **data: Any) -> Arrival:
     return told("commanded", after, command=word, by="anna", **data)
+
+
+def same_wherever_it_restarts(
+    turn: Turn,
+    arrivals: Iterable[Arrival],
+    flip: Callable[[], bool],
+    aimed: Callable[[Running, Arrival], Arrival] = lambda _, item: item,
+) -> None:
+    """Play ``arrivals`` twice: once straight on, once looked at by the clock and packed where
+    ``flip`` says so. ``aimed`` fits an arrival to where the playbook is."""
+    plain, expected = turn
+    restarted, got = plain, list(expected)
+    for drawn in arrivals:
+        item = aimed(plain, drawn)
+        plain, more = playbook.on_event(plain, item)
+        expected += more
+        if flip():
+            restarted, more = playbook.on_time(restarted, item.record.received)
+            got += more
+        if flip():
+            restarted = msgspec.json.decode(msgspec.json.encode(restarted), type=Running)
+        restarted, more = playbook.on_event(restarted, item)
+        got += more
+    assert got == expected
+    assert restarted == plain

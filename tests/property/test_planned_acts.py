@@ -14,7 +14,18 @@ from forestall.intervene import playbook
 from forestall.intervene.running import Arrival, Do, HandOver, Request, Running, Say
 from forestall.intervene.splice import read_plan
 from forestall.policy.language.model import Arm, Await, Branch, Guide, Plan, PlaybookStep, Resolve
-from playing import APPROVE, ASK, CHARGE, GUIDE, LOOK, arrival, begin, command, told
+from playing import (
+    APPROVE,
+    ASK,
+    CHARGE,
+    GUIDE,
+    LOOK,
+    arrival,
+    begin,
+    command,
+    same_wherever_it_restarts,
+    told,
+)
 
 PLAN = Plan(agent="helper", queue="payments", arguments={"payment": "event.data.payment"})
 STEPS = st.sampled_from(
@@ -111,21 +122,9 @@ def aimed(state: Running, item: Arrival) -> Arrival:
 def test_however_the_log_is_cut_and_wherever_it_restarts_the_steps_are_the_same(
     steps: list[PlaybookStep], raw: Raw, data: st.DataObject
 ) -> None:
-    plain, expected = begin(PLAN, *steps)
-    restarted, got = plain, list(expected)
-    for drawn in happened(raw):
-        item = aimed(plain, drawn)
-        plain, more = playbook.on_event(plain, item)
-        expected += more
-        if data.draw(st.booleans()):
-            restarted, more = playbook.on_time(restarted, item.record.received)
-            got += more
-        if data.draw(st.booleans()):
-            restarted = msgspec.json.decode(msgspec.json.encode(restarted), type=Running)
-        restarted, more = playbook.on_event(restarted, item)
-        got += more
-    assert got == expected
-    assert restarted == plain
+    same_wherever_it_restarts(
+        begin(PLAN, *steps), happened(raw), lambda: data.draw(st.booleans()), aimed
+    )
 
 
 @given(st.lists(STEPS, max_size=4), HAPPENINGS)

@@ -13,7 +13,6 @@ from forestall.intervene.running import (
     Do,
     HandOver,
     Request,
-    Running,
     Say,
 )
 from forestall.policy.language.model import (
@@ -36,6 +35,7 @@ from playing import (
     arrival,
     begin,
     command,
+    same_wherever_it_restarts,
     told,
 )
 
@@ -103,20 +103,7 @@ def happened(raw: Sequence[tuple[str, int, int]]) -> list[Arrival]:
 def test_a_recorded_intervention_takes_the_same_steps_again(
     steps: list[PlaybookStep], raw: list[tuple[str, int, int]], data: st.DataObject
 ) -> None:
-    plain, expected = begin(*steps)
-    restarted, got = plain, list(expected)
-    for item in happened(raw):
-        plain, more = playbook.on_event(plain, item)
-        expected += more
-        if data.draw(st.booleans()):
-            restarted, more = playbook.on_time(restarted, item.record.received)
-            got += more
-        if data.draw(st.booleans()):
-            restarted = msgspec.json.decode(msgspec.json.encode(restarted), type=Running)
-        restarted, more = playbook.on_event(restarted, item)
-        got += more
-    assert got == expected
-    assert restarted == plain
+    same_wherever_it_restarts(begin(*steps), happened(raw), lambda: data.draw(st.booleans()))
 
 
 @given(st.lists(STEPS, min_size=1, max_size=5), HAPPENINGS)

@@ -1,9 +1,7 @@
 """Personal data is found where it is, not where it only looks so, and put back where it was."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,6 +9,7 @@ from forestall.privacy.checksums import is_card, is_iban, luhn
 from forestall.privacy.fields import kind_of
 from forestall.privacy.folding import fold
 from forestall.privacy.masking import Found, Masks, find, finder
+from stopwatch import seconds_of
 
 LINES = (Path(__file__).parents[1] / "vectors/personal.txt").read_text().splitlines()
 CASES = [line for line in LINES if not line.startswith("#")]
@@ -212,26 +211,8 @@ def test_without_the_extra_it_says_which_to_install(monkeypatch: pytest.MonkeyPa
         "a-",
     ],
 )
-def test_any_text_is_masked_in_linear_time(
-    piece: str, clocked: Callable[[Callable[[], Any]], float]
-) -> None:
+def test_any_text_is_masked_in_linear_time(piece: str) -> None:
     small, large = (piece * (size // len(piece)) for size in (5_000, 50_000))
     find(small)
-    ratio = clocked(lambda: Masks().hide(large)) / clocked(lambda: Masks().hide(small))
+    ratio = seconds_of(lambda: Masks().hide(large)) / seconds_of(lambda: Masks().hide(small))
     assert ratio < 40, "ten times the text takes about ten times as long"
-
-
-@pytest.fixture
-def clocked() -> Callable[[Callable[[], Any]], float]:
-    """The least processor time of three runs, in seconds."""
-    import time
-
-    def least(call: Callable[[], Any]) -> float:
-        times = []
-        for _ in range(3):
-            begun = time.process_time()
-            call()
-            times.append(time.process_time() - begun)
-        return max(min(times), 1e-4)
-
-    return least

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from forestall.context.tone import Level, Mood, Signs, Vulnerable, mood
+from stopwatch import seconds_of
 
 VECTORS = Path(__file__).parents[1] / "vectors/moods.jsonl"
 CASES: list[dict[str, Any]] = [json.loads(line) for line in VECTORS.read_text().splitlines()]
@@ -179,26 +180,8 @@ def test_the_same_words_are_the_same_mood() -> None:
         "😡",
     ],
 )
-def test_any_text_is_read_in_linear_time(
-    piece: str, clocked: Callable[[Callable[[], Any]], float]
-) -> None:
+def test_any_text_is_read_in_linear_time(piece: str) -> None:
     small, large = (piece * (size // len(piece)) for size in (20_000, 200_000))
     mood([small])
-    ratio = clocked(lambda: mood([large])) / clocked(lambda: mood([small]))
+    ratio = seconds_of(lambda: mood([large])) / seconds_of(lambda: mood([small]))
     assert ratio < 40, "ten times the text takes about ten times as long"
-
-
-@pytest.fixture
-def clocked() -> Callable[[Callable[[], Any]], float]:
-    """The least processor time of three runs, in seconds."""
-    import time
-
-    def least(call: Callable[[], Any]) -> float:
-        times = []
-        for _ in range(3):
-            begun = time.process_time()
-            call()
-            times.append(time.process_time() - begun)
-        return max(min(times), 1e-4)
-
-    return least
