@@ -25,10 +25,8 @@ from forestall.intervene.reviews import Reviewing
 from forestall.intervene.stage import Stage
 from forestall.intervene.store import Store
 from forestall.intervene.surroundings import Surroundings
-from forestall.kernel.database.tables import DatabaseInUse
 from forestall.kernel.settings import Person
 from forestall.privacy.door import DoorState
-from running import until
 
 ANN, BOB, CAT, DAN, EVE = (
     f"{name}-0123456789abcdefghij" for name in ("ann", "bob", "cat", "dan", "eve")
@@ -113,15 +111,8 @@ class Staffed(World):
     def demanded(self, action: str) -> int:
         return self.demands.get(action, 0)
 
-    def _opened(self) -> Store | None:
-        """PostgreSQL may take a moment to see that who wrote before has gone."""
-        try:
-            return Store(self.tables or self.folder / "app.db")
-        except DatabaseInUse:
-            return None
-
     def start(self) -> None:
-        self.store = until(self._opened)
+        self.store = Store(self.tables or self.folder / "app.db")
         self.approving = Approving(
             self.store,
             people=self.people,

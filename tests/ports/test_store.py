@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import sqlalchemy as sa
 
 from databases import postgres
 from forestall.intervene.store import Store, StoreMissing, StoreOutdated
+from forestall.kernel.database import tables
 from forestall.kernel.database.tables import TROUBLE, DatabaseInUse, DatabaseUnavailable
+from running import until
 from storesuite import StoreSuite, add
 
 
@@ -75,6 +78,25 @@ class TestSqlite(_Opened):
             self.open()
 
 
+def _shown(store: Store, setting: str) -> Any:
+    """A setting of the store's session."""
+    return store.database.run(sa.text(f"SHOW {setting}")).scalar_one()
+
+
+def _queued(store: Store) -> bool:
+    """Whether somebody waits for a lock of this database that another holds."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"
+    return bool(store.database.run(sa.text(f"{waiting} AND datname = current_database()")).scalar())
+
+
+def _works(store: Store) -> bool:
+    try:
+        store.cursor("signals")
+    except TROUBLE:
+        return False
+    return True
+
+
 class TestPostgres(_Opened):
     """A database on a real server."""
 
@@ -83,26 +105,60 @@ class TestPostgres(_Opened):
         self.url = postgres().database()
         yield from self._serve(self.url)
 
-    def test_there_is_one_writer(self) -> None:
+    def test_there_is_one_writer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tables, "PATIENCE", 0.2)
         first = self.open()
-        with pytest.raises(DatabaseInUse, match="another server writes"):
+        with pytest.raises(DatabaseInUse, match=r"still did after 0\.2 seconds; stop it"):
             Store(self.url)
         self.open(read_only=True)
         first.close()
         self.open()
 
+    def test_who_opens_waits_for_the_lock_of_the_one_before(self) -> None:
+        first, watching = self.open(), self.open(read_only=True)
+        with ThreadPoolExecutor(1) as thread:
+            second = thread.submit(self.open)
+            until(lambda: _queued(watching))
+            assert not second.done()
+            first.close()
+            store = second.result(30)
+        assert _shown(store, "lock_timeout") == "10s", "what it waits for later is as before"
+        add(store, "abc1")
+
+    def test_one_restart_after_the_other(self) -> None:
+        """PostgreSQL ends a session a moment after its connection is closed."""
+        for number in range(20):
+            store = self.open()
+            assert len(store.newest()) == number
+            add(store, f"abc{number}")
+            store.close()
+
+    def test_a_session_that_lost_its_lock_is_in_trouble_until_the_other_ends(self) -> None:
+        """It does not end the server: as a rule the other is our own, not yet seen to be gone."""
+        store, watching = self.open(), self.open(read_only=True)
+        with ThreadPoolExecutor(1) as thread:
+            taken = thread.submit(self.open)
+            until(lambda: _queued(watching))
+            with pytest.raises(TROUBLE):
+                store.database.run(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            other = taken.result(30)
+        for _ in range(2):
+            with pytest.raises(TROUBLE, match="another session has the lock"):
+                store.cursor("signals")
+        other.close()
+        until(lambda: _works(store))
+
     def test_what_must_be_durable_waits_for_the_disk(self) -> None:
         store = self.open()
-
-        def waits() -> Any:
-            return store.database.run(sa.text("SHOW synchronous_commit")).scalar_one()
-
         with store.transaction(durable=False):
-            assert waits() == "off"
+            assert _shown(store, "synchronous_commit") == "off"
         with store.transaction():
-            assert waits() == "on"
+            assert _shown(store, "synchronous_commit") == "on"
 
-    def test_an_outage_ends_nothing_and_loses_nothing(self) -> None:
+    def test_an_outage_ends_nothing_and_loses_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tables, "PATIENCE", 0.2)
         store = self.open()
         add(store, "abc1")
         postgres().stop()

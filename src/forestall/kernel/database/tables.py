@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import NullPool
 
@@ -23,10 +24,17 @@ TROUBLE = (sqlite3.OperationalError, sa.exc.OperationalError, sa.exc.InterfaceEr
 _ONE_WRITER = 5_063_317_246_093_151_301
 """The advisory lock of the writer, one for a PostgreSQL database."""
 
+PATIENCE = 15.0
+"""Seconds that who opens waits for the writer's lock. PostgreSQL lets it go a moment after its holder
+has closed the connection, and after 11 seconds where the holder's machine is gone."""
+
 _SESSION = (
     "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=2"
     " -c default_transaction_read_only={}"
 )
+
+_log = structlog.get_logger("database")
 
 
 class DatabaseUnavailable(ForestallError):
@@ -48,7 +56,9 @@ class Database:
     which is opened again after it broke; belongs to one thread.
 
     Whoever is not ``read_only`` is the one writer: the file's by the caller's lock, PostgreSQL's by
-    one that is taken here. Raises ``DatabaseUnavailable`` and ``DatabaseInUse``.
+    one that is taken here, for which who opens waits ``PATIENCE``. A connection that is opened again
+    waits for nothing: where another session has the lock, that is ``TROUBLE`` like any other.
+    Raises ``DatabaseUnavailable`` and ``DatabaseInUse``.
     """
 
     def __init__(self, where: Path | str, *, read_only: bool = False) -> None:
@@ -56,9 +66,12 @@ class Database:
         self.read_only = read_only
         self._inside = False
         self._prepared: dict[int, tuple[str, dict[str, Any], list[str]]] = {}
+        self._patience = PATIENCE
         self.engine = (
             _file(where, read_only) if isinstance(where, Path) else _server(where, read_only)
         )
+        if not (self.in_file or read_only):
+            sa.event.listen(self.engine, "connect", self._claim)
         try:
             self._connection = self.engine.connect()
         except sa.exc.OperationalError as error:
@@ -67,6 +80,7 @@ class Database:
             raise DatabaseUnavailable(
                 f"{self.engine.url.render_as_string()}: {first_line(error)}; see [database] url"
             ) from None
+        self._patience = 0
         self._raw: Any = self._connection.connection.driver_connection
 
     def close(self) -> None:
@@ -148,6 +162,34 @@ class Database:
         if self._connection.invalidated and not self._inside:
             self._connection.rollback()
 
+    def _claim(self, connection: Any, _: object) -> None:
+        """Be the one writer from here on."""
+        import psycopg
+
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT pg_try_advisory_lock({_ONE_WRITER})")
+            if cursor.fetchone()[0]:
+                return
+            if not self._patience:
+                connection.close()
+                raise psycopg.OperationalError("another session has the lock of the one writer")
+            _log.warning(
+                "another server writes into this PostgreSQL database, or has just stopped;"
+                " waiting for its lock",
+                seconds=self._patience,
+            )
+            cursor.execute(f"SET lock_timeout = {self._patience * 1000:.0f}")
+            try:
+                cursor.execute(f"SELECT pg_advisory_lock({_ONE_WRITER})")
+            except psycopg.errors.LockNotAvailable:
+                connection.close()
+                raise DatabaseInUse(
+                    f"another server writes into this PostgreSQL database, and still did after"
+                    f" {self._patience:g} seconds; stop it, or give each deployment a database of"
+                    " its own under [database] url"
+                ) from None
+            cursor.execute("RESET lock_timeout")
+
 
 def _file(path: Path, read_only: bool) -> sa.Engine:
     return sa.create_engine(
@@ -159,7 +201,7 @@ def _file(path: Path, read_only: bool) -> sa.Engine:
 
 
 def _server(url: str, read_only: bool) -> sa.Engine:
-    engine = sa.create_engine(
+    return sa.create_engine(
         url,
         isolation_level="AUTOCOMMIT",
         poolclass=NullPool,
@@ -170,21 +212,6 @@ def _server(url: str, read_only: bool) -> sa.Engine:
             "options": _SESSION.format("on" if read_only else "off"),
         },
     )
-    if not read_only:
-        sa.event.listen(engine, "connect", _claim)
-    return engine
-
-
-def _claim(connection: Any, _: object) -> None:
-    """Be the one writer from here on, or raise ``DatabaseInUse``."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_try_advisory_lock({_ONE_WRITER})")
-        if not cursor.fetchone()[0]:
-            connection.close()
-            raise DatabaseInUse(
-                "another server writes into this PostgreSQL database; stop it, or give each"
-                " deployment a database of its own under [database] url"
-            )
 
 
 def first_line(error: Exception) -> str:
