@@ -170,3 +170,32 @@ def test_files_and_folders_under_change_control_are_judged_alike(tmp_path: Path)
         load_folder(tmp_path)
     applied = contents([Written("policy", "p.yaml", text)], lambda raw: ("", raw))
     assert [one.code for one in applied.items[0].problems] == ["edge-risk"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "lines"),
+    [
+        (("priority: much", "risk: high", "priority: 9"), [17]),
+        (("risk: high", "priority: much"), [8]),
+        (("priority: much\n  risk: high",), []),
+        (("risk: high", "spec: {"), []),
+    ],
+)
+def test_mistakes_of_other_policies_hide_none(texts: tuple[str, ...], lines: list[int]) -> None:
+    """A policy is judged where it loads by itself; what follows broken YAML cannot be told apart."""
+    policies = [
+        (HEAD + WHEN + PLAYBOOK).replace("name: x", f"name: x{number}") + f"  {text}\n"
+        for number, text in enumerate(texts)
+    ]
+    located, problems = parse_located("---\n".join(policies), "p.yaml")
+    assert problems
+    found = [one for policy in located for one in refused(policy, ANYTHING)]
+    assert [(one.code, one.line) for one in found] == [("edge-risk", line) for line in lines]
+
+
+def test_a_folder_is_told_all_its_mistakes_at_once(tmp_path: Path) -> None:
+    for name, text in {"a": "priority: much", "b": "risk: high"}.items():
+        policy = HEAD.replace("name: x", f"name: {name}") + WHEN + PLAYBOOK + f"  {text}\n"
+        (tmp_path / f"{name}.yaml").write_text(policy)
+    _, problems = read_policies([tmp_path])
+    assert [one.code for one in problems] == ["wrong-type", "edge-risk"]

@@ -35,8 +35,9 @@ _LEAVE = "leave `edge` out: the server decides it as before"
 
 
 def refused(located: Located, around: Surroundings) -> list[Problem]:
-    """Everything for which a page cannot decide the policy; nothing where it is not to."""
-    if not located.policy.edge or located.source.problems:
+    """Everything for which a page cannot decide the policy; nothing where it is not to, or where
+    the policy has mistakes for which its values cannot be trusted."""
+    if not (located.policy.edge and located.sound):
         return []
     one = examine(located)
     return sorted(problem for refuse in REFUSALS for problem in refuse(one, around))

@@ -69,6 +69,16 @@ class Located(msgspec.Struct, frozen=True):
         node = self.node(*path)
         return self.document.place if node is None else node.place
 
+    @property
+    def sound(self) -> bool:
+        """Whether no mistake of the file stands in this policy, so that all its values were read."""
+        first = self.document.place.line
+        others = (root.place.line for root in self.source.documents)
+        end = min((line for line in others if line > first), default=None)
+        return not any(
+            first <= one.line and (end is None or one.line < end) for one in self.source.problems
+        )
+
     def key_place(self, *path: str | int) -> Place:
         """Where the key at the end of a path stands, or else the document."""
         parent, key = self.node(*path[:-1]), path[-1]
