@@ -25,12 +25,13 @@ import httpx
 import msgspec
 
 from certificates import trust_nobody
+from flow.intake import Intake, verdicts
 from flow.intervening import START, applied
 from flow.reaching import OpenDoor
 from forestall.channels.base import Channels, Deduplication, Delivery
-from forestall.contracts.event import CloudEvent, Record
+from forestall.contracts.event import Record
 from forestall.contracts.inference import Plan, PlannedAction
-from forestall.contracts.instants import DAY, parse_time
+from forestall.contracts.instants import DAY
 from forestall.contracts.intervention import Case, Message
 from forestall.decide.stage import Stage as Worker
 from forestall.intervene import run, splice
@@ -74,7 +75,7 @@ class Outside:
         self.happened: list[tuple[str, str, str]] = []
         self.asked: Counter[tuple[str, str]] = Counter()
         self.told: list[str] = []
-        self._seen: set[str] = set()
+        self._intake = Intake()
         self._turn = threading.Lock()
 
     def accept(self, *records: Record) -> None:
@@ -89,28 +90,13 @@ class Outside:
 
     def report(self, body: bytes) -> Any:
         """The gateway takes reports, each once."""
-        events = msgspec.json.decode(body, type=list[CloudEvent])
-        fresh = [one for one in events if one.id not in self._seen]
-        self._seen |= {one.id for one in fresh}
-        newest = self.signals.received("signals")
-        records = [
-            Record(
-                one.id,
-                one.source,
-                one.type,
-                str(one.subject),
-                parse_time(str(one.time)),
-                max(newest, parse_time(str(one.time))),
-                data=one.data if isinstance(one.data, msgspec.Raw) else msgspec.Raw(b"{}"),
-            )
-            for one in fresh
-        ]
+        count, records = self._intake.take(body, self.signals.received("signals"))
         for one in records:
             step = msgspec.json.decode(one.data).get("step", "")
             self.told.append(f"{one.type.rpartition('.')[2]} {step}".strip())
         if records:
             self.accept(*records)
-        return {"verdicts": [{"verdict": "accepted"} for _ in events]}
+        return verdicts(count)
 
     def do(self, what: str, name: str, key: str) -> Any:
         """The other side carries something out; one that deduplicates does so once a key."""

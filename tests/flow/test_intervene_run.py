@@ -11,13 +11,14 @@ import sqlalchemy as sa
 import uvicorn
 from typer.testing import CliRunner
 
+from flow.intake import Intake, verdicts
 from flow.intervening import DECLINED_TWICE, START, World, event
 from flow.reaching import OpenDoor, Vendor
 from forestall.channels.base import Channels
 from forestall.cli import interventions as command
 from forestall.contracts.errors import UnreadableInput
-from forestall.contracts.event import CloudEvent, Record
-from forestall.contracts.instants import SECOND, parse_time
+from forestall.contracts.event import Record
+from forestall.contracts.instants import SECOND
 from forestall.contracts.intervention import Case
 from forestall.intervene.run import AlreadyRunning, Interventions, open_interventions
 from forestall.intervene.store import StoreMissing
@@ -33,7 +34,7 @@ class Loopback:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.seen: set[str] = set()
+        self.intake = Intake()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -42,28 +43,13 @@ class Loopback:
         while more:
             part = await receive()
             body, more = body + part.get("body", b""), part.get("more_body", False)
-        events = msgspec.json.decode(body, type=list[CloudEvent])
-        fresh = [one for one in events if one.id not in self.seen]
-        self.seen |= {one.id for one in fresh}
         newest = self.world.signals.received("signals")
-        records = [
-            Record(
-                one.id,
-                one.source,
-                one.type,
-                str(one.subject),
-                parse_time(str(one.time)),
-                max(newest, parse_time(str(one.time))),
-                data=one.data if isinstance(one.data, msgspec.Raw) else msgspec.Raw(b"{}"),
-            )
-            for one in fresh
-        ]
+        count, records = self.intake.take(body, newest)
         if records:
             self.world.accept(*records)
             self.world.decide()
-        answer = {"verdicts": [{"verdict": "accepted"} for _ in events]}
         await send({"type": "http.response.start", "status": 202, "headers": []})
-        await send({"type": "http.response.body", "body": msgspec.json.encode(answer)})
+        await send({"type": "http.response.body", "body": msgspec.json.encode(verdicts(count))})
 
 
 def opened(world: World, port: int, vendor: Vendor) -> AbstractAsyncContextManager[Interventions]:
