@@ -72,13 +72,27 @@ class World:
         return {"ann": "p-ann", "bob": "p-bob"}.get(token.subject_id or "")
 
     def get(self, path: str, method: str = "GET", **headers: str) -> httpx.Response:
-        async def asked() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
-                named = {name.replace("_", "-"): value for name, value in headers.items()}
-                return await client.request(method, path, headers=named)
+        return asyncio.run(self.asked(path, method, **headers))
 
-        return asyncio.run(asked())
+    async def asked(self, path: str, method: str = "GET", **headers: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app=self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            return await client.request(method, path, headers=named)
+
+    def ask_at_once(self, *customers: str) -> list[tuple[str, httpx.Response]]:
+        """Passes asked for at the same time; as they come."""
+        answers: list[tuple[str, httpx.Response]] = []
+
+        async def one(customer: str) -> None:
+            authorization = f"Bearer {self.token(customer)}"
+            answers.append((customer, await self.asked(PASS, authorization=authorization)))
+
+        async def together() -> None:
+            await asyncio.gather(*map(one, customers))
+
+        asyncio.run(together())
+        return answers
 
     def token(self, customer: str = "ann", life: int = HOUR) -> str:
         return sign(SubjectToken(subject_id=customer, expires=self.time + life), SECRET)
@@ -214,6 +228,78 @@ def test_counting_requests_needs_bounded_memory(monkeypatch: pytest.MonkeyPatch)
         True, False, True, True, True,
     ]  # fmt: skip
     assert len(rate._counts) == 2
+
+
+def _busy(world: World, subject: str, batches: int) -> None:
+    for number in range(batches):
+        opened = event(0, "page.opened", subject=subject, event_id=f"{subject}{number}")
+        world.signals.commit([signals(records(opened))])
+
+
+def test_who_has_little_history_does_not_wait_for_who_has_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forestall.decide.passes.PART", 500)
+    world = World(tmp_path, lost())
+    _busy(world, "p-ann", 200)
+    _busy(world, "p-bob", 1)
+    answers = world.ask_at_once("ann", "bob", "bob")
+    assert [customer for customer, _ in answers] == ["bob", "bob", "ann"]
+    for customer, answer in answers:
+        said = read_signed(answer.text, "forestall-edge-pass", world.key.public)
+        assert said["subject"] == f"p-{customer}"
+
+
+def test_tabs_of_a_customer_that_ask_at_once_share_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, lost())
+    _busy(world, "p-ann", 50)
+    optout = event(999, "forestall.optout", subject="p-ann")
+    world.signals.commit([signals(records(optout))])
+    read: list[int] = []
+    plainly = world.signals.read
+
+    def counted(stream: str, **which: Any) -> Any:
+        found = plainly(stream, **which)
+        read.extend(batch.position for batch in found)
+        return found
+
+    monkeypatch.setattr("forestall.decide.passes.PART", 500)
+    monkeypatch.setattr(world.signals, "read", counted)
+    answers = world.ask_at_once("ann", "ann", "ann")
+    assert read == list(range(1, 52))
+    assert {code for _, answer in answers if (code := answer.status_code)} == {200}
+    assert len({answer.text for _, answer in answers}) == 1
+
+
+def test_what_broke_off_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a history is never told."""
+    world = World(tmp_path, lost())
+    for number in range(3):
+        which = {"policy": "lost"}
+        gone = event(number, "forestall.intervention.dismissed", which, subject="p-ann")
+        world.signals.commit([signals(records(gone))])
+    plainly = world.signals.read
+
+    def breaks(stream: str, **which: Any) -> Any:
+        if which["after"]:
+            raise LogUnreadable("the disk is gone")
+        return plainly(stream, **which)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.signals, "read", breaks)
+        assert code(world.ask()) == (503, "not-ready")
+    said = read_signed(world.ask().text, "forestall-edge-pass", world.key.public)
+    assert said["dismissed"] == {"lost": [3, False]}
+
+
+def test_it_ends(tmp_path: Path) -> None:
+    world = World(tmp_path, lost())
+    assert world.ask().status_code == 200
+    world.app.close()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        world.ask()
 
 
 def test_other_paths_and_methods_are_refused(tmp_path: Path) -> None:

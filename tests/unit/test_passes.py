@@ -210,6 +210,41 @@ def test_it_is_read_once_and_then_only_what_is_new(monkeypatch: pytest.MonkeyPat
     assert (read.count("signals"), read.count("decisions")) == (102, 1)
 
 
+def test_a_long_history_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes of it is the same; until the last part comes nothing is known."""
+    world = World()
+    for number in range(9):
+        world.send(event(number * 4000, "page.viewed"), event(number * 4000 + 1, "page.left"))
+        world.send(event(number * 4000 + 2, "forestall.intervention.dismissed", {"policy": "lost"}))
+    whole = world.memory.of("u", 0)
+    monkeypatch.setattr(passes, "PART", 300)
+    for size in (1, 400, 10**6):
+        monkeypatch.setattr(passes, "AT_ONCE", size)
+        *parts, known = Memory(world.signals, world.decided).parts("u", 0)
+        assert known == whole
+        assert len(parts) > 5
+        assert set(parts) == {None}
+
+
+def test_a_customers_control_events_are_found_wherever_they_stand() -> None:
+    """Only what is of the customer counts, however much of it names them."""
+    world = World()
+    named = {"said": ["forestall.optout", "u"], "u": '"forestall.optout","u",'}
+    gone = {"policy": "lost"}
+    world.send(
+        event(0, "page.opened", named),
+        event(1, "forestall.optout", named, subject="v"),
+        event(2, "page.opened", named, subject="forestall.optout", source="u"),
+        event(3, "forestall.intervention.dismissed", gone, subject="v", source="u"),
+    )
+    assert (world.given()["opted_out"], world.given("v")["opted_out"]) == (False, True)
+    world.send(event(4, "page.opened"), event(5, "forestall.intervention.dismissed", gone))
+    assert world.given()["dismissed"] == {"lost": [1, False]}
+    strange = '"u"\\é\u2028'
+    world.send(event(6, "forestall.optout", subject=strange))
+    assert world.given(strange)["opted_out"]
+
+
 def test_it_remembers_no_more_customers_than_it_may() -> None:
     world = World()
     world.memory = Memory(world.signals, world.decided, most=2)

@@ -3,15 +3,19 @@
 ``GET /v1/edge/bundle`` is for everybody, like a script. ``GET /v1/edge/pass`` is for one customer,
 who is named by a subject token in a header, never in an address. Both answers are signed. Where there
 is nothing to give, the answer is 204: a refusal would be told in the page's console.
+
+One thread reads the logs, so that only one competes with the event loop. A pass may take it long; so
+each is made in parts, between which other requests have their turn.
 """
 
 import asyncio
-import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 from prometheus_client import Counter
@@ -54,6 +58,7 @@ ANSWERS = Counter(
     registry=METRICS,
 )
 
+T = TypeVar("T")
 _log = structlog.get_logger("app")
 
 
@@ -119,8 +124,13 @@ class Edge:
         self._identify, self._secret, self._now, self._ids = identify, secret, now, ids
         self._origins = frozenset(origins)
         self._rate = _Rate(a_minute)
-        self._turn = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "edge")
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._signed: tuple[str, str] = ("", "")
+
+    def close(self) -> None:
+        """Let the thread end. The logs may be closed after it."""
+        self._thread.shutdown(cancel_futures=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -153,49 +163,62 @@ class Edge:
         if request.method not in ("GET", "HEAD"):
             raise Refuse(405, "method-not-allowed", "send GET, please", {"allow": "GET"})
         if request.path == BUNDLE:
-            return await asyncio.to_thread(self._bundle, request)
+            return await self._in_turn(self._bundle, request)
         if "origin" in request.headers and not cross:
             raise Refuse(403, "origin-not-allowed", "pages of this origin may not ask for passes")
-        token = self._token(request)
+        return await self._pass(self._token(request))
+
+    async def _in_turn(self, work: Callable[..., T], *given: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
+
+    def _bundle(self, request: Request) -> Response:
+        offered = self._offered.now()
+        if not offered.policies:
+            return Response(204, headers=_KEPT)
+        said = payload(offered, self._now())
+        key = EdgeKey(self._folder, self._ids)
+        etag = f'"{said["revision"]}-{said["issued"] // SECOND}-{key.id}"'
+        headers = {**_KEPT, "etag": etag}
+        if etag in _tags(request.headers.get("if-none-match", "")):
+            return Response(304, content_type=_JOSE, headers=headers)
+        if self._signed[0] != etag:
+            self._signed = etag, key.sign("forestall-edge-bundle", said)
+        return Response(200, self._signed[1].encode(), _JOSE, headers)
+
+    async def _pass(self, token: SubjectToken) -> Response:
         try:
-            subject = self._identify(token)
+            subject = await self._in_turn(self._identify, token)
         except TokenInvalid as error:
             raise Refuse(401, error.code, str(error), _CHALLENGE) from None
         if subject is None:
             return Response(204, headers=_LATER)
         if not self._rate.allows(subject, self._now()):
             raise Refuse(429, "too-many-passes", "ask for a pass when one ends", _SLOWER)
-        return await asyncio.to_thread(self._pass, subject, token)
+        async with self._turns.setdefault(subject, asyncio.Lock()):
+            parts = self._passing(subject, token)
+            answer: Response | None = None
+            while answer is None:
+                answer = await self._in_turn(next, parts)
+            return answer
 
-    def _bundle(self, request: Request) -> Response:
-        with self._turn:
-            offered = self._offered.now()
-            if not offered.policies:
-                return Response(204, headers=_KEPT)
-            said = payload(offered, self._now())
-            key = EdgeKey(self._folder, self._ids)
-            etag = f'"{said["revision"]}-{said["issued"] // SECOND}-{key.id}"'
-            headers = {**_KEPT, "etag": etag}
-            if etag in _tags(request.headers.get("if-none-match", "")):
-                return Response(304, content_type=_JOSE, headers=headers)
-            if self._signed[0] != etag:
-                self._signed = etag, key.sign("forestall-edge-bundle", said)
-            return Response(200, self._signed[1].encode(), _JOSE, headers)
-
-    def _pass(self, subject: str, token: SubjectToken) -> Response:
+    def _passing(self, subject: str, token: SubjectToken) -> Iterator[Response | None]:
+        """The answer, in parts: none, until it comes."""
+        offered = self._offered.now()
+        if not offered.policies:
+            yield Response(204)
+            return
         if token.subject_id is not None:
             who = {"subject": token.subject_id}
         else:
             who = {"anonymousid": token.anonymous_id or ""}
-        with self._turn:
-            offered = self._offered.now()
-            if not offered.policies:
-                return Response(204)
-            now, told = self._now(), self._offered.transactional
-            known = self._memory.of(subject, earliest(offered.settings, now))
+        now, told = self._now(), self._offered.transactional
+        for known in self._memory.parts(subject, earliest(offered.settings, now)):
+            if known is None:
+                yield None
+                continue
             said = pass_payload(offered, subject, who, known, told, now)
-        text = EdgeKey(self._folder, self._ids).sign("forestall-edge-pass", said)
-        return Response(200, text.encode(), _JOSE)
+            text = EdgeKey(self._folder, self._ids).sign("forestall-edge-pass", said)
+            yield Response(200, text.encode(), _JOSE)
 
     def _token(self, request: Request) -> SubjectToken:
         if self._secret is None:

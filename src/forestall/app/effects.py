@@ -231,7 +231,7 @@ def _hub(settings: Settings, interventions: Interventions, stack: AsyncExitStack
 def _edge(settings: Settings, stock: Stock, log_time: Clock, stack: AsyncExitStack) -> Edge:
     """What gives pages their bundles and passes."""
     worker = _reading(settings.data / "worker.db", stack)
-    return Edge(
+    edge = Edge(
         folder=settings.data,
         offered=Offered(worker, lambda: stock.runbooks, log_time),
         memory=Memory(_reading(settings.data / "gateway.db", stack), worker),
@@ -241,6 +241,8 @@ def _edge(settings: Settings, stock: Stock, log_time: Clock, stack: AsyncExitSta
         ids=random_id,
         origins=settings.ingest.cors_origins,
     )
+    stack.callback(edge.close)
+    return edge
 
 
 def identifier(settings: Settings, stack: AsyncExitStack) -> Callable[[SubjectToken], str | None]:

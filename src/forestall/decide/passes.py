@@ -7,7 +7,8 @@ subjects: nothing else of their events is looked at, and no more is told than po
 import sys
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from forestall.contracts.instants import parse_time
 from forestall.decide.gates import Ledger
 from forestall.decide.ledger import EFFECTS
 from forestall.log.port import Batch, Log
-from forestall.log.streams import DECISIONS, SIGNALS
+from forestall.log.streams import DECISIONS, SIGNALS, encode
 from forestall.measure.assign import in_holdout
 from forestall.policy.edge import FORMAT, LIFE, Offer
 
@@ -30,10 +31,14 @@ Act = tuple[str, int, str]
 REMEMBERED: Final = 20_000
 """Customers of whom a process remembers what it knew."""
 
-AT_ONCE: Final = 64
-"""Batches read together."""
+AT_ONCE: Final = 250_000
+"""Bytes of batches read together, or else one batch."""
+
+PART: Final = 1_000_000
+"""Bytes of batches in a part of a history."""
 
 _CONTROL: Final = b'"forestall.'
+"""How the type of a control event begins. In the log the subject follows the type."""
 
 # Of a batch only what is about the customer is read whole.
 _raw_records = msgspec.json.Decoder(list[msgspec.Raw])
@@ -75,27 +80,47 @@ class Memory:
     def of(self, subject: str, since: int) -> Known:
         """What is known of ``subject`` by now; not to be changed. Of acts up to ``since`` (see
         ``earliest``) only the last of each policy."""
+        return next(known for known in self.parts(subject, since) if known is not None)
+
+    def parts(self, subject: str, since: int) -> Iterator[Known | None]:
+        """``of`` in parts, between which there may be others': none, until what is known comes."""
         known = self._known.pop(subject, None)
         if known is None or since < known.since:
             known = Known()
-        for batch in _batches(self._signals, SIGNALS, subject, known.taken):
-            _obey(known.ledger, subject, batch)
-            known.taken = batch.position
-        for batch in _batches(self._decisions, DECISIONS, subject, known.read):
-            known.acts += _acts(subject, batch)
-            known.read = batch.position
+        signals = _batches(self._signals, SIGNALS, subject, known.taken)
+        yield from _taking(signals, partial(_obey, known, subject))
+        decisions = _batches(self._decisions, DECISIONS, subject, known.read)
+        yield from _taking(decisions, partial(_count, known, subject))
         known.acts, known.since = _lasting(known.acts, since), since
         self._known[subject] = known
         if len(self._known) > self._most:
             self._known.popitem(last=False)
-        return known
+        yield known
 
 
-def _obey(ledger: Ledger, subject: str, batch: Batch) -> None:
+def _taking(batches: Iterator[Batch], take: Callable[[Batch], None]) -> Iterator[None]:
+    """Take each; a pause where a part ends."""
+    size = 0
+    for batch in batches:
+        take(batch)
+        size += len(batch.payload)
+        if size > PART:
+            yield None
+            size = 0
+
+
+def _count(known: Known, subject: str, batch: Batch) -> None:
+    """Note the acts for ``subject``."""
+    known.acts += _acts(subject, batch)
+    known.read = batch.position
+
+
+def _obey(known: Known, subject: str, batch: Batch) -> None:
     """Do to the ledger what the control events of ``subject`` say."""
-    if _CONTROL not in batch.payload:
+    known.taken = batch.position
+    name = encode(subject)
+    if not _has_control(batch.payload, name):
         return
-    name = subject.encode()
     for raw in map(bytes, _raw_records.decode(batch.payload)):
         if _CONTROL not in raw or name not in raw:
             continue
@@ -104,12 +129,23 @@ def _obey(ledger: Ledger, subject: str, batch: Batch) -> None:
         if effect is not None and record.subject == subject:
             data = decode_data(record.data)
             if isinstance(data, dict):
-                effect(ledger, data, min(record.time, record.received))
+                effect(known.ledger, data, min(record.time, record.received))
+
+
+def _has_control(payload: bytes, name: bytes) -> bool:
+    """Whether there may be a control event of the subject that is written as ``name``."""
+    at = payload.find(name)
+    while at >= 0:
+        # What stands before it, between quotes and with a comma behind: the type, if it is a subject.
+        if payload.startswith(_CONTROL, payload.rfind(b'"', 0, max(at - 2, 0))):
+            return True
+        at = payload.find(name, at + len(name))
+    return False
 
 
 def _acts(subject: str, batch: Batch) -> list[Happened]:
     """What reached ``subject``, or a holdout kept from them."""
-    name = subject.encode()
+    name = encode(subject)
     raws = (bytes(raw) for *_, raw in _raw_entries.decode(batch.payload))
     made = (_decision.decode(raw) for raw in raws if name in raw)
     return [
@@ -135,13 +171,15 @@ def _lasting(acts: Sequence[Happened], since: int) -> list[Happened]:
 def _batches(log: Log, stream: str, subject: str, after: int) -> Iterator[Batch]:
     """The batches after ``after`` that hold something of ``subject``, in order."""
     places = log.of_subject(stream, subject)
-    start = bisect_right(places, after)
+    start, most = bisect_right(places, after), 1
     while start < len(places):
         end = start + 1
-        while end < len(places) and places[end] == places[end - 1] + 1 and end - start < AT_ONCE:
+        while end < len(places) and places[end] == places[end - 1] + 1 and end - start < most:
             end += 1
-        yield from log.read(stream, after=places[start] - 1, limit=end - start)
-        start = end
+        found = log.read(stream, after=places[start] - 1, limit=end - start)
+        yield from found
+        largest = max((len(batch.payload) for batch in found), default=AT_ONCE)
+        start, most = end, max(1, AT_ONCE // largest)
 
 
 def earliest(settings: DecideSettings, now: int) -> int:
