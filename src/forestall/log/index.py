@@ -120,7 +120,9 @@ class SubjectIndex:
         # What is recent first: between the two looks it may become folded, never the reverse.
         recent = {
             position
-            for position, keys in self._execute("SELECT position, keys FROM recent_{0}")
+            for position, keys in self._execute(
+                "SELECT position, keys FROM recent_{0} WHERE instr(keys, ?)", (subject,)
+            )
             if _places(subject, keys, KEY, 0)
         }
         every = self._folded(subject, 0, (1 << _POSITIONS) - 1)
