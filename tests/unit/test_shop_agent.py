@@ -27,9 +27,9 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     return found
 
 
-def test_enough_cases_pass_and_every_one_that_must(evaluation: Evaluation) -> None:
-    assert evaluation.sound, [one.name for one in evaluation.results if not one.passed]
-    assert evaluation.share >= 0.95
+def test_every_case_passes(evaluation: Evaluation) -> None:
+    assert [one.name for one in evaluation.results if not one.passed] == []
+    assert evaluation.sound
     assert evaluation.failed_must == ()
 
 
