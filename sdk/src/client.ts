@@ -1,5 +1,5 @@
 /** The SDK in one tab: puts the modules of `core/` together behind the words of analytics.js. */
-import { beacon, isControl, visitorToken } from "./core/transport";
+import { asks, beacon, isControl, isOffline, size, visitorToken } from "./core/transport";
 import { caps } from "./core/caps";
 import { asksForPrivacy, CHOICE, consent as consents } from "./core/consent";
 import { identity as identities, passes } from "./core/identity";
@@ -11,8 +11,8 @@ import { BREAKER, CLOCK, clock, sender as senders } from "./core/sender";
 import { storage } from "./core/storage";
 import { type Tabs, tabs as between } from "./core/tabs";
 import type { Beginning, Inside } from "./help/types";
-import { load } from "./signals/load";
-import type { Choice, Client, Happenings, Json, Page, Settled, Signal, Start, Stop, Who } from "./types";
+import { loads } from "./signals/load";
+import type { Choice, Client, Happenings, Json, Page, Settled, Signal, SignalName, Start, Stop, Who } from "./types";
 
 const FLUSH_AFTER = 200;
 const REPORT_EVERY = 60_000;
@@ -25,12 +25,11 @@ export function client(
   help?: Beginning,
 ): Client {
   const { document, navigator } = window;
-  const fetch = window.fetch.bind(window);
   const now = (): number => Date.now();
   const ticks = (): number => window.performance.now();
   const random = (): string =>
     Array.from(window.crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const name = `forestall.${settled.key.slice(0, 12)}`;
+  const name = `forestall.${settled.host}`;
   const listeners = new Map<string, Set<(what: never) => void>>();
   const stops: Stop[] = [];
   const holds = new Set<object>();
@@ -38,6 +37,8 @@ export function client(
   let decide: Parameters<Inside["deciding"]>[0] | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
+  /** The gateway does not take the key: what waits is left to a page with another one. */
+  let refused = false;
   let known = "";
   let dropped = 0;
   let reported = 0;
@@ -60,10 +61,7 @@ export function client(
   const join = (): Tabs =>
     between(
       name,
-      {
-        locks: navigator.locks as LockManager | undefined,
-        channel: (to) => new window.BroadcastChannel(to),
-      },
+      window,
       (leads) => {
         soon(0);
         tell("leads", leads);
@@ -71,12 +69,19 @@ export function client(
       guard(hear),
     );
   let others = join();
-  const tokens = passes(settled.token, (id) => visitorToken(fetch, settled, id), person.who, now);
+  const ask = asks(window, settled, limits.afford, () => {
+    if (refused) return;
+    refused = true;
+    tell("error", { reason: "key" });
+    // Another tab may have a better one.
+    others.stop();
+  });
+  const tokens = passes(settled.token, (id) => visitorToken(ask, id), person.who, now);
+  const alone = (): boolean => others.leads() || !waiting.shared();
+  const may = (): boolean => !stopped && !refused && !isOffline(navigator) && agreed.maySend() === true;
   const send = senders({
-    fetch, settled, queue: waiting, passes: tokens, store, lost, now, chance: Math.random,
-    may: () => !stopped && agreed.maySend() === true && (others.leads() || !waiting.shared()),
-    afford: limits.send,
-    later: (fn, milliseconds) => void setTimeout(fn, milliseconds),
+    ask, queue: waiting, passes: tokens, store, lost, now, chance: Math.random,
+    may: () => may() && alone(),
   });
 
   function tell<N extends keyof Happenings>(about: N, what: Happenings[N]): void {
@@ -97,7 +102,7 @@ export function client(
         dropped = 0;
         take("client.lost", { events });
       }
-      if (others.leads() || !waiting.shared()) void send.flush();
+      if (alone()) void send.flush();
       // When the device has them: an empty removal is a turn like any other.
       else void waiting.remove([]).then(() => others.tell("events"));
     }, milliseconds);
@@ -109,16 +114,16 @@ export function client(
     if (!last && !limits.event()) return lost(1);
     const data = clean(given);
     const entry = { id: random(), type, time: new Date(now() + clock(store)).toISOString(), source: person.source(), who, data };
-    const size = new TextEncoder().encode(JSON.stringify(entry)).length + 30;
-    if (!type || size > EVENT_BYTES) return lost(1);
-    const ask = decide;
-    if (ask && agreed.maySend()) {
+    const bytes = size(JSON.stringify(entry)) + 30;
+    if (!type || bytes > EVENT_BYTES) return lost(1);
+    const decides = decide;
+    if (decides && agreed.maySend()) {
       // What it decides is not asked about.
       decide = undefined;
-      guard(() => ask(entry).forEach((one) => take(one.type, one.data, true)))();
-      decide = ask;
+      guard(() => decides(entry).forEach((one) => take(one.type, one.data, true)))();
+      decide = decides;
     }
-    waiting.add({ ...entry, size });
+    waiting.add({ ...entry, size: bytes });
     tell("event", { type, data });
     soon(isControl(entry) ? 1 : FLUSH_AFTER);
   }
@@ -144,13 +149,10 @@ export function client(
     }
     soon(0);
   }
-  function begin(each: string): void {
-    if (!settled.signals[each as keyof Settled["signals"]]) return;
-    guard(() => {
-      const stop = starts[each]?.(page, emit, settled);
-      if (stop) noticing.push(stop);
-    })();
-  }
+  const begin = guard((each: string) => {
+    const stop = settled.signals[each as SignalName] && starts[each]?.(page, emit, settled);
+    if (stop) noticing.push(stop);
+  });
   function silence(): void {
     const all = noticing;
     noticing = [];
@@ -162,6 +164,7 @@ export function client(
   }
   const page: Page = {
     window, document, now: ticks, guard, isPrivate,
+    load: loads({ window, document, guard }, settled.host, limits.afford),
     address: (url) => address(url, document.baseURI, settled.queries),
   };
   function choose(change: Partial<Choice>): void {
@@ -177,17 +180,14 @@ export function client(
     stops.push(() => target.removeEventListener(type, guarded));
   }
   function leave(): void {
-    if (stopped || !send.well() || agreed.maySend() !== true) return;
-    beacon(navigator, settled, others.leads() || !waiting.shared() ? waiting.mine() : waiting.unsettled());
+    if (may() && send.well()) beacon(navigator, settled, alone() ? waiting.mine() : waiting.unsettled(), limits.afford);
   }
   // A page that holds a lock cannot come back from the browser's cache of pages.
-  listen(window, "pagehide", () => {
-    leave();
-    others.stop();
-  });
+  listen(window, "pagehide", leave);
+  listen(window, "pagehide", () => others.stop());
   listen<PageTransitionEvent>(window, "pageshow", ({ persisted }) => {
     if (!persisted) return;
-    others = join();
+    if (!refused) others = join();
     // What other tabs changed meanwhile it did not hear.
     notice();
     changed();
@@ -200,8 +200,8 @@ export function client(
   listen(window, "online", send.online);
   listen(document, "visibilitychange", () => {
     if (document.visibilityState === "hidden") {
-      leave();
       void send.flush();
+      leave();
     }
   });
   queueMicrotask(guard(() => {
@@ -236,7 +236,7 @@ export function client(
       person.forget(random());
       changed();
     },
-    flush: () => send.flush(),
+    flush: send.flush,
     optIn() {
       choose({ optedOut: false });
       control("optin", {});
@@ -281,8 +281,8 @@ export function client(
     },
   };
   const inside: Inside = {
-    ...api, page, settled, store, take,
-    load: (name, integrity) => load(page, settled.host, name, integrity),
+    ...api, page, settled, store, take, ask,
+    load: page.load,
     source: person.source,
     mayStore: agreed.mayStore,
     token: (refused) => tokens.get(person.who(), refused),

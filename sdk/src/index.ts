@@ -29,7 +29,7 @@ export function init(options: Options): void {
   try {
     const settled = running ? null : settle(options, script);
     if (!settled) return;
-    running = client(window, settled, starts, settled.interface ? help : undefined);
+    running = client(window, settled, starts, settled.interface === false ? undefined : help);
     const calls = waiting;
     waiting = [];
     calls.forEach(call);

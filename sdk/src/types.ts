@@ -81,28 +81,21 @@ export interface Limits {
   bytes: number;
   /** Milliseconds of the main thread within ten seconds. */
   cpu: number;
-  /** Bytes sent within an hour. */
+  /** Bytes of the network within an hour. */
   network: number;
   /** Events within a minute. */
   rate: number;
 }
 
 /** Options with all defaults filled in. */
-export interface Settled {
-  key: string;
+export interface Settled extends Omit<Options, "host" | "token" | "signals" | "queries" | "trace" | "slow" | "limits"> {
   host: string;
   token: TokenSource | undefined;
-  consent: "required" | "granted";
   signals: Record<SignalName, boolean>;
   queries: readonly string[];
   trace: readonly string[];
   slow: number;
-  words: boolean;
   limits: Limits;
-  interface: boolean;
-  edge: string | undefined;
-  locale: string | undefined;
-  texts: Record<string, string> | undefined;
 }
 
 /** An element as detectors know it: described, never its typed text. */
@@ -160,6 +153,11 @@ export interface Page {
   address: (url: string) => string;
   /** Whether an element is, or is under, `data-private`, a password or a card field. */
   isPrivate: (element: Element) => boolean;
+  /**
+   * Fetches `forestall-NAME.js` from the host, once the page has loaded; gives what it leaves under
+   * `Symbol.for("forestall.NAME")`. Never settles where it cannot be had, but another call tries again.
+   */
+  load: <T>(name: string, integrity: string) => Promise<T>;
   /** The detectors that watch this page. */
   watching?: Set<(next: Interaction) => void>;
 }
@@ -183,6 +181,8 @@ export interface Happenings {
   event: { type: string; data: Data };
   /** Events were lost: too many, refused, or without a token. */
   lost: { events: number };
+  /** The gateway does not take the key (`key`): this page sends nothing more, and what waits is left to the next. */
+  error: { reason: string };
   /** The SDK switched itself off. */
   off: { reason: string };
   /** Another tab tells something to what comes later. @internal */

@@ -3,9 +3,9 @@
  * answer a line on standard output. Bundled for Node by that test.
  */
 import { type Tree, evaluate } from "../src/edge/conditions";
-import { step } from "../src/edge/engine";
-import type { Bundle, Happening, Pass } from "../src/edge/types";
-import { type Doubles, keyText, lift, type Value, type Values } from "../src/edge/values";
+import { fresh, step } from "../src/edge/engine";
+import type { Bundle, Happening, Pass, State } from "../src/edge/types";
+import { type Doubles, keyText, lift, read, type Value, type Values, write } from "../src/edge/values";
 import { render } from "../src/edge/words";
 import type { Data, Json } from "../src/types";
 
@@ -39,10 +39,11 @@ const told = (value: Value | undefined): Json =>
   value === undefined ? { error: true } : { type: typeof value, value: keyText(value) };
 
 function decide({ bundle, pass, happened }: History): Json {
-  let text = "";
-  return happened.flatMap(({ at, event }) => {
-    const made = step(bundle, pass, text, at, event);
-    text = made.text;
+  let state = fresh();
+  return happened.flatMap(({ at, event }, turn) => {
+    // As a device does: sometimes from memory, sometimes from what it kept.
+    if (turn % 3 == 2) state = read(write(state)) as State;
+    const made = step(bundle, pass, state, at, event);
     return made.decisions.map(({ policy, key, at: when, outcome, reason, matched, features }) => ({
       policy: policy.name,
       version: policy.version,

@@ -76,14 +76,12 @@ class Device {
       page: {
         now: () => Date.now() - began + this.ticks,
         guard: (fn: () => void) => fn,
-        window: {
-          fetch: async (url: string, { headers }: { headers: Record<string, string> }) => {
-            this.asked.push({ url, headers });
-            return (this.answers[url.split("/").at(-1) ?? ""] ?? (() => Promise.reject(new Error("offline"))))();
-          },
-        },
       },
-      settled: { host: "https://help.example", edge: this.edge },
+      ask: async (url: string, headers = {}) => {
+        this.asked.push({ url, headers });
+        return (this.answers[url.split("/").at(-1) ?? ""] ?? (() => Promise.reject(new Error("offline"))))();
+      },
+      settled: { edge: this.edge },
       store: {
         get: (name: string) => structuredClone(this.stored.get(name)),
         set: (name: string, value: Json) => void this.stored.set(name, structuredClone(value)),
@@ -162,8 +160,8 @@ describe("a page that decides", () => {
     await device.opens();
     await device.opens();
     expect(device.asked.map(({ url, headers }) => [url, headers])).toEqual([
-      ["https://help.example/v1/edge/bundle", {}],
-      ["https://help.example/v1/edge/pass", { authorization: "Bearer token" }],
+      ["edge/bundle", {}],
+      ["edge/pass", { authorization: "Bearer token" }],
     ]);
     vi.advanceTimersByTime(300_001);
     await device.until(() => device.asked.length > 2);
@@ -199,6 +197,51 @@ describe("a page that decides", () => {
     await device.opens();
     expect(device.taken).toHaveLength(1);
     expect(device.shown).toEqual([]);
+  });
+  it("keeps its state once in a turn of the page, and a decision before it is told", async () => {
+    await device.serves(signed, bundle([declined({ when: { ordered: true, positives: [{ types: ["a"] }, { types: ["b"] }], gaps: {} } })]));
+    const stop = await device.opens();
+    await passes();
+    const kept = vi.spyOn(device.stored, "set");
+    for (let n = 0; n < 50; n++) device.happens("a");
+    expect(kept).not.toHaveBeenCalled();
+    await passes();
+    expect(kept).toHaveBeenCalledTimes(1);
+    device.happens("a");
+    expect(device.happens("b")).toHaveLength(1);
+    expect(kept).toHaveBeenCalledTimes(2);
+    const before = JSON.stringify(device.stored.get("progress"));
+    stop();
+    await passes();
+    expect(JSON.stringify(device.stored.get("progress"))).toBe(before);
+    await device.opens();
+    device.happens("a");
+    expect(device.happens("b")).toEqual([]);
+  });
+  it("goes on from where another tab of the device came to", async () => {
+    await device.serves(signed, bundle([declined({ when: { ordered: true, positives: [{ types: ["a"] }, { types: ["b"] }], gaps: {} } })]));
+    await device.opens();
+    const one = device.deciding;
+    await device.opens();
+    const two = device.deciding;
+    const happens = (tab: typeof one, type: string, id: string): number =>
+      tab({ id, type, time: new Date().toISOString(), source: "/web/d", who: ME, data: {} }).length;
+    for (const [tab, type, told] of [[one, "a", 0], [two, "c", 0], [two, "b", 1], [one, "a", 0], [one, "b", 0]] as const) {
+      expect(happens(tab, type, `${type}${told}`)).toBe(told);
+      await passes();
+    }
+  });
+  it("keeps nothing of somebody who left in the same turn", async () => {
+    await device.serves(signed, bundle([silence]));
+    await device.opens();
+    await passes();
+    device.happens("payment.declined");
+    device.stored.clear();
+    device.who = { anonymousid: "next" };
+    device.answers = {};
+    device.identity();
+    await passes();
+    expect([...device.stored.keys()]).toEqual([]);
   });
   it("leaves what has no value for its words unsaid", async () => {
     await device.serves(signed, bundle([declined({ message: { title: "t", body: "{{ event.data.order }}" } })]));
@@ -308,9 +351,9 @@ describe("a page that does not decide", () => {
   it("by a state that is damaged: it begins anew", async () => {
     await device.serves(signed);
     (await device.opens())();
-    const [of, , ...rest] = device.stored.get("edge") as Json[];
+    const [of] = device.stored.get("edge") as Json[];
     for (const damaged of ["{", "{}", "[]", '{"clock":0,"serial":0,"patterns":[],"features":[],"told":[[]],"acts":[[]]}']) {
-      device.stored.set("edge", [of, damaged, ...rest] as Json);
+      device.stored.set("progress", [of, damaged] as Json);
       vi.setSystemTime(Date.now() + 7_200_000);
       const stop = await device.opens();
       expect(device.happens("payment.declined"), damaged).toHaveLength(1);
@@ -322,7 +365,7 @@ describe("a page that does not decide", () => {
     await device.opens();
     device.answers = { bundle: () => new Response("{}", { status: 404 }) };
     vi.advanceTimersByTime(300_001);
-    await device.until(() => (device.stored.get("edge") as Json[]).length === 2);
+    await device.until(() => (device.stored.get("edge") as Json[]).length === 1);
     device.answers = {};
     await silent();
   });

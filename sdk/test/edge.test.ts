@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { evaluate, type Tree } from "../src/edge/conditions";
-import { step } from "../src/edge/engine";
+import { fresh, step as steps } from "../src/edge/engine";
 import { open } from "../src/edge/signed";
-import type { Bundle, Decision, Happening, Pass } from "../src/edge/types";
+import type { Bundle, Decision, Happening, Pass, State } from "../src/edge/types";
 import { type Doubles, keyText, lift, read, type Value, type Values, write } from "../src/edge/values";
 import { render } from "../src/edge/words";
 import type { Data, Json } from "../src/types";
@@ -36,6 +36,12 @@ const micros = (text: string): number => {
   const [, amount, unit] = /^(\d+)(\w+)$/.exec(text) ?? [];
   return START + Number(amount) * (UNITS[unit ?? ""] ?? NaN);
 };
+
+/** A step from what a device kept, empty at first, to what it keeps then. */
+function step(bundle: Bundle, pass: Pass, text: string, now: number, event?: Happening): ReturnType<typeof steps> & { text: string } {
+  const state = text ? (read(text) as State) : fresh();
+  return { ...steps(bundle, pass, state, now, event), text: write(state) };
+}
 
 /** The decisions of a history, from one step to the next through the text that a device keeps. */
 function decisions({ bundle, pass }: { bundle: Bundle; pass: Pass }, happened: { at: number; event?: Happening }[]): Decision[] {

@@ -17,9 +17,17 @@ export interface Sent {
 export class Gateway {
   taken: Sent[] = [];
   requests: { url: string; init: RequestInit; events: Sent[] }[] = [];
+  /** The only key that it takes, what it says to others, and what was asked with them. */
+  key = "";
+  says = 401;
+  unknown: string[] = [];
   answer: ((events: Sent[], init: RequestInit) => Response | Promise<Response> | undefined) | null = null;
 
   fetch = async (url: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
+    if (this.key && new Headers(init.headers).get("x-write-key") !== this.key) {
+      this.unknown.push(String(url).split("/v1/")[1] ?? "");
+      return new Response("", { status: this.says });
+    }
     if (String(url).endsWith("/v1/anonymous-tokens")) {
       const { anonymousId } = JSON.parse(String(init.body)) as { anonymousId: string };
       return Response.json({ token: jwt({ anon: anonymousId, exp: Date.now() / 1000 + 600 }) }, { status: 201 });
@@ -56,6 +64,8 @@ export class Device {
   waiting: (() => void)[] = [];
   locked = false;
   blocked = false;
+  /** What a browser believes of the network; `undefined` where it does not tell. */
+  online: boolean | undefined;
   signals: { globalPrivacyControl?: boolean; doNotTrack?: string } = {};
   channels = new Set<Channel>();
   windows = new Set<EventTarget>();
@@ -134,6 +144,7 @@ function tab(device: Device, href: string): Tab {
     fetch: device.gateway.fetch,
     navigator: {
       ...device.signals,
+      onLine: device.online,
       locks: device.locks,
       sendBeacon: (url: string, body: Blob) => device.beacons.push({ url, body }) > 0,
     },

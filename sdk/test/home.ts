@@ -1,5 +1,6 @@
 /** A device whose tabs receive messages: what the core gives them, and a server that streams. */
 import { settle } from "../src/core/options";
+import type { Ask } from "../src/core/transport";
 import { begin } from "../src/help/index";
 import type { EdgeMeans, Inside, Message, Told, View } from "../src/help/types";
 import type { Choice, Happenings, Json, Options, Stop, Who } from "../src/types";
@@ -58,10 +59,11 @@ class HomeTab {
 
   constructor(private readonly home: Home) {
     const { settled } = home;
-    this.window = Object.assign(new EventTarget(), { fetch: home.fetch }) as unknown as Window & typeof globalThis;
+    this.window = new EventTarget() as unknown as Window & typeof globalThis;
     this.inside = {
       settled,
       page: { window: this.window, now: () => performance.now(), guard } as unknown as Inside["page"],
+      ask: home.ask,
       who: () => home.who,
       source: () => "/web/d",
       choice: () => home.choice,
@@ -159,10 +161,9 @@ export class Home {
   private kept(): Map<string, string> {
     return this.mayStore() ? this.stored : this.memory;
   }
-  fetch = async (_url: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
+  ask: Ask = async (_path, headers = {}, init = {}) => {
     this.requests += 1;
     if (this.answer) return this.answer();
-    const headers = init.headers as Record<string, string>;
     const whose = this.asked[Number(headers["authorization"]?.slice("Bearer t".length)) - 1]?.who ?? "";
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => {

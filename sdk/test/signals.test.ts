@@ -132,7 +132,7 @@ it.each<[string, Ids, Ids, number]>([
     const begin = (): Stop => starts.wandering(page, emit, settled());
     const is = (ids: Ids): void => {
       window.localStorage.clear();
-      for (const [name, id] of Object.entries(ids)) window.localStorage.setItem(`forestall.k.${name}`, JSON.stringify(id));
+      for (const [name, id] of Object.entries(ids)) window.localStorage.setItem(`forestall.https://f.example.${name}`, JSON.stringify(id));
     };
     const visit = (path: string): void => tell(page, { kind: "navigation", path });
     is(before);

@@ -127,9 +127,11 @@ describe("caps", () => {
     let clock = 0;
     const cap = caps({ ...LIMITS, rate: 2, network: 100 }, () => clock, () => {});
     expect([cap.event(), cap.event(), cap.event()]).toEqual([true, true, false]);
-    expect([cap.send(60), cap.send(60), cap.send(40)]).toEqual([true, false, true]);
+    expect([cap.afford(60), cap.afford(60), cap.afford(1)]).toEqual([true, false, false]);
     clock = 60_000;
-    expect([cap.event(), cap.send(1)]).toEqual([true, false]);
+    expect([cap.event(), cap.afford(1)]).toEqual([true, false]);
+    clock = 3_600_000;
+    expect(cap.afford(60)).toBe(true);
   });
 });
 

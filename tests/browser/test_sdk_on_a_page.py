@@ -132,6 +132,55 @@ def test_the_queue_survives_a_reload_while_the_server_is_away(
     context.close()
 
 
+def test_a_wrong_key_ends_sending_and_a_page_with_the_right_one_sends_it_all(
+    browser: Browser, server: Running
+) -> None:
+    context = browser.new_context()
+    asked = _asked(context)
+    wrong = Site(context, snippet(server.base, 'key: "nobody-knows-it", signals: false'))
+    wrong.open()
+    wrong.run(
+        "async () => { window.told = []; forestall.on('error', (what) => told.push(what.reason));"
+        " for (const n of 'abc') { forestall.track(n); await forestall.flush() } }"
+    )
+    assert wrong.run("() => told") == ["key"]
+    wrong.page.close()
+    assert asked == [f"{server.base}/v1/events"]
+    right = Site(context, snippet(server.base, "signals: false"))
+    right.open()
+    right.run("() => forestall.track('d')")
+    comes(server, right.page, set("abcd"))
+    assert [record.type for record in server.records()] == list("abcd")
+    assert [line for line in wrong.noise if "Failed to load resource" not in line] == []
+    assert right.noise == []
+    context.close()
+
+
+def test_offline_nothing_is_asked_of_the_server(browser: Browser, server: Running) -> None:
+    context = browser.new_context()
+    asked = _asked(context)
+    site = Site(context, snippet(server.base, "signals: false"))
+    site.open()
+    context.set_offline(True)
+    site.run(
+        "async () => { for (const n of 'abc') { forestall.track(n); await forestall.flush() } }"
+    )
+    assert asked == []
+    context.set_offline(False)
+    comes(server, site.page, set("abc"))
+    assert [record.type for record in server.records()] == list("abc")
+    context.close()
+
+
+def _asked(context: BrowserContext) -> list[str]:
+    """What pages ask the server for from now on, but for scripts."""
+    asked: list[str] = []
+    context.on(
+        "request", lambda request: asked.append(request.url) if "/v1/" in request.url else None
+    )
+    return asked
+
+
 def test_nothing_is_kept_before_consent(browser: Browser, server: Running) -> None:
     context = browser.new_context()
     site = Site(context, snippet(server.base, 'consent: "required"'))
@@ -220,7 +269,8 @@ def test_a_page_of_elsewhere_may_read_when_to_come_back(browser: Browser, server
     context.route(f"{server.base}/v1/events**", answer)
     site.open()
     site.run("async () => { forestall.track('a'); await forestall.flush() }")
-    until = site.run("() => JSON.parse(localStorage['forestall.browser-key.breaker']).until")
+    breaker = f"forestall.{server.base}.breaker"
+    until = site.run(f"() => JSON.parse(localStorage['{breaker}']).until")
     assert 2_900_000 < float(str(until)) - wall_clock() / 1000 < 3_100_000
     assert len(tries) == 1
     context.close()

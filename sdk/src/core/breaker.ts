@@ -13,8 +13,8 @@ export const OPENS_AT = 5;
 
 /** The breaker that was kept, or one as good as new. */
 export function state(kept: Json | undefined): Breaker {
-  const { failures, until } = (kept ?? {}) as Partial<Breaker>;
-  return Number.isFinite(failures) && Number.isFinite(until) ? { failures: Number(failures), until: Number(until) } : CLOSED;
+  const { failures, until } = (kept ?? {}) as unknown as Breaker;
+  return failures >= 0 && until >= 0 ? { failures, until } : CLOSED;
 }
 
 const FIRST = 1000;

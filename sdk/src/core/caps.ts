@@ -12,8 +12,8 @@ export interface Caps {
   guard: <A extends unknown[]>(fn: (...args: A) => void) => (...args: A) => void;
   /** Whether one more event may be taken; the first too many in a minute is only refused. */
   event: () => boolean;
-  /** Whether so many bytes may be sent. */
-  send: (bytes: number) => boolean;
+  /** Counts so many bytes, sent or received; whether that is within the limit. */
+  afford: (bytes: number) => boolean;
   /** Whether it is off. */
   isOff: () => boolean;
 }
@@ -49,7 +49,7 @@ export function caps(limits: Limits, now: () => number, off: (reason: string) =>
       if (depth === 0 && cpu(now() - began)) end("cpu");
     },
     event: () => !over && rate(1),
-    send: (bytes) => network(bytes),
+    afford: network,
     isOff: () => over,
   };
 }
@@ -74,7 +74,7 @@ function burden(most: number, now: () => number): (milliseconds: number) => bool
   };
 }
 
-/** Says whether `amount` more stays within `most` in a window of `length`; what does not is not counted. */
+/** Says whether `amount` more stays within `most` in a window of `length`. */
 function meter(length: number, most: number, now: () => number): (amount: number) => boolean {
   let began = now();
   let used = 0;
@@ -83,8 +83,7 @@ function meter(length: number, most: number, now: () => number): (amount: number
       began = now();
       used = 0;
     }
-    if (used + amount > most) return false;
     used += amount;
-    return true;
+    return used <= most;
   };
 }

@@ -21,20 +21,18 @@ export interface Consent {
 export function consent(store: Storage, required: boolean, signalled: boolean): Consent {
   const choice = (): Choice => read(store.get(CHOICE));
   const maySend = (): boolean | null => choice().consent ?? (required ? null : true);
+  const mayStore = (): boolean => !signalled && maySend() === true;
   return {
     choice,
     choose: (change) => store.set(CHOICE, { ...choice(), ...change }),
-    mayStore: () => !signalled && maySend() === true,
+    mayStore,
     maySend,
-    mayNotice: () => !signalled && maySend() === true && !choice().optedOut,
+    mayNotice: () => mayStore() && !choice().optedOut,
   };
 }
 
 function read(value: Json | undefined): Choice {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    return { consent: null, optedOut: false };
-  }
-  const { consent, optedOut } = value;
+  const { consent, optedOut } = (value ?? {}) as Partial<Choice>;
   return { consent: typeof consent === "boolean" ? consent : null, optedOut: optedOut === true };
 }
 

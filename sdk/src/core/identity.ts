@@ -18,6 +18,9 @@ export interface Identity {
   forget: (next?: string) => void;
 }
 
+/** One text for each person. */
+export const whose = ({ subject, anonymousid }: Who): string => (subject ? `s${subject}` : `a${anonymousid ?? ""}`);
+
 /** `random` gives 128 bits in hex. */
 export function identity(store: Storage, random: () => string): Identity {
   const own = (name: string): string => {
@@ -26,7 +29,7 @@ export function identity(store: Storage, random: () => string): Identity {
     return id;
   };
   const subject = (): string | undefined => text(store.get("subject"));
-  const names = ["visitor", "subject", "device", "help", "stream", "edge"];
+  const names = ["visitor", "subject", "device", "help", "stream", "edge", "progress"];
   const forget = (next?: string): void => {
     if (next) store.set("visitor", next);
     names.slice(next ? 1 : 0).forEach(store.remove);
@@ -79,20 +82,17 @@ export function passes(
   let held: { of: string; token: string; expires: number } | null = null;
   return {
     async get(who, refused = false) {
-      const of = JSON.stringify([who.subject, who.subject ? null : who.anonymousid]);
-      if (held?.of === of && !refused && held.expires - now() > MARGIN) return held.token;
-      const reason: TokenReason = refused ? "refused" : held?.of === of ? "expires" : "start";
+      const of = whose(who);
+      const known = held?.of === of ? held : null;
+      if (known && !refused && known.expires - now() > MARGIN) return known.token;
       try {
-        const fetched = await fetchFor(who, reason);
-        if (fetched === undefined) return undefined;
-        const claims = fetched ? read(fetched) : null;
-        if (!fetched || !claims) return null;
-        if (who.subject ? claims.sub !== who.subject : claims.anon !== who.anonymousid) return null;
+        const token = await fetchFor(who, refused ? "refused" : known ? "expires" : "start");
+        if (!token) return token === undefined ? token : null;
+        const { sub, anon, exp } = claims(token);
+        if (who.subject ? sub !== who.subject : anon !== who.anonymousid) return null;
         // One that is over when it comes is what a clock that is ahead makes of it.
-        const least = now() + 2 * MARGIN;
-        const expires = typeof claims.exp === "number" ? Math.max(claims.exp * 1000, least) : least;
-        held = { of, token: fetched, expires };
-        return fetched;
+        held = { of, token, expires: Math.max(Number(exp) * 1000 || 0, now() + 2 * MARGIN) };
+        return token;
       } catch {
         return null;
       }
@@ -108,13 +108,9 @@ export function passes(
   }
 }
 
-/** The claims of a JWT, unverified: the gateway verifies. */
-function read(token: string): { sub?: Json; anon?: Json; exp?: Json } | null {
-  try {
-    const part = (token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/");
-    const bytes = Uint8Array.from(atob(part), (letter) => letter.charCodeAt(0));
-    return JSON.parse(new TextDecoder().decode(bytes)) as { sub?: Json };
-  } catch {
-    return null;
-  }
+/** The claims of a JWT, unverified: the gateway verifies. Throws where it is none. */
+function claims(token: string): { sub?: Json; anon?: Json; exp?: Json } {
+  const part = (token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/");
+  const bytes = Uint8Array.from(atob(part), (letter) => letter.charCodeAt(0));
+  return JSON.parse(new TextDecoder().decode(bytes)) as { sub?: Json };
 }

@@ -26,27 +26,22 @@ export function settle(options: Options, script: string): Settled | null {
     signals[name] = options.signals !== false && options.signals?.[name] !== false;
   }
   return {
-    key: options.key,
-    host,
-    token: typeof options.token === "function" ? options.token : undefined,
-    consent: options.consent === "required" ? "required" : "granted",
-    signals,
+    ...options,
     queries: options.queries ?? [],
     trace: options.trace ?? [],
     slow: options.slow ?? 3000,
-    words: options.words === true,
+    key: options.key,
+    host,
+    token: typeof options.token === "function" ? options.token : undefined,
+    signals,
     limits,
-    interface: options.interface !== false,
-    edge: options.edge,
-    locale: options.locale,
-    texts: options.texts,
   };
 }
 
 function origin(url: string): string | null {
   try {
     const { origin, protocol } = new URL(url);
-    return protocol === "http:" || protocol === "https:" ? origin : null;
+    return /^https?:$/.test(protocol) ? origin : null;
   } catch {
     return null;
   }

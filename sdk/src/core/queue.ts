@@ -88,19 +88,19 @@ export function queue(
     if (some.length) {
       const store = await events("readwrite");
       for (const entry of some) store.add(entry);
-      await finished(store.transaction);
+      await done(store.transaction);
       memory = memory.filter((entry) => !some.includes(entry));
     }
     if (checks++ % CHECKED_EVERY === 0) await trim();
   };
   const trim = async (): Promise<void> => {
     const store = await events("readwrite");
-    const [keys, all] = await Promise.all([result(store.getAllKeys()), result(store.getAll() as IDBRequest<Entry[]>)]);
+    const [keys, all] = await read<Entry>(store);
     const over = surplus(all, limits);
     const last = keys[over - 1];
     if (last !== undefined) {
       store.delete(IDBKeyRange.upperBound(last));
-      await finished(store.transaction);
+      await done(store.transaction);
       lost(over);
     }
   };
@@ -119,10 +119,7 @@ export function queue(
         async () => {
           await settle();
           const store = await events("readwrite");
-          const [keys, all] = await Promise.all([
-            result(store.getAllKeys(null, most)),
-            result(store.getAll(null, most) as IDBRequest<unknown[]>),
-          ]);
+          const [keys, all] = await read<unknown>(store, most);
           const good: Entry[] = [];
           all.forEach((value, place) => {
             const key = keys[place] as number;
@@ -145,7 +142,7 @@ export function queue(
         async () => {
           const store = await events("readwrite");
           for (const { key } of entries) if (key !== undefined) store.delete(key);
-          await finished(store.transaction);
+          await done(store.transaction);
         },
         () => {},
       );
@@ -153,16 +150,10 @@ export function queue(
     clear() {
       memory = [];
       mine = [];
-      tail = tail.then(async () => {
-        try {
-          (await database)?.close();
-        } catch {}
-        database = null;
-        try {
-          device()?.deleteDatabase(name);
-        } catch {}
-      });
-      return tail as Promise<void>;
+      // It closes itself first: see `onversionchange`.
+      const gone = tail.then(() => void device()?.deleteDatabase(name)).catch(() => {});
+      tail = gone;
+      return gone;
     },
     shared,
     mine: () => mine,
@@ -181,39 +172,30 @@ export function surplus(entries: readonly Entry[], limits: Limits): number {
 }
 
 function isEntry(value: unknown): value is Entry {
-  const it = value as Partial<Entry> | null;
-  return (
-    typeof it === "object" && it !== null &&
-    [it.id, it.type, it.time, it.source].every((text) => typeof text === "string") &&
-    typeof it.who === "object" && typeof it.data === "object" && typeof it.size === "number"
-  );
+  const { id, type, time, source, who, data, size } = (value ?? {}) as Partial<Entry>;
+  const are = (kind: string, ...all: unknown[]): boolean => all.every((one) => typeof one === kind);
+  return are("string", id, type, time, source) && are("object", who, data) && are("number", size);
 }
 
-function open(device: IDBFactory | undefined, name: string): Promise<IDBDatabase> {
+const read = <T>(store: IDBObjectStore, most?: number): Promise<[number[], T[]]> =>
+  Promise.all([store.getAllKeys(null, most), store.getAll(null, most)].map(done)) as Promise<[number[], T[]]>;
+
+async function open(device: IDBFactory | undefined, name: string): Promise<IDBDatabase> {
+  if (!device) throw 0;
+  const request = device.open(name, 1);
+  request.onupgradeneeded = () => request.result.createObjectStore(EVENTS, { autoIncrement: true });
+  return (await done(request)) as IDBDatabase;
+}
+
+/** What a request gives, or that a transaction is complete. */
+function done(it: IDBRequest | IDBTransaction): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    if (!device) throw new Error(name);
-    const request = device.open(name, 1);
-    request.onupgradeneeded = () => request.result.createObjectStore(EVENTS, { autoIncrement: true });
-    request.onsuccess = () => resolve(request.result);
-    const refuse = (event: Event): void => {
+    const good = (): void => resolve((it as IDBRequest).result);
+    const bad = (event: Event): void => {
+      // Else the page would hear of it.
       event.preventDefault();
-      reject(new Error(name));
+      reject(event);
     };
-    request.onerror = refuse;
-    request.onblocked = refuse;
-  });
-}
-
-function result<T>(request: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(new Error(EVENTS));
-  });
-}
-
-function finished(transaction: IDBTransaction): Promise<void> {
-  return new Promise((resolve, reject) => {
-    transaction.oncomplete = () => resolve();
-    transaction.onerror = transaction.onabort = () => reject(new Error(EVENTS));
+    Object.assign(it, { onsuccess: good, oncomplete: good, onerror: bad, onabort: bad, onblocked: bad });
   });
 }

@@ -1,21 +1,16 @@
 /** What never leaves a page: query strings, fragments, and what is marked or known as private. */
 
-const PRIVATE = [
-  "[data-private]", "[type=password]",
-  "[autocomplete^=cc-]", "[autocomplete*=' cc-']", "[autocomplete*=password]", "[autocomplete=one-time-code]",
-].join();
+const PRIVATE =
+  "[data-private],[type=password],[autocomplete^=cc-],[autocomplete*=' cc-'],[autocomplete*=password],[autocomplete=one-time-code]";
 
 /** `url` without user, fragment and query, but for the parameters named in `queries`; "" if it is none. */
 export function address(url: string, base: string, queries: readonly string[]): string {
   try {
     const given = new URL(url, base);
-    if (given.protocol !== "http:" && given.protocol !== "https:") return given.protocol;
-    const kept = new URLSearchParams();
-    for (const [name, value] of given.searchParams) {
-      if (queries.includes(name)) kept.append(name, value);
-    }
-    const query = kept.toString();
-    return given.origin + given.pathname + (query ? `?${query}` : "");
+    const { origin, protocol, pathname, searchParams } = given;
+    if (!/^https?:$/.test(protocol)) return protocol;
+    for (const name of [...searchParams.keys()]) if (!queries.includes(name)) searchParams.delete(name);
+    return origin + pathname + given.search;
   } catch {
     return "";
   }

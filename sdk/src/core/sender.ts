@@ -1,29 +1,24 @@
 /** Empties the queue into the gateway, in order, as gently as the breaker says. */
-import type { Settled } from "../types";
 import { CLOSED, type Breaker, failed, isProbe, mayTry, state } from "./breaker";
 import type { Passes } from "./identity";
 import type { Entry, Queue } from "./queue";
 import type { Storage } from "./storage";
-import { MOST, body, cut, isControl, post } from "./transport";
+import { type Ask, MOST, cut, isControl, post } from "./transport";
 
 /** What a sender needs. */
 export interface Means {
-  fetch: typeof globalThis.fetch;
-  settled: Settled;
+  ask: Ask;
   queue: Queue;
   passes: Passes;
   /** Where the breaker is kept: pages that are loaded again and again do not hammer a dead server. */
   store: Storage;
-  /** Whether this tab sends, and the person allows it. */
+  /** Whether this tab sends, the person allows it, and there is a chance that it works. */
   may: () => boolean;
-  /** Whether so many bytes may still be sent. */
-  afford: (bytes: number) => boolean;
   lost: (events: number) => void;
   /** Wall clock, milliseconds. */
   now: () => number;
   /** In [0, 1). */
   chance: () => number;
-  later: (fn: () => void, milliseconds: number) => void;
 }
 
 /** Sends for one tab. */
@@ -50,7 +45,7 @@ export const clock = (store: Storage): number => Number(store.get(CLOCK) ?? 0);
 
 /** A sender; it does nothing until `flush`. */
 export function sender(means: Means): Sender {
-  const { settled, queue, passes, now, store } = means;
+  const { queue, passes, now, store } = means;
   const breaker = (): Breaker => state(store.get(BREAKER));
   const became = (next: Breaker): void => store.set(BREAKER, next);
   let due = false;
@@ -64,14 +59,16 @@ export function sender(means: Means): Sender {
   const rest = (): false => {
     if (!due) {
       due = true;
-      means.later(() => {
+      setTimeout(() => {
         due = false;
         void flush();
       }, breaker().until - now() + 1);
     }
     return false;
   };
+  /** One more failure, where it is one of the server's: offline, or refused for good, nothing is tried again. */
   const fail = (wait: number): false => {
+    if (!means.may()) return false;
     became(failed(breaker(), now(), means.chance(), wait));
     return rest();
   };
@@ -91,6 +88,7 @@ export function sender(means: Means): Sender {
     let token: string | null = null;
     if (proof) {
       const pass = await passes.get(proof, batch.some(({ id }) => reproved.has(id)));
+      if (!means.may()) return false;
       if (!pass) {
         tokenless += 1;
         if (pass === null && (tokenless < TRIES_WITHOUT_TOKEN || batch.some(({ type }) => WAITS.test(type)))) return fail(0);
@@ -99,8 +97,7 @@ export function sender(means: Means): Sender {
       }
       token = pass;
     }
-    if (!means.afford(body(batch).length)) return fail(60_000);
-    const answer = await post(means.fetch, settled, batch, token, now, (time) => {
+    const answer = await post(means.ask, batch, token, now, (time) => {
       const ahead = time - now();
       // A second is as fine as it is told, and the way takes time.
       if (Math.abs(ahead - clock(store)) > WRONG) store.set(CLOCK, Math.abs(ahead) > WRONG ? ahead : 0);

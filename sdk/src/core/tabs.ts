@@ -10,25 +10,24 @@ export interface Tabs {
   stop: Stop;
 }
 
-/** What a browser has for it; both may be missing or refuse. */
-export interface Between {
-  locks?: LockManager | undefined;
-  channel?: (name: string) => BroadcastChannel;
-}
-
 /**
- * Takes part under `name`. `leading` is called when this tab becomes the leader (when the former
+ * Takes part under `name`, by a lock and a channel; both may be missing or refuse. `leading` is called when this tab becomes the leader (when the former
  * leader closes or crashes, the browser passes the lock on) and when it ceases to be, `hear` with what other tabs tell.
  * Without locks every tab leads; ids make repeats harmless.
  */
-export function tabs(name: string, between: Between, leading: (leads: boolean) => void, hear: (news: Json) => void): Tabs {
+export function tabs(
+  name: string,
+  { navigator, BroadcastChannel }: Window & typeof globalThis,
+  leading: (leads: boolean) => void,
+  hear: (news: Json) => void,
+): Tabs {
   const abort = new AbortController();
   let leads = false;
   let release: Stop = () => {};
   let channel: BroadcastChannel | undefined;
   try {
-    channel = between.channel?.(name);
-    if (channel) channel.onmessage = (message) => hear(message.data as Json);
+    channel = new BroadcastChannel(name);
+    channel.onmessage = (message) => hear(message.data as Json);
   } catch {}
 
   const lead = (): void => {
@@ -42,8 +41,7 @@ export function tabs(name: string, between: Between, leading: (leads: boolean) =
     return held;
   };
   try {
-    if (between.locks) between.locks.request(name, { signal: abort.signal }, hold).catch(lead);
-    else queueMicrotask(lead);
+    navigator.locks.request(name, { signal: abort.signal }, hold).catch(lead);
   } catch {
     queueMicrotask(lead);
   }

@@ -1,5 +1,6 @@
 /** Batches to the gateway: what goes into one, how it is sent, and what the answer means. */
 import type { Settled, Who } from "../types";
+import { whose } from "./identity";
 import type { Entry } from "./queue";
 import { retryAfter } from "./breaker";
 
@@ -29,15 +30,13 @@ export function cut(entries: readonly Entry[], most: number): { batch: Entry[]; 
     bytes += entry.size;
     if (batch.length >= most || (batch.length && bytes > BYTES)) break;
     if (isControl(entry)) {
-      if (proof && name(proof) !== name(entry.who)) break;
+      if (proof && whose(proof) !== whose(entry.who)) break;
       proof ??= entry.who;
     }
     batch.push(entry);
   }
   return { batch, proof };
 }
-
-const name = (who: Who): string => (who.subject ? `s${who.subject}` : `a${who.anonymousid ?? ""}`);
 
 /** A CloudEvents batch. */
 export function body(batch: readonly Entry[]): string {
@@ -46,13 +45,58 @@ export function body(batch: readonly Entry[]): string {
   );
 }
 
+/** Asks the gateway for `path` below `/v1/`; with a body it is a POST with the write key. Rejects where there is no answer. */
+export type Ask = (path: string, headers?: Record<string, string>, more?: RequestInit) => Promise<Response>;
+
+/** Bytes of a request that are not its body, about. */
+const HEAD = 500;
+
+/** How many bytes a text has. */
+export const size = (text: string): number => new TextEncoder().encode(text).length;
+
+/**
+ * The one way to the gateway: nothing of the page goes along, nothing is asked offline, and what comes and
+ * goes is counted with `afford`, which says whether there may be more. `refused`: the gateway does not take the key.
+ */
+export function asks(
+  { fetch, navigator }: Window & typeof globalThis,
+  { host, key }: Settled,
+  afford: (bytes: number) => boolean,
+  refused: () => void,
+): Ask {
+  return async (path, headers, more = {}) => {
+    const { body } = more;
+    const bytes = body ? size(body as string) : 0;
+    if (isOffline(navigator) || !afford(bytes + HEAD)) throw 0;
+    const response = await fetch(`${host}/v1/${path}`, {
+      credentials: "omit",
+      redirect: "error",
+      cache: "no-store",
+      referrerPolicy: "no-referrer",
+      signal: AbortSignal.timeout(TIMEOUT),
+      ...(body && { method: "POST", keepalive: bytes < BYTES }),
+      ...more,
+      headers: { ...headers, ...(body && { "x-write-key": key }) },
+    });
+    const { status } = response;
+    // Of visitors' tokens, 403 says that somebody signed in.
+    if (body && (status === 401 || (status === 403 && path === "events"))) refused();
+    const counted = new TransformStream<Uint8Array, Uint8Array>({
+      transform: (piece, to) => (afford(piece.length) ? to.enqueue(piece) : to.error()),
+    });
+    return new Response(response.body && response.body.pipeThrough(counted), response);
+  };
+}
+
+/** Whether the browser knows that there is no network; that it knows nothing of the kind proves nothing. */
+export const isOffline = (navigator: Navigator): boolean => navigator.onLine === false;
+
 /**
  * Sends a batch; `heard` hears the server's time (milliseconds, or `NaN`). Never rejects: a page that is
  * not the gateway's answer is a failure like any other.
  */
 export async function post(
-  fetch: typeof globalThis.fetch,
-  settled: Settled,
+  ask: Ask,
   batch: readonly Entry[],
   token: string | null,
   now: () => number,
@@ -60,7 +104,8 @@ export async function post(
 ): Promise<Answer> {
   try {
     const proof = token ? { "forestall-subject-token": token } : {};
-    const response = await ask(fetch, settled, "events", "cloudevents-batch+json", body(batch), proof);
+    const kind = { "content-type": "application/cloudevents-batch+json" };
+    const response = await ask("events", { ...kind, ...proof }, { body: body(batch) });
     const { status, headers } = response;
     heard(Date.parse(headers.get("date") ?? ""));
     if (status === 202) return judge(await response.json(), batch);
@@ -71,63 +116,37 @@ export async function post(
   }
 }
 
-const ask = (
-  fetch: typeof globalThis.fetch,
-  { host, key }: Settled,
-  path: string,
-  kind: string,
-  text: string,
-  proof: Record<string, string>,
-): Promise<Response> =>
-  fetch(`${host}/v1/${path}`, {
-    method: "POST",
-    body: text,
-    headers: { "content-type": `application/${kind}`, "x-write-key": key, ...proof },
-    keepalive: text.length < BYTES,
-    credentials: "omit",
-    redirect: "error",
-    cache: "no-store",
-    referrerPolicy: "no-referrer",
-    signal: AbortSignal.timeout(TIMEOUT),
-  });
-
 /** What the verdicts say; an answer without one for each event is not the gateway's. */
 function judge(answer: unknown, batch: readonly Entry[]): Answer {
-  const verdicts = (answer as { verdicts?: unknown } | null)?.verdicts;
-  if (!Array.isArray(verdicts) || verdicts.length !== batch.length) return { kind: "failed", wait: 0 };
-  const bad = (verdicts as { verdict?: string; code?: string }[])
-    .map(({ verdict, code }, place) => ({ verdict, code, id: batch[place]?.id ?? "" }))
-    .filter(({ verdict }) => verdict === "quarantined");
-  const unproven = bad.filter(({ code }) => code?.startsWith("subject-token-")).map(({ id }) => id);
-  return { kind: "taken", unproven, refused: bad.length - unproven.length };
+  const { verdicts } = answer as { verdicts: { verdict: string; code?: string }[] };
+  if (verdicts.length !== batch.length) throw 0;
+  const unproven: string[] = [];
+  let refused = 0;
+  verdicts.forEach(({ verdict, code }, place) => {
+    if (verdict !== "quarantined") return;
+    if (code?.startsWith("subject-token-")) unproven.push(batch[place]?.id ?? "");
+    else refused += 1;
+  });
+  return { kind: "taken", unproven, refused };
 }
 
 /** The last words of a page that goes away: no control events, nor what comes after one. */
-export function beacon(navigator: Navigator, settled: Settled, entries: readonly Entry[]): boolean {
-  try {
-    const control = entries.findIndex(isControl);
-    const { batch } = cut(control < 0 ? entries : entries.slice(0, control), MOST);
-    if (!batch.length) return true;
-    const url = `${settled.host}/v1/events?writeKey=${encodeURIComponent(settled.key)}`;
-    return navigator.sendBeacon(url, new Blob([body(batch)], { type: "text/plain" }));
-  } catch {
-    return false;
-  }
+export function beacon(
+  navigator: Navigator, { host, key }: Settled, entries: readonly Entry[], afford: (bytes: number) => boolean,
+): void {
+  const control = entries.findIndex(isControl);
+  const { batch } = cut(control < 0 ? entries : entries.slice(0, control), MOST);
+  const text = body(batch);
+  if (!batch.length || !afford(size(text) + HEAD)) return;
+  navigator.sendBeacon(`${host}/v1/events?writeKey=${encodeURIComponent(key)}`, new Blob([text], { type: "text/plain" }));
 }
 
 /** A visitor's token from the gateway; `null` where it gives none now, `undefined` where it never will. */
-export async function visitorToken(
-  fetch: typeof globalThis.fetch,
-  settled: Settled,
-  anonymousId: string,
-): Promise<string | null | undefined> {
-  try {
-    const response = await ask(fetch, settled, "anonymous-tokens", "json", JSON.stringify({ anonymousId }), {});
-    // Signed in by now, or a server without a secret to sign with.
-    if (response.status === 403 || response.status === 501) return undefined;
-    const { token } = (await response.json()) as { token?: unknown };
-    return response.status === 201 && typeof token === "string" ? token : null;
-  } catch {
-    return null;
-  }
+export async function visitorToken(ask: Ask, anonymousId: string): Promise<string | null | undefined> {
+  const kind = { "content-type": "application/json" };
+  const response = await ask("anonymous-tokens", kind, { body: JSON.stringify({ anonymousId }) });
+  // Signed in by now, or a server without a secret to sign with.
+  if (response.status === 403 || response.status === 501) return undefined;
+  const { token } = (await response.json()) as { token?: unknown };
+  return response.status === 201 && typeof token === "string" ? token : null;
 }

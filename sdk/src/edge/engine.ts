@@ -1,15 +1,14 @@
-/** The engine: what is remembered, and an event or the time, give what is remembered then, and decisions. Pure. */
+/** The engine: an event, or the time, changes what is remembered, and gives decisions. Touches nothing else. */
 import type { Data } from "../types";
 import { evaluate, type Tree } from "./conditions";
 import { arbitrate, refusal, standing } from "./gates";
 import { advance } from "./patterns";
 import type { Bundle, Decision, Happening, Match, Pass, Policy, Progress, Ref, State } from "./types";
-import { isMap, keyText, lift, read, type Value, type Values, write } from "./values";
+import { isMap, keyText, lift, type Value, type Values } from "./values";
 import { KEYS, remember, valueAt } from "./windows";
 
 /** What a step gives; `deadline` is when the next timer is due, `Infinity` without one. */
 export interface Step {
-  text: string;
   decisions: Decision[];
   deadline: number;
 }
@@ -26,12 +25,11 @@ interface Taken {
   names: Values;
 }
 
-/**
- * One event, or without one the time alone, at `now` (microseconds). `text` is what the step before
- * gave, empty at first.
- */
-export function step({ settings, policies, doubles }: Bundle, pass: Pass, text: string, now: number, event?: Happening): Step {
-  const state = (text ? read(text) : { clock: 0, serial: 0, patterns: {}, features: {}, told: [], acts: [] }) as State;
+/** Nothing happened yet. */
+export const fresh = (): State => ({ clock: 0, serial: 0, patterns: {}, features: {}, told: [], acts: [] });
+
+/** One event, or without one the time alone, at `now` (microseconds). Changes `state`. */
+export function step({ settings, policies, doubles }: Bundle, pass: Pass, state: State, now: number, event?: Happening): Step {
   const decisions: Decision[] = [];
   // Remembered by a clock that was wrong.
   if (state.clock > now + settings.lateness) Object.assign(state, { clock: 0, patterns: {}, features: {} });
@@ -129,5 +127,5 @@ export function step({ settings, policies, doubles }: Bundle, pass: Pass, text: 
   state.acts = state.acts.slice(-ACTS);
   state.told = state.told.filter((one) => one[2] > pass.issued - ON_THE_WAY);
   state.patterns = Object.fromEntries(policies.map((policy) => [place(policy), keys(policy)]));
-  return { text: write(state), decisions, deadline: next() };
+  return { decisions, deadline: next() };
 }

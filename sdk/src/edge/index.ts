@@ -1,20 +1,22 @@
 /** Decides policies on this device: fetches what the server signed for it, keeps it, and watches the time. */
 import type { EdgeBeginning, Happened, Message } from "../help/types";
 import type { Data, Json } from "../types";
-import { step } from "./engine";
+import { fresh, step } from "./engine";
 import { open } from "./signed";
-import type { Bundle, Decision, Happening, Pass, Words } from "./types";
+import type { Bundle, Decision, Happening, Pass, State, Words } from "./types";
+import { read, write } from "./values";
 import { render } from "./words";
 
 /** Milliseconds for which what was fetched is not fetched again. */
 const FRESH = 300_000;
 /** Milliseconds after which it is tried again at first; longer from one failure to the next. */
 const RETRY = 2000;
-const TIMEOUT = 15_000;
 
-/** What is kept on the device, under this name: whose it is, the state, the bundle, the pass, by how much the server's time is ahead, and when they were fetched. */
+/** What is kept on the device, under this name: whose it is, the bundle, the pass, by how much the server's time is ahead, and when they were fetched. */
 const NAME = "edge";
-type Kept = [of?: string, text?: string, bundle?: Json, pass?: Json, ahead?: number, at?: number];
+type Kept = [of?: string, bundle?: Json, pass?: Json, ahead?: number, at?: number];
+/** And whose state, and that. */
+const STATE = "progress";
 
 /** The hash of the interface's bundle; filled in by the build. */
 declare const UI_INTEGRITY: string;
@@ -27,10 +29,19 @@ interface Rules {
   origin: number;
 }
 
+/** The state, whose it is, and the text that the device had last: another one means that another tab went on. */
+interface Mind {
+  of: string;
+  state: State;
+  text: string;
+}
+
 /** Begins in one tab; see `EdgeBeginning`. */
 export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
-  const { page, settled, store } = inside;
+  const { page, settled, store, ask } = inside;
   let rules: Rules | undefined;
+  let mind: Mind | undefined;
+  let saving = false;
   let stopped = false;
   let failures = 0;
   let due: ReturnType<typeof setTimeout> | undefined;
@@ -41,6 +52,15 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
     return found?.[0] === me() ? found : [];
   };
 
+  function recall(of: string): Mind {
+    const [whose, text = ""] = (store.get(STATE) ?? []) as string[];
+    return mind?.of == of && mind.text == text ? mind : { of, text, state: whose == of && text ? (read(text) as State) : fresh() };
+  }
+  function save(): void {
+    saving = false;
+    if (mind?.of == me()) store.set(STATE, [mind.of, (mind.text = write(mind.state))]);
+  }
+
   /** One event, or the time alone: what is to be told of it. */
   function decide(event?: Happening, wall = Date.now()): { type: string; data: Data }[] {
     const by = rules;
@@ -48,9 +68,17 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
     const { bundle, pass, origin, of } = by;
     const now = Math.floor(origin + page.now()) * 1000;
     if (of !== me() || now >= Math.min(bundle.expires, pass.expires)) return [];
-    const [, text = "", ...fetched] = kept();
-    const made = step(bundle, pass, text, now, event);
-    store.set(NAME, [of, made.text, ...fetched] as Json);
+    const had = recall(of);
+    // What a step broke off is not gone by.
+    mind = undefined;
+    const made = step(bundle, pass, had.state, now, event);
+    mind = had;
+    // Once in a turn of the page, but what was decided is kept before anybody sees it.
+    if (made.decisions.length) save();
+    else if (!saving) {
+      saving = true;
+      queueMicrotask(page.guard(save));
+    }
     clearTimeout(due);
     if (made.deadline < Infinity) {
       // A tab that does not lead comes later: then it is done.
@@ -86,11 +114,8 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
     if (expires_in > 0 && of == me() && !stopped) show(told);
   }
 
-  async function fetched(path: string, headers: Record<string, string> = {}): Promise<string> {
-    const response = await page.window.fetch(`${settled.host}/v1/edge/${path}`, {
-      headers, credentials: "omit", redirect: "error", cache: "no-cache", referrerPolicy: "no-referrer",
-      signal: AbortSignal.timeout(TIMEOUT),
-    });
+  async function fetched(path: string, headers?: Record<string, string>): Promise<string> {
+    const response = await ask(`edge/${path}`, headers, { cache: "no-cache" });
     if (!response.ok && response.status != 404) throw 0;
     return response.ok ? response.text() : "";
   }
@@ -98,7 +123,7 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
   /** Fetches where that is due, and goes by what it has. */
   async function refresh(): Promise<void> {
     const [of, key] = [me(), settled.edge ?? ""];
-    let [, , bundle, pass, ahead, at = 0] = kept();
+    let [, bundle, pass, ahead, at = 0] = kept();
     const age = Date.now() - at;
     try {
       if (!(age >= 0 && age < FRESH)) {
@@ -122,16 +147,16 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
     if (stopped || of != me()) return;
     rules = found;
     // What the server no longer offers is not gone by offline either.
-    if (found || bundle === "") store.set(NAME, [of, kept()[1] ?? "", ...(found ? [bundle, pass, ahead, at] : [])] as Json);
+    if (found || bundle === "") store.set(NAME, [of, ...(found ? [bundle, pass, ahead, at] : [])] as Json);
     try {
       if (found) {
-      // Offline, the interface could not be fetched any more.
-      void inside.load("ui", UI_INTEGRITY);
-      watch();
-    }
+        // Offline, the interface could not be fetched any more.
+        void inside.load("ui", UI_INTEGRITY);
+        watch();
+      }
     } catch {
       // What was kept is damaged, or another version's.
-      store.remove(NAME);
+      store.remove(STATE);
     }
     failures = found ? 0 : failures + 1;
     clearTimeout(next);
@@ -140,8 +165,8 @@ export const begin: EdgeBeginning = (inside, { show, leaveOut }) => {
   const again = page.guard(() => void refresh());
 
   const meet = inside.on("identity", () => {
-    rules = undefined;
-    if (!kept()[0]) store.remove(NAME);
+    rules = mind = undefined;
+    if (!kept()[0]) [NAME, STATE].forEach(store.remove);
     again();
   });
   inside.deciding(({ id, source, type, time, data, who }: Happened) =>

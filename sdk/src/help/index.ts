@@ -119,8 +119,7 @@ export const begin: Beginning = (inside) => {
   }
   function connect(of: string): Stream {
     return stream({
-      fetch: window.fetch.bind(window),
-      url: `${settled.host}/v1/stream`,
+      ask: inside.ask,
       token: inside.token,
       kept: () => {
         const [whose, ...kept] = (store.get("stream") ?? []) as Json[];

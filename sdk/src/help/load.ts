@@ -7,4 +7,4 @@ declare const HELP_INTEGRITY: string;
 
 /** Begins when the bundle is there. */
 export const help: Beginning = (inside) =>
-  later<Beginning>(inside.page, inside.settled.host, "help", HELP_INTEGRITY, (begin) => begin(inside));
+  later<Beginning>(inside.page, "help", HELP_INTEGRITY, (begin) => begin(inside));

@@ -1,13 +1,12 @@
 /** The stream of one person's messages: one connection, kept as well as the network allows. */
 import { retryAfter } from "../core/breaker";
+import type { Ask } from "../core/transport";
 import type { Json, Stop } from "../types";
 import { parse, type Told } from "./parse";
 
 /** What a stream needs. */
 export interface Means {
-  fetch: typeof globalThis.fetch;
-  /** Where it is. */
-  url: string;
+  ask: Ask;
   token: (refused?: boolean) => Promise<string | null | undefined>;
   heard: (told: Told) => void;
   /** How often it failed in a row and when it may be tried again (wall clock): kept over pages. */
@@ -86,14 +85,8 @@ export function stream(means: Means): Stream {
     let last = began;
     const watchdog = setInterval(() => now() - last > SILENCE && end(), CHECKED_EVERY);
     try {
-      const response = await means.fetch(means.url, {
-        headers: { authorization: `Bearer ${token}`, ...(lastId ? { "last-event-id": lastId } : {}) },
-        credentials: "omit",
-        redirect: "error",
-        cache: "no-store",
-        referrerPolicy: "no-referrer",
-        signal: abort.signal,
-      });
+      const asking = { authorization: `Bearer ${token}`, ...(lastId ? { "last-event-id": lastId } : {}) };
+      const response = await means.ask("stream", asking, { signal: abort.signal });
       const { status, headers, body } = response;
       const before = refused;
       refused = status === 401;

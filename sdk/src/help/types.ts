@@ -1,5 +1,6 @@
 /** What a message is, and what passes between the one who receives messages and the one who shows them. */
 import type { Storage } from "../core/storage";
+import type { Ask } from "../core/transport";
 import type { Choice, Data, Happenings, Json, Page, Settled, Stop, Who } from "../types";
 
 /** How a message is shown. A `hint` whose element is not there is a `toast`. */
@@ -86,6 +87,8 @@ export interface Inside {
   store: Storage;
   /** A token for the person, or none now (`null`), or never (`undefined`). */
   token: (refused?: boolean) => Promise<string | null | undefined>;
+  /** Asks the gateway for a path below `/v1/`. */
+  ask: Ask;
   /** Queues an event; `forestall.*` with the person's token. */
   take: (type: string, data: object) => void;
   on: <N extends keyof Happenings>(name: N, listener: (what: Happenings[N]) => void) => Stop;

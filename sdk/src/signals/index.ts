@@ -16,5 +16,5 @@ export const starts = Object.fromEntries(NAMES.map((name) => [name, name === "er
 /** A signal that starts when its bundle is there. */
 function late(name: keyof LateStarts): Start {
   return (page, emit, settled) =>
-    later<LateStarts>(page, settled.host, "signals", SIGNALS_INTEGRITY, (all) => all[name](page, emit, settled));
+    later<LateStarts>(page, "signals", SIGNALS_INTEGRITY, (all) => all[name](page, emit, settled));
 }

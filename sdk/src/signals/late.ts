@@ -1,12 +1,14 @@
 /** The signals that need not be there from the start: the bundle that `load` fetches when the page is there. */
 import { clicks, forms, waits, wandering } from "../detect/index";
 import type { Wandering } from "../detect/wandering";
-import type { Detector } from "../types";
+import type { Detector, Start } from "../types";
 import { watch } from "./interactions";
-import type { LateStarts } from "./load";
+import { later, type LateStarts } from "./load";
 import { requests } from "./requests";
 import { searches } from "./searches";
-import { vitals } from "./vitals";
+
+/** The bundle's hash; filled in by the build. */
+declare const VITALS_INTEGRITY: string;
 
 const VISITS = "forestall.visits";
 
@@ -21,9 +23,9 @@ export const starts: LateStarts = {
   forms: (page, emit) => watch(page, emit, forms),
   waits: (page, emit) => watch(page, emit, waits),
   /** Circles go through pages that are loaded anew, so the visits of this tab are kept for it; of one person only. */
-  wandering: (page, emit, { key }) => {
+  wandering: (page, emit, { host }) => {
     const { sessionStorage, localStorage } = page.window;
-    const id = (name: string): number => mark(localStorage.getItem(`forestall.${key.slice(0, 12)}.${name}`) ?? "");
+    const id = (name: string): number => mark(localStorage.getItem(`forestall.${host}.${name}`) ?? "");
     const one: Detector<Visits> = {
       initial: wandering.initial,
       step: (state, next) => {
@@ -44,7 +46,8 @@ export const starts: LateStarts = {
     };
   },
   requests,
-  vitals,
+  /** A library of its own, which most of a page's trouble needs not. */
+  vitals: (page, emit, settled) => later<Start>(page, "vitals", VITALS_INTEGRITY, (vitals) => vitals(page, emit, settled)),
   searches,
 };
 

@@ -18,7 +18,7 @@ export const searches: Start = (page, emit, settled) => {
     const words = field.value.trim();
     if (!words || !HELP.test([...said, ...own].join(" "))) return;
     last = page.now();
-    emit({ type: "client.search", data: { length: words.length, ...(settled.words && { words: words.slice(0, 200) }) } });
+    emit({ type: "client.search", data: { length: words.length, ...(settled.words === true && { words: words.slice(0, 200) }) } });
   };
   const pressed = guard((event: KeyboardEvent) => {
     const field = source(event);

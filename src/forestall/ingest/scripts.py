@@ -18,6 +18,7 @@ _TYPES = {
     "forestall.js": _JAVASCRIPT,
     "forestall.mjs": _JAVASCRIPT,
     "forestall-signals.js": _JAVASCRIPT,
+    "forestall-vitals.js": _JAVASCRIPT,
     "forestall-help.js": _JAVASCRIPT,
     "forestall-ui.js": _JAVASCRIPT,
     "forestall-edge.js": _JAVASCRIPT,
