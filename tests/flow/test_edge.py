@@ -37,14 +37,16 @@ BATCH = {"content-type": "application/cloudevents-batch+json"}
 
 
 class Page:
-    """A page of one customer: what it is given, and what it tells."""
+    """A page of one customer: what it is given, and what it tells; ``public`` is the key it pins."""
 
-    def __init__(self, server: Server, customer: str) -> None:
+    def __init__(self, server: Server, customer: str, public: str | None = None) -> None:
         self.server, self.customer = server, customer
         self.token = jwt.encode(
             {"sub": customer, "exp": wall_clock() // SECOND + 600}, SECRET, "HS256"
         )
-        self.public = server.run("edge", "key", "--config", str(server.config)).stdout.strip()
+        self.public = (
+            public or server.run("edge", "key", "--config", str(server.config)).stdout[:-1]
+        )
         self.numbers = count(1)
 
     def event(self, kind: str, at: int, data: dict[str, Any] | None = None) -> dict[str, Any]:
