@@ -26,9 +26,9 @@ const BUNDLES = [
 // Names of properties that only our own bundles know: no page, no server and no device ever sees them, and no
 // browser has them. They become shorter, in all bundles alike.
 const OURS = `
-  address afford answered batch blamed blank bursts cause chance choose deciding editable ended forget guard
-  interactive isOff isPrivate lastField leads lost mayNotice maySend mayStore mine noise passes pointer proof queue
-  refused repeatable saving served settled shared signIn store tried unproven unsettled watching well works
+  afford answered batch blamed blank bursts cause chance choose deciding editable guard interactive isOff
+  isPrivate lastField leads mayNotice maySend mayStore mine noise passes pointer proof repeatable saving
+  served settled shared signIn tried unproven unsettled watching well works
 `;
 const SHORT = new RegExp(`^(${OURS.trim().split(/\s+/).join("|")})$`);
 let mangleCache = {};
