@@ -19,10 +19,10 @@ class Done(NamedTuple):
     stderr: str
 
 
-def run(*arguments: str, given: str = "") -> Done:
+def run(*arguments: str, given: str | bytes = "") -> Done:
     """What the command line answers."""
     out, err, code = io.StringIO(), io.StringIO(), 0
-    stdin = io.TextIOWrapper(io.BytesIO(given.encode()))
+    stdin = io.TextIOWrapper(io.BytesIO(given.encode() if isinstance(given, str) else given))
     argv = ["forestall", *arguments]
     with (
         patch.object(sys, "argv", argv),
@@ -90,6 +90,26 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path, command: str, content: 
     done = run(command, "--batch", str(file))
     assert (done.returncode, done.stderr.startswith(f"{file}:2: ")) == (2, True), done.stderr[:300]
     assert "Traceback" not in done.stderr
+
+
+def test_lines_come_from_the_standard_input_too() -> None:
+    said = '{"text": "My father died last week."}\n'
+    (mood,) = answers(run("tone", "--batch", "-", given=said))
+    assert mood["vulnerable"] == ["bereavement"]
+    (hidden,) = answers(run("mask", "--batch", "-", given='{"to": "ann@example.com"}'))
+    assert hidden["hidden"] == {"to": "[email-1]"}
+
+
+def test_a_standard_input_that_is_no_text_is_told() -> None:
+    done = run("mask", "-", given=b"hi \xff")
+    assert (done.returncode, done.stderr) == (2, "-: not UTF-8 text from byte 3 on\n")
+
+
+@pytest.mark.parametrize("command", ["tone", "mask"])
+def test_a_text_and_a_file_are_too_much(command: str) -> None:
+    done = run(command, "hello", "--batch", "-")
+    assert done.returncode == 2
+    assert "not both" in done.stderr
 
 
 def test_json_that_is_nested_too_deep_is_named(tmp_path: Path) -> None:

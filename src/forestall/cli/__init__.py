@@ -124,3 +124,10 @@ def main() -> None:
     except ForestallError as error:
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
+    except UnicodeEncodeError as error:
+        near = error.object[max(0, error.start - 20) : error.end + 20]
+        typer.echo(f"a text or the name of a file is not UTF-8: {near!a}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:  # while a command is still being imported
+        typer.echo("Aborted!", err=True)
+        sys.exit(130)

@@ -1,6 +1,8 @@
 """``forestall tone`` and ``forestall mask``: what is made of a customer's words before a model is."""
 
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +21,9 @@ _LONGEST_LINE = 1_000_000
 
 Batch = Annotated[
     Path | None,
-    typer.Option("--batch", metavar="FILE", help="Lines of JSON instead, one answer each."),
+    typer.Option(
+        "--batch", metavar="FILE", help="Lines of JSON instead, one answer each; - for stdin."
+    ),
 ]
 
 
@@ -70,6 +74,8 @@ def tone(
     Lines of --batch are {"text": ...} or {"words": [...]}, with "failures", "repetitions" and
     "waiting" where known.
     """
+    if batch is not None and texts:
+        raise UnreadableInput("give either texts or --batch FILE, not both")
     if batch is not None:
         for number, line in _lines(batch, Said):
             try:
@@ -119,6 +125,8 @@ def mask(
     """
     from forestall.privacy.masking import Masks, finder
 
+    if batch is not None and text is not None:
+        raise UnreadableInput("give either a text or --batch FILE, not both")
     find = finder(settings_for(config).privacy.find)
     if batch is not None:
         for number, value in _lines(batch, Any):
@@ -130,7 +138,7 @@ def mask(
         return
     if text is None:
         raise UnreadableInput("give a text, or - to read the standard input")
-    given = typer.get_text_stream("stdin").read() if text == "-" else text
+    given = _standard_input() if text == "-" else text
     masks = Masks(find)
     hidden = masks.hide(given)
     if as_json:
@@ -148,11 +156,18 @@ def mask(
         typer.echo(hidden)
 
 
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise UnreadableInput(f"-: not UTF-8 text from byte {error.start} on") from None
+
+
 def _lines(batch: Path, kind: Any) -> Iterator[tuple[int, Any]]:
     """The lines of ``batch`` with their numbers. Raises ``UnreadableInput``."""
     decoder = msgspec.json.Decoder(kind)
     try:
-        with batch.open("rb") as file:
+        with nullcontext(sys.stdin.buffer) if str(batch) == "-" else batch.open("rb") as file:
             for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b""), 1):
                 if len(line) > _LONGEST_LINE:
                     raise UnreadableInput(f"{batch}:{number}: longer than {_LONGEST_LINE} bytes")
