@@ -153,6 +153,25 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         load_settings(tmp_path)
 
 
+def test_a_file_that_is_not_utf_8_is_told_with_its_line(tmp_path: Path) -> None:
+    path = written(tmp_path, "")
+    path.write_bytes(b'[server]\nhost = "caf\xe9"\n')
+    with pytest.raises(InvalidSettings, match=r"forestall\.toml:2: not UTF-8 text"):
+        load_settings(path)
+
+
+def test_a_mark_at_the_start_of_the_file_is_skipped(tmp_path: Path) -> None:
+    path = written(tmp_path, "")
+    path.write_bytes(b"\xef\xbb\xbf[server]\nport = 81\n")
+    assert load_settings(path).server.port == 81
+
+
+def test_a_secret_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"\xff")
+    with pytest.raises(InvalidSettings, match="'file:key': not UTF-8 text"):
+        load_settings(written(tmp_path, '[tokens]\nsecret = "file:key"\n'))
+
+
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match="no such file"):
         load_settings(tmp_path / "nowhere.toml")

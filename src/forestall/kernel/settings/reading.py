@@ -1,5 +1,6 @@
 """Reading ``forestall.toml`` into ``Settings``."""
 
+import codecs
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -133,7 +134,7 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
     Raises ``InvalidSettings`` naming the file, the key and what is wrong.
     """
     try:
-        content = path.read_bytes()
+        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
         file = msgspec.toml.decode(content, type=_File)
     except FileNotFoundError:
         raise InvalidSettings(
@@ -146,6 +147,9 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
         raise InvalidSettings(f"{path}: {message}") from None
     except msgspec.DecodeError as error:
         raise InvalidSettings(f"{path}: {error}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InvalidSettings(f"{path}:{line}: not UTF-8 text; save it as UTF-8") from None
     _agree(file, path)
     base = path.resolve().parent
 
@@ -333,6 +337,8 @@ def _secret(value: str, base: Path, path: Path) -> str:
             return (base / rest).read_text().strip()
         except OSError as error:
             raise InvalidSettings(f"{path}: {value!r}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise InvalidSettings(f"{path}: {value!r}: not UTF-8 text") from None
     return value
 
 
