@@ -338,7 +338,7 @@ def test_a_deployment_with_mistakes_does_not_start(tmp_path: Path) -> None:
     server = Server(tmp_path)
     (server.policies / "p.yaml").write_text("kind: Policy\n")
     refused = server.apart("serve", "--config", str(server.config))
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "p.yaml:1:1" in refused.stderr
     assert "Traceback" not in refused.stderr
     missing = server.apart("serve", "--config", "nowhere.toml")
@@ -435,7 +435,7 @@ def test_synonyms_that_cannot_be_read_are_refused_at_the_start(
     if text is not None:
         (server.config.parent / "words.txt").write_text(text)
     refused = server.apart("serve", "--config", str(server.config))
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "words.txt:1:1" in refused.stderr
     assert code in refused.stderr
     assert "Traceback" not in refused.stderr

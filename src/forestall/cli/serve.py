@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from forestall.cli.deployment import DEFAULT
+from forestall.contracts.errors import InvalidFile
 
 
 class Role(StrEnum):
@@ -34,4 +35,11 @@ def serve(
     """
     from forestall.app.roles import serve as run
 
-    raise typer.Exit(run(config, None if role is None else role.value))
+    try:
+        code = run(config, None if role is None else role.value)
+    except InvalidFile as error:
+        if role is not None:
+            raise  # the supervisor starts it again, as the files may be mended by then
+        typer.echo(str(error), err=True)
+        code = 2
+    raise typer.Exit(code)
