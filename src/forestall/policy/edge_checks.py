@@ -6,7 +6,9 @@ late. ``REFUSALS`` is the list.
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
+from forestall.contracts.catalogue import Catalogue, load_catalogue
 from forestall.contracts.errors import Problem
 from forestall.contracts.instants import DAY
 from forestall.policy.edge_conditions import EdgeCondition, compile_edge
@@ -65,9 +67,16 @@ def _types(one: Examined, around: Surroundings) -> Iterator[Problem]:
 
 
 def _sent_by_pages(name: str, around: Surroundings) -> bool:
-    """Whether a browser may send it; anybody may where that is not known."""
-    majors = {} if around.catalogue is None else around.catalogue.majors(name)
+    """Whether a browser may send it; anybody may where that is not known. What comes with Forestall
+    always is."""
+    majors = (around.catalogue or _own()).majors(name)
     return not majors or any("browser" in contract.origins for contract in majors.values())
+
+
+@cache
+def _own() -> Catalogue:
+    """The types that come with Forestall."""
+    return load_catalogue()
 
 
 def _conditions(one: Examined, _around: Surroundings) -> Iterator[Problem]:
