@@ -45,6 +45,7 @@ SHOW = """([message, look]) => {
     window.took = performance.now() - began;
     window.told.push([name, ...what.filter((one) => one !== undefined)]);
   }]));
+  Object.assign(told, {ticked: () => false, tick() {}, over() {}, broken: () => console.error("broken")});
   window.take = window[Symbol.for("forestall.ui")](window, message, told, look);
 }"""
 IN_PLACE = """() => {

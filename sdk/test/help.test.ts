@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { PAUSE } from "../src/help/interface";
+import { AGAIN, PAUSE } from "../src/help/interface";
 import { SILENCE } from "../src/help/stream";
 import type { Told } from "../src/help/types";
 import type { Who } from "../src/types";
@@ -51,6 +51,7 @@ it.each([
   await pass(0);
   expect([one.shown, two.shown]).toEqual(["m", "m"]);
   does(two.told!);
+  two.goes();
   await pass(PAUSE);
   expect([one.shown, two.shown]).toEqual([undefined, undefined]);
   expect(two.taken).toEqual([[type, { intervention: "im", policy: "p", ...data }]]);
@@ -112,10 +113,126 @@ it("waits a moment after one that the person is done with before it shows the ne
   home.streams[0]!.message(message("b"));
   await pass(0);
   tab.told!.helped();
+  tab.goes();
   await pass(PAUSE - 1);
-  expect(tab.shown).toBe("a");
+  expect(tab.shown).toBeUndefined();
   await pass(1);
   expect([tab.shown, tab.views]).toEqual(["b", 2]);
+});
+
+it("leaves what is said at the end until it is over, and then for as long as nothing else is to be shown", async () => {
+  const [tab, other] = [home.tab(), home.tab()];
+  await pass(0);
+  home.streams[0]!.message(message("a"));
+  home.streams[0]!.message(message("b", { expires_in: 300_000 }));
+  await pass(0);
+  tab.told!.asked("");
+  await pass(100_000);
+  expect([tab.shown, other.shown]).toEqual(["a", "b"]);
+  tab.told!.over();
+  await pass(0);
+  expect(tab.shown).toBe("b");
+  tab.told!.asked("");
+  tab.told!.over();
+  await pass(100_000);
+  expect(tab.shown).toBe("b");
+  home.streams.at(-1)!.message(message("c"));
+  await pass(0);
+  expect(tab.shown).toBe("c");
+  tab.told!.asked("");
+  home.be({ anonymousid: "somebody new" });
+  expect(tab.shown).toBeUndefined();
+});
+
+it("shows the next one where one cannot be drawn, and tries that on the next page again", async () => {
+  const tab = home.tab();
+  tab.breaks = ["a"];
+  await pass(0);
+  for (const id of ["a", "b"]) home.streams[0]!.message(message(id));
+  await pass(0);
+  expect([tab.shown, tab.views, tab.taken]).toEqual(["b", 2, []]);
+  tab.told!.broken();
+  home.streams[0]!.message(message("c"));
+  await pass(0);
+  expect(tab.shown).toBe("c");
+  home.reload();
+  const next = home.tab();
+  await pass(0);
+  for (const id of ["a", "b"]) home.streams.at(-1)!.message(message(id));
+  await pass(0);
+  expect(next.shown).toBe("a");
+});
+
+it("shows the next one where thanks break", async () => {
+  const tab = home.tab();
+  await pass(0);
+  for (const id of ["a", "b"]) home.streams[0]!.message(message(id));
+  await pass(0);
+  tab.told!.helped();
+  tab.told!.broken();
+  await pass(PAUSE);
+  expect(tab.shown).toBe("b");
+});
+
+it("fetches the interface again where it does not come, less and less often", async () => {
+  home.unloadable = 3;
+  const tab = home.tab();
+  await pass(0);
+  home.streams[0]!.message(message("a", { expires_in: 10_000_000 }));
+  await pass(0);
+  await pass(7 * AGAIN - 1);
+  expect([tab.loaded.length, tab.shown]).toEqual([3, undefined]);
+  await pass(1);
+  expect([tab.loaded.length, tab.shown]).toEqual([4, "a"]);
+  await pass(100 * AGAIN);
+  expect(tab.loaded.length).toBe(4);
+});
+
+it("fetches nothing again for a message that is gone", async () => {
+  home.unloadable = 99;
+  const tab = home.tab();
+  await pass(0);
+  home.streams[0]!.message(message("a", { expires_in: 60_000 }));
+  await pass(100_000);
+  const before = tab.loaded.length;
+  await pass(3_600_000);
+  expect([before > 2, tab.loaded.length]).toEqual([true, before]);
+});
+
+const ticked = (told: Told | undefined): string[] => ["1", "2", "3"].filter((step) => told?.ticked(step));
+
+it("keeps what was ticked off for the next page and other tabs, and for nobody else", async () => {
+  const [one, two] = [home.tab(), home.tab()];
+  const come = async (): Promise<void> => {
+    for (const id of ["m", "m1"]) home.streams.at(-1)!.message(message(id));
+    await pass(0);
+  };
+  await pass(0);
+  await come();
+  for (const [step, on] of [["1", true], ["2", true], ["3", true], ["2", false], ["1", true]] as const) one.told!.tick(step, on);
+  await pass(0);
+  expect([one, two].map(({ told }) => ticked(told))).toEqual([["1", "3"], ["1", "3"]]);
+  home.reload();
+  const next = home.tab();
+  await pass(0);
+  await come();
+  expect(ticked(next.told)).toEqual(["1", "3"]);
+  next.told!.dismissed();
+  next.goes();
+  await pass(PAUSE);
+  expect([next.shown, ticked(next.told)]).toEqual(["m1", []]);
+  next.told!.tick("1", true);
+  const late = next.told!;
+  home.be({ subject: "somebody else" });
+  await pass(0);
+  await come();
+  expect([next.shown, ticked(next.told)]).toEqual(["m", []]);
+  late.tick("2", true);
+  expect(ticked(next.told)).toEqual([]);
+  home.be({ subject: "u1" });
+  await pass(0);
+  await come();
+  expect(ticked(next.told)).toEqual([]);
 });
 
 it("loads nothing while there is nothing to show, and holds back when the page says so", async () => {
@@ -344,7 +461,7 @@ it("whoever comes and goes in however many tabs, nobody ever sees another's mess
     fc.record({ kind: fc.constant("be" as const), who: fc.constantFrom(...people) }),
     fc.record({ kind: fc.constant("message" as const), number: fc.nat(3) }),
     fc.record({ kind: fc.constant("edge" as const), tab: fc.nat(2) }),
-    fc.record({ kind: fc.constantFrom("close" as const, "done" as const), tab: fc.nat(2) }),
+    fc.record({ kind: fc.constantFrom("close" as const, "done" as const, "tick" as const, "broken" as const), tab: fc.nat(2) }),
     fc.record({ kind: fc.constantFrom("open" as const, "reload" as const) }),
     fc.record({ kind: fc.constant("wait" as const), milliseconds: fc.nat(3000) }),
   );
@@ -357,6 +474,11 @@ it("whoever comes and goes in however many tabs, nobody ever sees another's mess
       let number = 0;
       const look = (): void => {
         for (const { shown } of home.tabs) if (shown) expect(shown.split("/")[0]).toBe(home.name);
+        const { of = "", ...kept } = (home.store.get("help") ?? {}) as { of?: string };
+        for (const { subject, anonymousid } of people) {
+          const whose = subject ?? anonymousid ?? "";
+          if (whose !== of.slice(1)) expect(JSON.stringify(kept)).not.toContain(`${whose}/`);
+        }
       };
       for (const one of acts) {
         const at = "tab" in one ? home.tabs[one.tab % Math.max(1, home.tabs.length)] : undefined;
@@ -365,6 +487,9 @@ it("whoever comes and goes in however many tabs, nobody ever sees another's mess
         if (one.kind === "be") home.be(one.who);
         if (one.kind === "edge") at?.edge?.show(message(`${home.name}/e${(number += 1)}`));
         if (one.kind === "done") at?.told?.dismissed();
+        if (one.kind === "done" && one.tab) at?.goes();
+        if (one.kind === "tick") at?.told?.tick("1", true);
+        if (one.kind === "broken") at?.told?.broken();
         if (one.kind === "close") at?.close();
         if (one.kind === "open") home.tab();
         if (one.kind === "reload") home.reload();

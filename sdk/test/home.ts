@@ -48,6 +48,8 @@ class HomeTab {
   loaded: string[] = [];
   /** The id of the message that is shown. */
   shown: string | undefined;
+  /** Ids of messages whose view breaks when it draws them. */
+  breaks: string[] = [];
   /** How often something was shown. */
   views = 0;
   told: Told | undefined;
@@ -89,6 +91,7 @@ class HomeTab {
       deciding: () => {},
       load: <T,>(name: string) => {
         this.loaded.push(name);
+        if (name === "ui" && home.unloadable-- > 0) return new Promise(() => {});
         return Promise.resolve((name === "ui" ? this.view : this.begins) as T);
       },
     };
@@ -97,6 +100,7 @@ class HomeTab {
   }
   private readonly view: View = (_window, one, told) => {
     this.views += 1;
+    if (this.breaks.includes(one.id)) throw new Error("broken");
     this.shown = one.id;
     this.told = told;
     return () => {
@@ -109,6 +113,11 @@ class HomeTab {
   };
   hear<N extends keyof Happenings>(name: N, what: Happenings[N]): void {
     for (const listener of this.listeners.get(name) ?? []) guard(listener as (it: Happenings[N]) => void)(what);
+  }
+  /** The view goes by itself, as it does after thanks. */
+  goes(): void {
+    this.shown = undefined;
+    this.told?.over();
   }
   suppress(held: boolean): void {
     this.held = held;
@@ -129,6 +138,8 @@ export class Home {
   streams: Stream[] = [];
   asked: { refused: boolean; who: string }[] = [];
   requests = 0;
+  /** How often the interface cannot be fetched. */
+  unloadable = 0;
   /** Answers in place of a stream. */
   answer: (() => Response | Promise<Response>) | null = null;
   token: () => Promise<string | null | undefined> = () => Promise.resolve(`t${this.asked.length}`);

@@ -64,8 +64,15 @@ describe("which message is shown", () => {
     const state = step(fresh("s1", false), { kind: "message", message: message("a"), local: false }, 0);
     expect(step(state, { kind: "of a later version" } as unknown as Input, 1)).toEqual(state);
   });
+  it("passes over what this page cannot show, also when it is told anew, and says what is ticked", () => {
+    const state = after([come("a"), come("b"), { kind: "broken", id: "a" }, { kind: "broken", id: "z" }, come("a", { expires_in: 70 })]);
+    expect([shown(state), state.open.length]).toEqual(["b", 2]);
+    const tick = (step: string, on: boolean): Input => ({ kind: "mark", mark: `a ${step}`, on });
+    expect(after([tick("1", true), tick("2", true), tick("1", true), tick("2", false)]).marks).toEqual(["a 1"]);
+  });
   it("remembers only so many", () => {
     const ids = Array.from({ length: KNOWN + 5 }, (_, n) => String(n));
+    expect(after(ids.map((id) => ({ kind: "mark", mark: id, on: true }))).marks.length).toBe(KNOWN);
     const state = after(ids.map((id) => ({ kind: "done", id })));
     expect([state.done.length, state.done.at(-1)]).toEqual([KNOWN, String(KNOWN + 4)]);
   });
@@ -81,7 +88,8 @@ const anything: fc.Arbitrary<Input> = fc.oneof(
   }),
   fc.record({ kind: fc.constant("current" as const), ids: fc.array(ids) }),
   fc.record({ kind: fc.constant("withdraw" as const), everything: fc.boolean(), interventions: fc.array(ids.map((id) => `i${id}`)) }),
-  fc.record({ kind: fc.constantFrom("done" as const, "seen" as const), id: ids }),
+  fc.record({ kind: fc.constantFrom("done" as const, "broken" as const), id: ids }),
+  fc.record({ kind: fc.constant("mark" as const), mark: fc.constantFrom("a", "a 1", "b 2"), on: fc.boolean() }),
   fc.record({
     kind: fc.constant("whole" as const),
     open: fc.array(fc.record({ message: ids.map((id) => message(id)), local: fc.boolean() })),
@@ -124,7 +132,7 @@ describe("whatever happens, in any order", () => {
           const one = visible(state, now);
           if (!before || one?.id === before.id || state.held) continue;
           // It went: then it is not waiting behind another one.
-          expect(state.open.some(({ message }) => message.id === before.id)).toBe(false);
+          expect(state.open.some(({ message, broken }) => message.id === before.id && !broken)).toBe(false);
         }
       }),
     ));
@@ -134,7 +142,7 @@ describe("whatever happens, in any order", () => {
       fc.property(history, (steps) => {
         let leader = fresh("u", false);
         let now = 0;
-        for (const [wait, input] of steps) leader = step(leader, input, (now += wait));
+        for (const [wait, input] of steps) if (input.kind !== "broken") leader = step(leader, input, (now += wait));
         leader = step(leader, { kind: "tick" }, now);
         const open = leader.open.map(({ message, until, local }) => ({ message: { ...message, expires_in: until - now }, local }));
         const later = step(fresh("u", leader.held, leader.done), { kind: "whole", open }, now);

@@ -29,6 +29,8 @@ afterEach(() => {
 interface Shown {
   window: Window;
   told: [keyof Told, ...unknown[]][];
+  /** What only the page's own part has to know. */
+  inside: [keyof Told, ...unknown[]][];
   stop: Stop;
   /** Texts of all buttons in tab order; those without text by their label. */
   buttons: () => string[];
@@ -60,8 +62,11 @@ function page(body = "<input id=card>", attributes: Record<string, string> = {})
 
 function show(about: Partial<Message> = {}, look: Look = {}, window = page(), others: Record<string, unknown> = {}): Shown {
   const told: Shown["told"] = [];
+  const inside: Shown["inside"] = [];
   const names: (keyof Told)[] = ["seen", "acted", "dismissed", "helped", "stop", "asked"];
   const tell = Object.fromEntries(names.map((name) => [name, (...what: unknown[]) => told.push([name, ...what.filter((one) => one !== undefined)])]));
+  const kept = (name: keyof Told) => (...what: unknown[]): void => void inside.push([name, ...what]);
+  Object.assign(tell, { ticked: () => false, tick: kept("tick"), over: kept("over"), broken: kept("broken") });
   const stop = view(window as unknown as Page["window"], { ...MESSAGE, ...about }, Object.setPrototypeOf(others, tell) as Told, look);
   stops.push(stop);
   vi.advanceTimersByTime(100);
@@ -69,7 +74,7 @@ function show(about: Partial<Message> = {}, look: Look = {}, window = page(), ot
   const all = <T extends Element>(selector: string): T[] => [...(host()?.shadowRoot?.querySelectorAll<T>(selector) ?? [])].filter((one) => !one.closest("[hidden]"));
   const named = (button: Element): string => button.textContent || (button.getAttribute("aria-label") ?? "");
   return {
-    window, told, stop, host,
+    window, told, inside, stop, host,
     one: (selector) => all(selector)[0] as never,
     text: (selector) => all(selector)[0]?.textContent ?? undefined,
     buttons: () => all("button").map(named),
@@ -141,6 +146,8 @@ it.each(Object.keys(BREAKS))("where %s breaks, it goes, and the page hears nothi
   expect(shown.host()).toBeNull();
   expect(window.document.documentElement.outerHTML).toBe(before);
   expect(heard).toEqual([]);
+  expect(shown.inside).toContainEqual(["over"]);
+  if (name !== "going") expect(shown.inside).toContainEqual(["broken"]);
   shown.stop();
   if (name !== "an observer") expect(vi.getTimerCount()).toBe(0);
 });
@@ -149,8 +156,8 @@ it("leaves nothing where it breaks from the start", () => {
   const window = page();
   const before = window.document.documentElement.outerHTML;
   Object.assign(window, { matchMedia: broken });
-  const { host } = show({}, {}, window);
-  expect(host()).toBeNull();
+  const { host, inside } = show({}, {}, window);
+  expect([host(), inside]).toEqual([null, [["over"], ["broken"]]]);
   expect(window.document.documentElement.outerHTML).toBe(before);
   expect(vi.getTimerCount()).toBe(0);
 });
@@ -256,12 +263,46 @@ it("tells what the person did: why, helped, closed, not again, stop", () => {
   expect(stop.host()).toBeNull();
 });
 
+it("says why in the message's words, else in its own", () => {
+  const why = (about: Partial<Message>, look: Look = {}): string[] => {
+    const { press, text, one, buttons } = show({ why: "", ...about }, look);
+    press(buttons().find((name) => /why|warum/i.test(name)) ?? "");
+    return [text(".why") ?? "", one(".why").lang];
+  };
+  expect(why({ why: "Your card was declined.", noticed: "error", locale: "fr" })).toEqual(["Your card was declined.", "fr"]);
+  expect(why({ noticed: "error" })).toEqual(["Something on the page did not work as it should.", "en"]);
+  expect(why({ noticed: "asked", locale: "de-CH" })).toEqual(["Sie haben um Hilfe gebeten.", "de"]);
+  expect(why({})).toEqual(["Something about your visit suggested that this might help you.", "en"]);
+  expect(why({ noticed: "of a later version" as never })[0]).toContain("Something about your visit");
+  expect(why({ noticed: "wait" }, { texts: { reasonWait: "Slow." } })[0]).toBe("Slow.");
+  const kinds = ["error", "wait", "form", "click", "search", "asked"] as const;
+  for (const locale of ["en", "de"]) {
+    const said = kinds.map((noticed) => why({ noticed }, { locale })[0]);
+    expect(new Set([...said, why({}, { locale })[0]]).size).toBe(7);
+  }
+});
+
 it("goes by itself after thanks", () => {
-  const { press, host } = show();
+  const { press, host, inside } = show();
   press("It helped");
   vi.advanceTimersByTime(2000);
-  expect(host()).not.toBeNull();
+  expect([host() === null, inside]).toEqual([false, []]);
   vi.advanceTimersByTime(2000);
+  expect([host(), inside]).toEqual([null, [["over"]]]);
+});
+
+it("leaves what it says after a hand-over, and yields once nobody is at it", () => {
+  const { press, host, inside, text, one } = show({ show: { as: "handover" } });
+  one("textarea").focus();
+  press("Ask for a person");
+  vi.advanceTimersByTime(60_000);
+  expect([text(".title"), inside]).toEqual(["Passed on", []]);
+  one(".close").blur();
+  vi.advanceTimersByTime(2000);
+  expect([text(".title"), inside]).toEqual(["Passed on", [["over"]]]);
+  vi.advanceTimersByTime(600_000);
+  expect([text(".title"), inside]).toEqual(["Passed on", [["over"]]]);
+  press("Close");
   expect(host()).toBeNull();
 });
 
@@ -292,7 +333,7 @@ it("asks a question and takes one answer", () => {
 });
 
 it("ticks steps off and says how far one is", () => {
-  const { one, told, text, press } = show({ show: { as: "checklist" }, steps: ["One", "Two"] });
+  const { one, told, inside, text, press } = show({ show: { as: "checklist" }, steps: ["One", "Two"] });
   const box = (nth: number): HTMLInputElement => one(`li:nth-child(${nth}) input`);
   const tick = (nth: number): void => box(nth).click();
   expect(text(".bar")).toBe("0 of 2 done");
@@ -303,10 +344,16 @@ it("ticks steps off and says how far one is", () => {
   tick(1);
   expect(text(".bar")).toBe("All done");
   expect(told).toEqual([["acted", "step", "2"], ["acted", "step", "2"], ["acted", "step", "1"]]);
+  expect(inside).toEqual([["tick", "2", true], ["tick", "2", false], ["tick", "2", true], ["tick", "1", true]]);
   press("More options");
   press("Stop these");
   press("Keep them");
   expect([box(1).checked, box(2).checked]).toEqual([true, true]);
+});
+
+it("knows what was ticked on the page before", () => {
+  const { one, text, told } = show({ show: { as: "checklist" }, steps: ["One", "Two"] }, {}, page(), { ticked: (step: string) => step === "2" });
+  expect([text(".bar"), one<HTMLInputElement>("li:nth-child(2) input").checked, told]).toEqual(["1 of 2 done", true, []]);
 });
 
 it("hands over: what is known, a few words, a person, and says so", () => {

@@ -17,7 +17,7 @@ type News = { of: string; input: Input | { kind: "ask" } | { kind: "gone" } };
 interface Kept {
   of?: string;
   done?: string[];
-  seen?: string[];
+  marks?: string[];
   /** Messages that were made on this device. */
   local?: [Message, number][];
   leftOut?: [string, number][];
@@ -38,7 +38,7 @@ export const begin: Beginning = (inside) => {
   let away = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stops: Stop[] = [];
-  const view = showing(inside, () => state, told);
+  const view = showing(inside, () => state, told, take);
 
   /** Whether this person may be helped, here and now. */
   const permitted = (): boolean => {
@@ -82,8 +82,8 @@ export const begin: Beginning = (inside) => {
     const wall = Date.now() - now();
     const local = state.open.filter((one) => one.local).map(({ message, until }) => [message, wall + until]);
     const leftOut = Object.entries(state.leftOut).map(([policy, until]) => [policy, wall + until]);
-    const { of, done, seen } = state;
-    store.set("help", { of, done, seen, local, leftOut } as unknown as Json);
+    const { of, done, marks } = state;
+    store.set("help", { of, done, marks, local, leftOut } as unknown as Json);
   }
   /** Begins anew with the person at this device: nothing of the former one is left. */
   function meet(of: string): void {
@@ -91,7 +91,7 @@ export const begin: Beginning = (inside) => {
     view(undefined, true);
     const kept = (store.get("help") ?? {}) as Kept;
     if (kept.of !== of) return;
-    state = fresh(of, inside.held(), kept.done, kept.seen);
+    state = fresh(of, inside.held(), kept.done, kept.marks);
     for (const [policy, until] of kept.leftOut ?? []) take({ kind: "leaveOut", policy, milliseconds: until - Date.now() });
     for (const [message, until] of kept.local ?? []) {
       take({ kind: "message", message: rested(message, until - Date.now()), local: true });

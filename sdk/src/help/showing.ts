@@ -1,7 +1,7 @@
 /** Which one message is shown: a state and what happened give a state. Pure; times in milliseconds. */
 import type { Message } from "./types";
 
-/** Messages that are remembered as closed. */
+/** Messages that are remembered as closed, and marks. */
 export const KNOWN = 200;
 
 /** A message that is open: shown, or waiting for its turn. */
@@ -11,6 +11,8 @@ export interface Open {
   until: number;
   /** Made on this device: the server does not know it. */
   local: boolean;
+  /** This page cannot show it. */
+  broken?: boolean;
 }
 
 /** What one person's tab knows. */
@@ -21,8 +23,8 @@ export interface State {
   open: readonly Open[];
   /** Ids that are never shown again, the latest last. */
   done: readonly string[];
-  /** Ids of which it was told that they were seen. */
-  seen: readonly string[];
+  /** What is remembered of messages: its id of one that was seen, the id and a step of one that is ticked. */
+  marks: readonly string[];
   /** Policies whose messages of the server are left out, and until when. */
   leftOut: Readonly<Record<string, number>>;
   /** Guidance is held back. */
@@ -37,7 +39,9 @@ export type Input =
   | { kind: "withdraw"; everything: boolean; interventions: readonly string[] }
   /** Closed, or answered. */
   | { kind: "done"; id: string }
-  | { kind: "seen"; id: string }
+  | { kind: "mark"; mark: string; on: boolean }
+  /** In this tab. */
+  | { kind: "broken"; id: string }
   /** What the tab that talks with the server has open. */
   | { kind: "whole"; open: readonly { message: Message; local: boolean }[] }
   | { kind: "hold"; held: boolean }
@@ -45,9 +49,9 @@ export type Input =
   /** Time went by. */
   | { kind: "tick" };
 
-/** Of a person of whom nothing is known but `done` and `seen`. */
-export function fresh(of: string, held: boolean, done: readonly string[] = [], seen: readonly string[] = []): State {
-  return { of, open: [], done, seen, leftOut: {}, held };
+/** Of a person of whom nothing is known but `done` and `marks`. */
+export function fresh(of: string, held: boolean, done: readonly string[] = [], marks: readonly string[] = []): State {
+  return { of, open: [], done, marks, leftOut: {}, held };
 }
 
 /** The next state. Never changes what it is given. */
@@ -66,8 +70,10 @@ export function step(state: State, input: Input, now: number): State {
       };
     case "done":
       return { ...next, open: open.filter(({ message }) => message.id !== input.id), done: noted(state.done, input.id) };
-    case "seen":
-      return { ...next, seen: noted(state.seen, input.id) };
+    case "mark":
+      return { ...next, marks: noted(state.marks, input.mark, input.on) };
+    case "broken":
+      return { ...next, open: open.map((one) => (one.message.id === input.id ? { ...one, broken: true } : one)) };
     case "whole": {
       const kept = open.filter(({ message, local }) => local || input.open.some((one) => one.message.id === message.id));
       return input.open.reduce<State>((to, one) => add(to, one, now), { ...next, open: kept });
@@ -84,7 +90,7 @@ export function step(state: State, input: Input, now: number): State {
 
 /** The one that is to be seen now. */
 export function visible(state: State, now: number): Message | undefined {
-  return state.held ? undefined : state.open.find(({ until }) => until > now)?.message;
+  return state.held ? undefined : state.open.find(({ until, broken }) => until > now && !broken)?.message;
 }
 
 /** Adds a message that is not known; of one that is open, only how long it holds may be news. */
@@ -100,5 +106,5 @@ function add(state: State, { message, local }: { message: Message; local: boolea
   return { ...state, open: [...state.open, { message, until, local }] };
 }
 
-const noted = (ids: readonly string[], id: string): readonly string[] =>
-  [...ids.filter((one) => one !== id), id].slice(-KNOWN);
+const noted = (ids: readonly string[], id: string, on = true): readonly string[] =>
+  [...ids.filter((one) => one !== id), ...(on ? [id] : [])].slice(-KNOWN);

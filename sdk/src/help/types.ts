@@ -6,6 +6,9 @@ import type { Choice, Data, Happenings, Json, Page, Settled, Stop, Who } from ".
 /** How a message is shown. A `hint` whose element is not there is a `toast`. */
 export type Form = "toast" | "banner" | "hint" | "question" | "checklist" | "handover";
 
+/** What kind of thing was noticed, where no more is said. */
+export type Noticed = "error" | "wait" | "form" | "click" | "search" | "asked";
+
 /** A message as `GET /v1/stream` carries it, or as an edge policy made it. Plain text throughout. */
 export interface Message {
   id: string;
@@ -14,8 +17,9 @@ export interface Message {
   version?: string;
   title: string;
   body: string;
-  /** Why the customer sees it. */
-  why: string;
+  /** Why the customer sees it; without, the interface says so in words of its own. */
+  why?: string;
+  noticed?: Noticed;
   step?: number;
   /** Answers to a question: labels by value, in order. */
   choices?: Record<string, string>;
@@ -45,6 +49,14 @@ export interface Told {
   stop: () => void;
   /** Wants a person, with words of their own or none. */
   asked: (words: string) => void;
+  /** Whether a step, by its number from 1, was ticked before. */
+  ticked: (step: string) => boolean;
+  /** A step is ticked now, or no longer. */
+  tick: (step: string, on: boolean) => void;
+  /** Another message may come in its place: it is gone, or what it said at the end has been there for long. */
+  over: () => void;
+  /** It cannot be shown here. */
+  broken: () => void;
 }
 
 /** Shows `message`; the answer takes it away. `texts` replace the interface's own words. */

@@ -12,7 +12,7 @@ export interface Means {
   told: Told;
   /** Says thank you, with `body`, and goes. */
   thank: (body: string) => void;
-  /** Says something in place of the message. */
+  /** Says something in place of the message, and stays. */
   say: (title: string, body: string) => void;
 }
 
@@ -36,7 +36,7 @@ export function choices({ make, said, told, thank }: Means, labels: Record<strin
 export function checklist({ make, texts, said, told }: Means, steps: readonly string[]): HTMLElement[] {
   const fill = make("div", { class: "fill" });
   const count = make("span", { role: "status" });
-  const ticked = new Set<number>();
+  const ticked = new Set<string>();
   const progress = (): void => {
     const all = steps.length;
     fill.style.width = `${(100 * ticked.size) / all}%`;
@@ -45,17 +45,20 @@ export function checklist({ make, texts, said, told }: Means, steps: readonly st
   };
   const list = make("ol", { class: "steps", role: "list", lang: said });
   steps.forEach((step, index) => {
+    const number = String(index + 1);
     const box = make("input", {
       type: "checkbox",
       change: () => {
-        if (!box.checked) ticked.delete(index);
+        told.tick(number, box.checked);
+        if (!box.checked) ticked.delete(number);
         else {
-          ticked.add(index);
-          told.acted("step", String(index + 1));
+          ticked.add(number);
+          told.acted("step", number);
         }
         progress();
       },
     });
+    if ((box.checked = told.ticked(number))) ticked.add(number);
     list.append(make("li", {}, make("label", {}, box, make("span", {}, step))));
   });
   progress();

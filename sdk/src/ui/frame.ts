@@ -45,6 +45,11 @@ const ICON: Record<Form, keyof typeof ICONS> = {
   toast: "hint", banner: "hint", hint: "hint", question: "question", checklist: "checklist", handover: "person",
 };
 
+/** The interface's own words for what was noticed. */
+const REASONS: Record<string, keyof Wording["texts"]> = {
+  error: "reasonError", wait: "reasonWait", form: "reasonForm", click: "reasonClick", search: "reasonSearch", asked: "reasonAsked",
+};
+
 /** Makes the frame; its words come with `fill`. */
 export function framing(means: FrameMeans): Frame {
   const { document, make, wording, form, message } = means;
@@ -52,7 +57,8 @@ export function framing(means: FrameMeans): Frame {
   const image = (name: keyof typeof ICONS): SVGElement => icon(document, name);
   const status = make("div", { class: "words", role: "status" });
   const main = make("div", { class: "main" });
-  const reason = make("p", { class: "why", id: "w", lang: wording.said, hidden: true }, message.why);
+  const reason = make("p", { class: "why", id: "w", lang: message.why ? wording.said : wording.language, hidden: true },
+    message.why || texts[REASONS[message.noticed ?? ""] ?? "reason"]);
   const chip = make("span", { class: "icon" });
   const scroll = make("div", { class: "scroll" },
     make("div", { class: "head" }, chip, status), main, reason);

@@ -20,14 +20,15 @@ let last: Stop | undefined;
 
 /**
  * The `View`. Another message that is still there goes. It goes by itself when somebody closes it, after an
- * answer and after thanks; what the person did is told first. Where something in it throws, it goes, and the page
- * hears nothing of that.
+ * answer and after thanks; what the person did is told first. Where something in it throws, it goes; that is told,
+ * and the page hears nothing of it.
  */
 export const view: View = (...given) => {
   last?.();
   const [window, message, told] = given;
   const root = tree(window, hosting(window.document));
-  const life = living(window, root);
+  const life = living(window, root, () => told.broken());
+  life.ends(() => told.over());
   const { frame, main } = speaking(given, life);
   const { card } = frame;
   root.append(card);

@@ -7,6 +7,12 @@ const GOING = 140;
 /** Wraps what a page, a timer or a person calls: nothing that goes wrong in there reaches the page. */
 export type Safe = <Given extends unknown[]>(fn: (...given: Given) => void) => (...given: Given) => void;
 
+const attempt = (fn: Stop): void => {
+  try {
+    fn();
+  } catch {}
+};
+
 /** The life of one message. */
 export interface Life {
   /** Ends the message where `fn` throws. */
@@ -23,14 +29,15 @@ export interface Life {
   keep: Focus["keep"];
 }
 
-/** The life of what is in `root`. */
-export function living(window: Page["window"], root: ShadowRoot): Life {
+/** The life of what is in `root`; `broken` hears when something in it threw. */
+export function living(window: Page["window"], root: ShadowRoot, broken: Stop): Life {
   const safe: Safe = (fn) => (...given) => {
     try {
       fn(...given);
     } catch {
       end();
       root.host.remove();
+      attempt(broken);
     }
   };
   const focus = focusOf(root, safe);
@@ -44,11 +51,7 @@ export function living(window: Page["window"], root: ShadowRoot): Life {
   };
   const end = (): void => {
     over = true;
-    for (const one of [focus.giveBack, ...ending.splice(0)]) {
-      try {
-        one();
-      } catch {}
-    }
+    for (const one of [focus.giveBack, ...ending.splice(0)]) attempt(one);
   };
   const later = (fn: () => void, milliseconds: number): void => {
     const timer = window.setTimeout(safe(fn), milliseconds);

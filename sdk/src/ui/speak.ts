@@ -9,6 +9,9 @@ import { wording } from "./words";
 
 /** How long thanks are shown. */
 const THANKS = 2400;
+/** How long nothing takes the place of what is to be read, and how often is looked whether somebody is at it. */
+const READ = 20_000;
+const LOOK = 1000;
 
 /** What a `View` is given. */
 export type Given = Parameters<View>;
@@ -49,6 +52,16 @@ export function speaking(given: Given, life: Life): Speech {
     over = true;
     put(title, [body], [], "done");
   };
+  /** Says what stays until it is closed; another message may replace it once nobody is at it any more. */
+  const stay = (title: string, body: string): void => {
+    say(title, body);
+    const yieldTo = (): void => {
+      const { activeElement } = frame.card.getRootNode() as ShadowRoot;
+      if (activeElement || frame.card.matches(":hover")) life.later(yieldTo, LOOK);
+      else told.over();
+    };
+    life.later(yieldTo, READ);
+  };
   const thank = (body: string): void => {
     say(texts.thanks, body);
     life.later(life.go, THANKS);
@@ -72,7 +85,7 @@ export function speaking(given: Given, life: Life): Speech {
     told.helped();
     thank(texts.thanksBody);
   };
-  const content = contentOf(given, { make, texts, said, told, thank, say });
+  const content = contentOf(given, { make, texts, said, told, thank, say: stay });
   const frame = framing({
     document, make, form, message, wording: words, safe: life.safe,
     why: () => told.acted("why"),
