@@ -58,6 +58,59 @@ def test_a_decision_becomes_a_message_and_a_report(tmp_path: Path) -> None:
     assert (data["policy"], len(data["version"])) == ("card-declined", 64)
 
 
+NOTICED = """
+apiVersion: forestall/v1
+kind: Policy
+metadata: {name: %s, title: Operators read this, owner: web}
+spec:
+  when: {event: %s}
+  playbook:
+    - guide: {%s, channel: inapp}
+"""
+
+
+BOOK, WHY = "runbook: card-declined", "why: Order {{ event.data.order_id }} failed.\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "expected"),
+    [(WHY, BOOK, "Order o1 failed."), ("", BOOK, ""), (WHY, "text: Sorry.", "")],
+)
+def test_why_is_the_runbooks_and_never_the_operators(
+    tmp_path: Path, line: str, words: str, expected: str
+) -> None:
+    world = World(tmp_path, NOTICED % ("noticed", "a", words))
+    text = RUNBOOK.replace("fields:", f"{line}fields:")
+    world.runbooks["card-declined"] = read_runbook(text, "card.md")
+    world.settle(event("a", 0, order_id="o1"))
+    ((_, _, message),) = world.store.messages_after("s1", 0, START)
+    assert (message.why, message.noticed) == (expected, None)
+    assert "perators" not in str(message)
+
+
+def test_a_why_without_its_value_is_not_said(tmp_path: Path) -> None:
+    world = World(tmp_path, NOTICED % ("noticed", "a", BOOK))
+    text = RUNBOOK.replace(
+        "fields: [", "why: At {{ event.data.shop }}.\nfields: [event.data.shop, "
+    )
+    world.runbooks["card-declined"] = read_runbook(text, "card.md")
+    world.settle(event("a", 0, order_id="o1"))
+    assert "failed 1 missing-value" in world.told()
+
+
+@pytest.mark.parametrize(
+    ("event_type", "kind"),
+    [("client.error", "error"), ("client.wait", "wait"), ("client.help", "asked"), ("b", None)],
+)
+def test_a_message_says_what_kind_of_thing_was_noticed(
+    tmp_path: Path, event_type: str, kind: str | None
+) -> None:
+    world = World(tmp_path, NOTICED % ("noticed", event_type, "text: Sorry."))
+    world.settle(event(event_type, 0, origin="browser", topic="x"))
+    ((_, _, message),) = world.store.messages_after("s1", 0, START)
+    assert (message.why, message.noticed) == ("", kind)
+
+
 def test_nothing_is_taken_before_the_worker_decided_it(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.accept(*DECLINES)

@@ -132,7 +132,6 @@ def test_an_entry_says_all_that_a_page_needs() -> None:
         "if": ["<", ["$", "features", "n"], ["i", 5]],
         "message": {
             "title": "",
-            "why": "Help people who are lost",
             "body": 'Lost, {{ subject.name | default("you") }}?',
         },
     }
@@ -155,6 +154,7 @@ version: 1
 owner: me
 review_by: {day}
 fields: [event.data.place, subject.guide, features.n]
+why: You looked for {{{{ event.data.place }}}}.
 show: {{as: checklist}}
 steps: ["Look at {{{{ event.data.place }}}}", "Ask {{{{ subject.guide }}}}"]
 ---
@@ -177,12 +177,32 @@ def test_the_words_of_a_runbook(tmp_path: Path) -> None:
     one = edge_policy(policy, "v", shelf(tmp_path), TODAY)
     assert one.entry["message"] == {
         "title": "Where is it?",
-        "why": policy.title,
+        "why": "You looked for {{ event.data.place }}.",
         "body": 'Have you looked at {{ event.data.place | default("home") }}, {{ features.n }} times?',
         "show": {"as": "checklist"},
         "steps": ["Look at {{ event.data.place }}", "Ask {{ subject.guide }}"],
     }
     assert one.traits == {"guide"}
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ("{event: client.error}", "error"),
+        ("{event: [client.error, client.request]}", "error"),
+        ("{event: [client.error, client.wait]}", None),
+        ("{event: [client.error, a]}", None),
+        ("{sequence: [{event: client.wait}, {not: a}, {event: client.wait}], within: 5m}", "wait"),
+        ("{event: payment.failed}", None),
+    ],
+)
+def test_what_was_noticed_is_told_where_it_is_one_kind_of_thing(
+    when: str, expected: str | None
+) -> None:
+    said = [{"guide": {"text": "Sorry.", "channel": "inapp"}}]
+    one = edge_policy(on(when, cooldown="1h", edge=True, playbook=said), "v", {}, TODAY)
+    assert one.entry["message"].get("noticed") == expected
+    assert "why" not in one.entry["message"]
 
 
 def test_a_runbook_that_has_expired_or_is_gone_leaves_the_policy_out(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_the_order_is_always_the_same(tmp_path: Path) -> None:
 
 
 def test_every_check_has_its_turn() -> None:
-    assert len(CHECKS) == len(set(CHECKS)) == 10
+    assert len(CHECKS) == len(set(CHECKS)) == 11
 
 
 @given(body=st.text(max_size=150))

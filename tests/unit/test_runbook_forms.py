@@ -56,7 +56,62 @@ def warned(folder: Path, more: str) -> list[str]:
 def test_without_a_form_nothing_is_said_about_it() -> None:
     assert words("steps: [One.]\n") == Words("A title", words("").body)
     assert (book("").show, book("").known) == (None, ())
-    assert {"show", "known"} < set(KEYS)
+    assert {"show", "known", "why"} < set(KEYS)
+
+
+def test_why_is_filled_as_the_text_is_and_never_found() -> None:
+    one = book("why: ' Order {{ event.data.order }} was declined. '\n")
+    why = words_of({"a": one}, "a", DAY).why
+    assert why is not None
+    assert why.render(NAME) == "Order 7 was declined."
+    assert why in one.templates()
+    assert not any("declined" in found.text for found in passages_of(one))
+    assert words("").why is None
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("why: [a]\n", ["8:6 runbook-type"]),
+        ("why: ' '\n", ["8:6 runbook-type"]),
+        ("why: 3\n", ["8:6 runbook-type"]),
+        ("why: '{{ subject.name'\n", ["8:6 runbook-template"]),
+        ("why: 'You, {{ subject.x }}.'\n", ["8:6 runbook-undeclared"]),
+        ("why: a\nwhy: b\n", ["9:1 runbook-key"]),
+        ("why:\n", None),
+    ],
+)
+def test_a_why_with_mistakes_does_not_load(more: str, expected: list[str] | None) -> None:
+    if expected is None:
+        assert book(more).why is None
+    else:
+        assert refused(more) == expected
+
+
+def test_an_article_is_not_asked_why() -> None:
+    with pytest.raises(InvalidFile) as caught:
+        read_runbook(HEAD + "kind: article\nwhy: So.\n---\nText.\n", "a.md")
+    assert [one.code for one in caught.value.problems] == ["runbook-article"]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("why: A payment was declined, on-line and off.\n", []),
+        ("why: You sent payment.failed.\n", ["7:6 knowledge-why?"]),
+        ("why: You met card-declined, and payment.failed.\n", ["7:6 knowledge-why?"] * 2),
+        (f"why: {'so ' * 120}\n", ["7:6 knowledge-long?"]),
+        ("fields: [subject.plan]\nwhy: On {{ subject.plan }}.\n", []),
+    ],
+)
+def test_why_is_for_customers(tmp_path: Path, more: str, expected: list[str]) -> None:
+    (tmp_path / "a.md").write_text(HEAD + more + "---\n## Customer\nHi.\n")
+    around = Around(day=DAY, signals=frozenset({"payment.failed", "card-declined", "so"}))
+    found = lint(tmp_path, around)[1]
+    assert [
+        f"{one.line}:{one.column} {one.code}{'?' if one.severity == 'warning' else ''}"
+        for one in found
+    ] == expected
 
 
 @pytest.mark.parametrize(
@@ -217,7 +272,7 @@ def test_a_message_of_an_older_version_still_loads_and_says_only_what_is_set() -
     )
     message = msgspec.json.decode(old, type=Message)
     assert (message.show, message.steps, message.known, message.version) == (None, (), (), None)
-    assert msgspec.json.encode(message) == old
+    assert msgspec.json.encode(message) == old.replace(b'"why":"",', b"")
     full = msgspec.structs.replace(
         message, show=Show("hint", "#a"), steps=("1",), known=("k",), version="v"
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from forestall.contracts.instants import format_time
-from forestall.contracts.intervention import Message, Show
+from forestall.contracts.intervention import Message, Noticed, Show
 
 OPENING = b"retry: 2000\n\n"
 PATH = "/v1/stream"
@@ -31,7 +31,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     policy: str
     title: str
     body: str
-    why: str
+    why: str = ""
+    noticed: Noticed | None = None
     created: str
     expires: str
     expires_in: int
@@ -71,6 +72,7 @@ def message_event(message: Message, now: int) -> bytes:
         title=message.title,
         body=message.body,
         why=message.why,
+        noticed=message.noticed,
         created=format_time(message.created),
         expires=format_time(message.expires),
         expires_in=(message.expires - now) // 1_000,

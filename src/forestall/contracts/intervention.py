@@ -19,12 +19,38 @@ class Show(msgspec.Struct, frozen=True, omit_defaults=True):
     at: str | None = None
 
 
+Noticed = Literal["error", "wait", "form", "click", "search", "asked"]
+"""What kind of thing was noticed: something did not work, took long, a form or an element resisted,
+somebody searched in vain, or asked for help."""
+
+_NOTICED: dict[str, Noticed] = {
+    "client.error": "error",
+    "client.click.error": "error",
+    "client.request": "error",
+    "client.wait": "wait",
+    "client.vital": "wait",
+    "client.form.abandoned": "form",
+    "client.form.stuck": "form",
+    "client.click.dead": "click",
+    "client.click.rage": "click",
+    "client.search": "search",
+    "client.wandering": "search",
+    "client.help": "asked",
+}
+
+
+def noticed(event_type: str | None) -> Noticed | None:
+    """What kind of thing events of this type tell of; none for those that are not ours."""
+    return None if event_type is None else _NOTICED.get(event_type)
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Guidance for one customer, as a channel carries it.
 
     ``id`` is unique and never reused (a client ignores one it has seen), ``intervention`` the id of
-    the decision behind it, ``subject`` a pseudonym, ``why`` the sentence that tells the customer
-    why they see this. ``created`` and ``expires`` are log times in microseconds; from ``expires``
+    the decision behind it, ``subject`` a pseudonym, ``why`` the customer's answer to why they see
+    this, where somebody wrote one; else ``noticed`` may tell the kind of thing that was noticed.
+    ``created`` and ``expires`` are log times in microseconds; from ``expires``
     on it may no longer be shown. ``step`` is that of the playbook; ``choices`` are the answers to a
     question, labels by value. ``version`` is the policy's. ``show`` says how a page shows it (a toast
     where it does not), ``steps`` are the items of a checklist, in order, and ``known`` what people
@@ -38,7 +64,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     policy: str
     title: str
     body: str
-    why: str
+    why: str = ""
+    noticed: Noticed | None = None
     created: int
     expires: int
     step: int | None = None

@@ -22,7 +22,7 @@ from forestall.context.knowledge.template import (
 from forestall.contracts.decision import Decision
 from forestall.contracts.event import Record, decode_data
 from forestall.contracts.instants import day_of
-from forestall.contracts.intervention import Message, Show, Told
+from forestall.contracts.intervention import Message, Noticed, Show, Told, noticed
 from forestall.intervene.agents.filling import filled
 from forestall.intervene.case import build_case
 from forestall.intervene.effect_store import Effect, Kind, decode_job
@@ -63,6 +63,8 @@ class _Said(msgspec.Struct, frozen=True):
     show: Show | None = None
     steps: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
+    why: str = ""
+    noticed: Noticed | None = None
 
 
 def _text(traceparent: str | msgspec.UnsetType) -> str | None:
@@ -214,7 +216,8 @@ class Carrier:
             policy=state.policy,
             title=said.title,
             body=said.body,
-            why=decision.explanation,
+            why=said.why,
+            noticed=said.noticed,
             created=say.at,
             expires=say.expires,
             step=say.step,
@@ -268,15 +271,16 @@ class Carrier:
     def _words(self, state: Running, say: Say, decision: Decision) -> _Said:
         """What is said. Raises what ``_WORDLESS`` names."""
         words, node = say.words, state.program[say.step - 1]
+        context = self._context(state, decision)
+        kind = noticed(context["event"].get("type"))
         parts = []
         if words.text is not None and node.planned:
             parts.append(self._planned(state, node, words.text))
         elif words.text is not None:
-            parts.append(parse_template(words.text).render(self._context(state, decision)))
+            parts.append(parse_template(words.text).render(context))
         if not isinstance(words, Guide) or words.runbook is None:
-            return _Said("", "".join(parts))
+            return _Said("", "".join(parts), noticed=kind)
         book = words_of(self.runbooks, words.runbook, day_of(say.at))
-        context = self._context(state, decision)
 
         def fill(template: Template) -> str:
             return filled(template, context) if node.planned else template.render(context)
@@ -287,6 +291,8 @@ class Carrier:
             book.show,
             tuple(map(fill, book.steps)),
             tuple(map(fill, book.known)),
+            "" if book.why is None else fill(book.why),
+            kind,
         )
 
     def _planned(self, state: Running, node: Node, text: str) -> str:

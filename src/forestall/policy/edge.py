@@ -30,6 +30,7 @@ from forestall.contracts.control import (
 from forestall.contracts.decision import Mode
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.instants import DAY, HOUR
+from forestall.contracts.intervention import Noticed, noticed
 from forestall.policy.bundle import policy_of
 from forestall.policy.edge_checks import CONDITION_VARIABLES, EVENT_VARIABLES
 from forestall.policy.edge_conditions import Tree, compile_edge
@@ -258,8 +259,9 @@ def _message(
     """What is shown, texts as templates, and these."""
     step = _first(policy)
     parts = [] if step.text is None else [_parsed(step.text)]
-    said: dict[str, Any] = {"title": "", "why": policy.title}
+    said: dict[str, Any] = {"title": "", **_noticed(policy)}
     listed: dict[str, tuple[Template, ...]] = {}
+    why: Template | None = None
     if isinstance(step, Guide) and step.runbook is not None:
         try:
             words = words_of(runbooks, step.runbook, day)
@@ -269,14 +271,26 @@ def _message(
             raise NotForPages(f"there is no runbook `{step.runbook}` to show") from None
         said["title"] = words.title
         parts.append(words.body)
+        why = words.why
         listed = {"steps": words.steps, "known": words.known}
         if words.show is not None:
             said["show"] = msgspec.to_builtins(words.show)
     said["body"] = "\n\n".join(map(template_text, parts))
     said |= {name: [template_text(one) for one in some] for name, some in listed.items() if some}
+    if why is not None:
+        said["why"] = template_text(why)
     if isinstance(step, Ask):
         said["choices"] = step.choices
-    return said, [*parts, *(one for some in listed.values() for one in some)]
+    more = [] if why is None else [why]
+    return said, [*parts, *more, *(one for some in listed.values() for one in some)]
+
+
+def _noticed(policy: Policy) -> dict[str, Noticed]:
+    """The kind of thing that it notices, where that is one and known."""
+    positive = (step.match.types for step in policy.when.steps if not step.negative)
+    kinds = {noticed(event_type) for types in positive for event_type in types}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return {} if kind is None else {"noticed": kind}
 
 
 def _parsed(text: str) -> Template:

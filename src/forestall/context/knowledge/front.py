@@ -33,6 +33,7 @@ KEYS = (
     "review_by",
     "language",
     "message",
+    "why",
     "show",
     *_LISTS,
     "imported",
@@ -167,7 +168,18 @@ class Front:
         kind = values.get("kind")
         if kind is not None and kind not in ("runbook", "article"):
             self.trouble(self.at("kind"), "type", "'kind' is runbook or article")
+        self._check_why()
         self._check_more()
+
+    def _check_why(self) -> None:
+        why = self.values.get("why")
+        if why is not None and not (isinstance(why, str) and why.strip()):
+            self.trouble(
+                self.at("why"),
+                "type",
+                "'why' is not text",
+                "why: Your bank declined a payment here a moment ago.",
+            )
 
     def _check_more(self) -> None:
         language = self.values.get("language")

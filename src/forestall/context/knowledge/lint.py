@@ -2,6 +2,7 @@
 
 import datetime
 import difflib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -28,12 +29,22 @@ from forestall.contracts.errors import InvalidFile, Problem
 SOON = 30
 """Days before its day of review on which a document begins to be told of."""
 
-LONGEST = {"message": 1_200, "section": 6_000, "step": 300, "title": 120, "known": 300}
-"""Characters of what a policy shows, of one section of an article, of a step, of a title, and of
-one thing that people know."""
+LONGEST = {
+    "message": 1_200,
+    "section": 6_000,
+    "step": 300,
+    "title": 120,
+    "known": 300,
+    "why": 300,
+}
+"""Characters of what a policy shows, of one section of an article, of a step, of a title, of one
+thing that people know, and of why a customer sees it."""
 
 MOST_LISTED = 12
 """Steps of a checklist, and things that people know."""
+
+_NAME = re.compile(r"\w+(?:[.-]\w+)+")
+"""What may be the name of an event type or a policy, and is no word."""
 
 SAFE = ("http", "https", "mailto", "tel")
 """Where a link may lead outside the folder."""
@@ -192,8 +203,9 @@ def _lengths(one: Document, _: _Known) -> Iterator[Problem]:
         told.append((one.front.at(f"steps.{number}"), "step", step))
     for number, text in enumerate(one.front.texts("known")):
         told.append((one.front.at(f"known.{number}"), "known", text))
-    if book.message is not None:
-        told.append((one.front.at("message"), "message", book.message))
+    for key, words in (("message", book.message), ("why", one.front.values.get("why"))):
+        if words is not None:
+            told.append((one.front.at(key), key, words))
     told += [
         (one.place(section.head), longest, plain(section.text))
         for section in book.sections
@@ -227,6 +239,16 @@ def _form(one: Document, _: _Known) -> Iterator[Problem]:
         message = "nobody sees what people know already; only a hand-over tells it"
         hint = "show: {as: handover}"
         yield one.problem(one.front.at("known"), "show", message, hint, warning=True)
+
+
+def _why(one: Document, known: _Known) -> Iterator[Problem]:
+    """Customers read ``why``: what we call things is nothing to them."""
+    text = one.front.values.get("why")
+    for name in _NAME.findall(text) if isinstance(text, str) else ():
+        if name in (known.around.signals or ()):
+            message = f"customers read this, and {name!r} says nothing to them"
+            hint = "why: Your bank declined a payment here a moment ago."
+            yield one.problem(one.front.at("why"), "why", message, hint, warning=True)
 
 
 def _fields(one: Document, _: _Known) -> Iterator[Problem]:
@@ -287,6 +309,7 @@ CHECKS: tuple[Check, ...] = (
     _sections,
     _lengths,
     _form,
+    _why,
     _fields,
     _links,
 )

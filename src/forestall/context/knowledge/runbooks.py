@@ -46,7 +46,8 @@ class Runbook(msgspec.Struct, frozen=True, kw_only=True):
     """``customer`` is what the customer reads (none for an article), ``agent`` what people read
     (none: nothing). ``language`` is that of the deployment where it names none. ``signals`` are
     event types and policies that it is about, ``steps`` what the customer does, in order, and
-    ``actions`` those that help. ``show`` is how it asks to be shown; ``checklist`` are the steps as
+    ``actions`` those that help. ``why`` answers a customer who asks why they see it.
+    ``show`` is how it asks to be shown; ``checklist`` are the steps as
     they are filled in for a checklist, ``known`` what people know already, of a hand-over; see
     ``words_of``. ``sections`` are all of it; see ``passages_of``."""
 
@@ -70,10 +71,11 @@ class Runbook(msgspec.Struct, frozen=True, kw_only=True):
     show: Show | None = None
     checklist: tuple[Template, ...] = ()
     known: tuple[Template, ...] = ()
+    why: Template | None = None
 
     def templates(self) -> tuple[Template, ...]:
         """Everything in it that is filled with a customer's values."""
-        own = () if self.customer is None else (self.customer,)
+        own = (one for one in (self.customer, self.why) if one is not None)
         return (*own, *self.checklist, *self.known)
 
 
@@ -85,6 +87,7 @@ class Words(msgspec.Struct, frozen=True):
     show: Show | None = None
     steps: tuple[Template, ...] = ()
     known: tuple[Template, ...] = ()
+    why: Template | None = None
 
 
 Runbooks = Mapping[str, Runbook]
@@ -111,7 +114,7 @@ def words_of(runbooks: Runbooks, name: str, day: datetime.date) -> Words:
         raise RunbookExpired(f"{name} was to be reviewed by {runbook.review_by}")
     show = _form(runbook)
     known = runbook.known if show is not None and show.as_ == "handover" else ()
-    return Words(runbook.title, runbook.customer, show, runbook.checklist, known)
+    return Words(runbook.title, runbook.customer, show, runbook.checklist, known, runbook.why)
 
 
 def _form(runbook: Runbook) -> Show | None:
@@ -285,6 +288,7 @@ class _Reader:
         listed = show is not None and show.as_ == "checklist"
         checklist = self.filled("steps", declared) if listed else ()
         known = self.filled("known", declared)
+        why = self.why(declared)
         self.only_a_runbooks()
         if front.problems or (customer is None and not self.article):
             raise InvalidFile(front.problems)
@@ -311,6 +315,7 @@ class _Reader:
             show=show,
             checklist=checklist,
             known=known,
+            why=why,
         )
 
     def marked(self) -> Iterator[Section]:
@@ -347,7 +352,7 @@ class _Reader:
         return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
 
     def only_a_runbooks(self) -> None:
-        for key in ("fields", "message", "show", "known"):
+        for key in ("fields", "message", "why", "show", "known"):
             if self.article and self.front.values.get(key) is not None:
                 message = f"an article has no {key!r}: it is not filled in, and no policy shows it"
                 self.front.trouble(self.front.at(key), "article", message)
@@ -389,6 +394,13 @@ class _Reader:
             return None
         words = text if start is None else _flowing(text)
         return self.template(words.strip(), declared, place)
+
+    def why(self, declared: frozenset[str]) -> Template | None:
+        """Why a customer sees it, as a template; none where it does not say."""
+        text = self.front.values.get("why")
+        if not isinstance(text, str):
+            return None
+        return self.template(text.strip(), declared, _at(self.front.at("why")))
 
     def filled(self, key: str, declared: frozenset[str]) -> tuple[Template, ...]:
         """The texts of the list ``key`` as templates, as far as they are."""
