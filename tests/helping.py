@@ -42,9 +42,12 @@ spec:
 """
 
 
+CARD, WORDS = "Another card works", "Try fewer words"
+"""What the first two of these policies say."""
+
 POLICIES = {
-    "declined.yaml": policy("declined", "payment.declined", "Another card works"),
-    "slow.yaml": policy("slow", "search.slow", "Try fewer words"),
+    "declined.yaml": policy("declined", "payment.declined", CARD),
+    "slow.yaml": policy("slow", "search.slow", WORDS),
     "asked.yaml": policy("asked", "client.help", "We are here"),
 }
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 
 from forestall.log.sqlite import SqliteLog
 from forestall.log.streams import DECISIONS
-from helping import MORE, Device, chromium, shows, told, track
+from helping import MORE, Device, shows, told, track
 from running import Server, running, until
 
 POLICY = """
@@ -27,12 +27,6 @@ spec:
 """
 DECIDES = "() => Object.entries(localStorage).some(([name, kept]) => name.endsWith('edge') && JSON.parse(kept).length > 2)"
 DECLINED = "() => forestall.track('Payment Declined', {order: 'A-7'})"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,10 @@
 """A server in trouble is never the page's: no error, no noise, and the page loads as fast."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser
 
 from benchmarks.bench_page import SLOW, WAYS, host, interval, measured, shop
-from helping import BROWSERS_OWN, chromium
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
+from helping import BROWSERS_OWN
 
 
 @pytest.mark.parametrize("way", WAYS)

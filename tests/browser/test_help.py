@@ -6,10 +6,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from helping import (
-    MORE,
-    POLICIES,
+    CARD,
+    WORDS,
     Device,
-    chromium,
     empty,
     metric,
     shows,
@@ -18,21 +17,7 @@ from helping import (
     told,
     track,
 )
-from running import Server, running
-
-CARD, WORDS = "Another card works", "Try fewer words"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("shop"), POLICIES, MORE) as server:
-        yield server
+from running import Server
 
 
 @pytest.fixture
@@ -61,6 +46,9 @@ def test_a_message_comes_and_what_became_of_it_is_told(device: Make, server: Ser
     track(page, "Payment Declined")
     shows(page, CARD)
     (shown,) = told(server, "forestall.intervention.seen")
+    press(page, "Why am I seeing this?")
+    shows(page, "Something about your visit suggested that this might help you.")
+    assert "payment.declined" not in page.locator("forestall-help").inner_text()
     press(page, "Close")
     empty(page)
     page.evaluate("() => forestall.flush()")

@@ -6,11 +6,10 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from helping import (
-    MORE,
-    POLICIES,
+    CARD,
     SITE,
+    WORDS,
     Device,
-    chromium,
     empty,
     shows,
     sign_in,
@@ -19,21 +18,7 @@ from helping import (
     token,
     track,
 )
-from running import Server, cloud_event, running, until
-
-CARD, WORDS = "Another card works", "Try fewer words"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("shop"), POLICIES, MORE) as server:
-        yield server
+from running import Server, cloud_event, until
 
 
 @pytest.fixture
