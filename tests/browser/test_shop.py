@@ -213,6 +213,60 @@ def test_axe_finds_nothing(opened: Open, scheme: Scheme) -> None:
     page.context.close()
 
 
+def test_help_says_why_in_the_customers_words_and_keeps_what_is_ticked(opened: Open) -> None:
+    page = opened.visitor()
+    stage(page, "payment-failed", "Payment")
+    _order(page)
+    help_ = page.locator("forestall-help")
+    help_.get_by_role("button", name="Why am I seeing this?").click()
+    sees(page, "Your payment did not go through a moment ago.")
+    help_.get_by_role("checkbox").nth(1).check()
+    page.reload()
+    sees(page, "1 of 3 done")
+    assert [one.is_checked() for one in help_.get_by_role("checkbox").all()] == [False, True, False]
+    page.context.close()
+
+
+def test_who_said_not_this_again_is_not_asked_what_was_missing(opened: Open) -> None:
+    page = opened.visitor()
+    stage(page, "payment-failed", "Payment")
+    _order(page)
+    help_ = page.locator("forestall-help")
+    help_.get_by_role("button", name="More options").click()
+    help_.get_by_role("button", name="Not this again").click()
+    page.reload()
+    _headed(page, "Payment")
+    _home(page)
+    _headed(page, "Good things")
+    page.evaluate("() => forestall.flush()")
+    # Somebody else's trouble is decided after hers, were there any.
+    other = opened.visitor()
+    stage(other, "left-payment", "Payment")
+    _home(other)
+    sees(other, "Would you like a hand with paying?")
+    assert help_.count() == 0
+    for one in (page, other):
+        one.context.close()
+
+
+def test_who_is_signed_in_shows_in_every_tab(opened: Open) -> None:
+    page = opened.visitor()
+    other = page.context.new_page()
+    other.goto(f"{opened.url}/account")
+    page.goto(f"{opened.url}/account/sign-in")
+    page.get_by_role("button", name="Ada").click()
+    for tab in (page, other):
+        tab.get_by_role("heading", level=1, name="Hello, Ada").wait_for()
+        assert tab.locator("#account").text_content() == "Ada"
+    page.get_by_role("button", name="Sign out").click()
+    for tab in (page, other):
+        tab.get_by_role("heading", level=1, name="Orders and returns").wait_for()
+        assert tab.locator("#account").text_content() == "Sign in"
+    names = [tab.evaluate("() => forestall.user().anonymousId()") for tab in (page, other)]
+    assert names[0] == names[1]
+    page.context.close()
+
+
 def test_every_policy_can_be_set_off_by_clicking(opened: Open) -> None:
     """The last test here: it moves log time on."""
     slow = {policy: opened.visitor() for policy in SLOW}

@@ -90,5 +90,5 @@ document.querySelector(".search").addEventListener("submit", (event) => {
 addEventListener("popstate", show);
 onChange(frame);
 frame();
-begin().then(show, show);
+begin(show).then(show, show);
 troubles(document.getElementById("troubles"), go);

@@ -3,6 +3,7 @@
 const CART = "cart";
 const page = { session: "", customer: null, customers: [], troubles: [] };
 const listeners = new Set();
+const others = new BroadcastChannel("shop");
 
 /** Who is here and what is to go wrong, as the backend has it. */
 export const visit = () => page;
@@ -63,16 +64,30 @@ export async function ask(path, body) {
   return said;
 }
 
-/** Reads the visit, and tells Forestall who is signed in. */
-export async function begin() {
+/** Reads the visit, and tells Forestall who is signed in; calls `another` when that changes in another tab. */
+export async function begin(another) {
+  others.onmessage = async () => {
+    const before = page.customer?.id;
+    const now = await ask("visit").catch(() => undefined);
+    if (now) here(now);
+    if (page.customer?.id !== before) another();
+  };
+  addEventListener("storage", ({ key }) => key === CART && changed());
   await Promise.race([new Promise((done) => forestall.ready(done)), new Promise((done) => setTimeout(done, 1500))]);
-  be(await ask("visit"));
+  here(await ask("visit"));
 }
 
-function be(now) {
+function here(now) {
+  if (!now.customer && forestall.user?.().id()) forestall.reset();
   Object.assign(page, now);
   if (page.customer) forestall.identify(page.customer.id);
   changed();
+}
+
+/** The visit has changed here: other tabs look how it is now. */
+function be(now) {
+  here(now);
+  others.postMessage("changed");
 }
 
 /** Signs a customer in, or with `null` out. */
