@@ -115,6 +115,27 @@ it("listens once for all detectors, hears nothing of private places, and nothing
   expect(page.watching?.size).toBe(0);
 });
 
+it.each([
+  ["<input>", 1],
+  ["<textarea></textarea>", 1],
+  ['<input type="password">', 0],
+  ['<input type="hidden">', 0],
+  ['<input autocomplete="one-time-code">', 0],
+  ['<input autocomplete="section-pay cc-number">', 0],
+  ['<input autocomplete="new-password">', 0],
+  ["<div data-private><input></div>", 0],
+])("hears of what a script writes into %s: %i", (field, times) => {
+  const { page, window } = site(`<button id="go">Go</button>${field}`);
+  const heard: string[] = [];
+  stops.push(watch(page, () => undefined, { initial: 0, step: (state: number, { kind }: { kind: string }) => (heard.push(kind), [state, []] as const) }));
+  const click = (): unknown => window.document.querySelector("#go")?.dispatchEvent(new window.MouseEvent("click", { bubbles: true, composed: true }));
+  click();
+  const before = heard.filter((kind) => kind === "change").length;
+  (window.document.querySelector("input,textarea") as unknown as HTMLInputElement).value = "4111";
+  click();
+  expect(heard.filter((kind) => kind === "change").length - before).toBe(times);
+});
+
 const CIRCLE = ["/a", "/b", "/c", "/d"];
 type Ids = { visitor?: string; subject?: string };
 

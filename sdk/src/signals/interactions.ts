@@ -66,7 +66,7 @@ function listen(page: Page): Stop {
   });
   /** Other content of fields, as scripts set it. */
   const compare = (): void => {
-    const now = content(inputs);
+    const now = content(page, inputs);
     if (now !== fields) feed({ kind: "change" });
     fields = now;
   };
@@ -163,12 +163,12 @@ function listen(page: Page): Stop {
 }
 
 /** A number that changes when fields do, for pages that set them by script; nothing can be read from it. */
-function content(inputs: readonly HTMLCollectionOf<HTMLInputElement>[]): number {
+function content({ isPrivate }: Page, inputs: readonly HTMLCollectionOf<HTMLInputElement>[]): number {
   let sum = 0;
   for (const all of inputs) {
     for (let at = 0; at < all.length && at < FIELDS; at += 1) {
       const one = all[at] as HTMLInputElement;
-      if (/password|hidden/.test(one.type) || one.closest("[data-private],[autocomplete^=cc-]")) continue;
+      if (one.type === "hidden" || isPrivate(one)) continue;
       if (one.checked) sum += at + 1;
       for (let letter = Math.min(one.value.length, 99); letter--; ) sum = (sum * 31 + one.value.charCodeAt(letter)) | 0;
     }
