@@ -236,8 +236,18 @@ def test_broken_results_are_named(folder: Path) -> None:
 
 
 def test_without_a_folder_of_actions_there_are_no_agents(folder: Path) -> None:
-    (folder / "forestall.toml").write_text("")
-    assert "no [actions] folder" in str(evaluated(folder).exception)
+    settings = folder / "forestall.toml"
+    settings.write_text("")
+    assert f"{settings} names no [actions] folder" in str(evaluated(folder).exception)
+
+
+def test_without_settings_it_says_where_they_are_looked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder / "actions")
+    told = CliRunner().invoke(app, ["list"])
+    assert isinstance(told.exception, UnreadableInput)
+    assert str(told.exception).startswith("there is no forestall.toml here; name one with --config")
 
 
 def test_declarations_with_mistakes_are_told(folder: Path) -> None:
@@ -347,6 +357,38 @@ def test_a_batch_may_come_by_a_pipe(folder: Path) -> None:
     answer = run(folder, "try", "helper", "--batch", "-", given=given)
     assert answer.exit_code == 0, answer.output
     assert len(answer.stdout.splitlines()) == 1
+
+
+LOOKUP = """
+---
+apiVersion: forestall/v1
+kind: Lookup
+metadata: {name: payment}
+spec:
+  input: {type: object, required: [payment], properties: {payment: {type: string}}}
+  output: {status: /status}
+  python: {call: "assisting:payment"}
+"""
+
+
+def test_lookups_are_asked_only_live_and_nothing_is_left_of_it(folder: Path) -> None:
+    declared = AGENT + "  lookups: [{lookup: payment, with: {payment: arguments.payment}}]\n"
+    (folder / "actions" / "agents.yaml").write_text(declared + LOOKUP)
+    wanted = {"tool": "propose", "arguments": {"message": "All is well.", "confidence": 1}}
+    spoken = [{"calls": [{"tool": "payment", "arguments": {}}]}, {"calls": [wanted]}]
+    given = json.dumps({"arguments": {"payment": "p1"}, "model": spoken})
+    recorded = json.loads(run(folder, "try", "helper", "--batch", "-", given=given).stdout)
+    live = json.loads(run(folder, "try", "helper", "--batch", "-", "--live", given=given).stdout)
+    assert (recorded["outcome"], live["outcome"]) == ("done", "done")
+    assert recorded["inference"]["prompt"] != live["inference"]["prompt"]
+    assert not (folder / "data").exists()
+
+
+def test_a_recorded_model_that_has_no_more_to_say_is_no_warning(folder: Path) -> None:
+    given = json.dumps({"arguments": {"payment": "p1"}, "model": [{"text": "no plan"}]})
+    answer = run(folder, "try", "helper", "--batch", "-", given=given)
+    assert json.loads(answer.stdout)["inference"]["by"] == "nobody"
+    assert answer.stderr == ""
 
 
 def test_a_model_that_is_named_needs_a_key(folder: Path) -> None:

@@ -301,13 +301,16 @@ def test_the_overview_is_served_and_shared_for_a_moment() -> None:
     assert polls == 1
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/x", 404), ("POST", "/", 405)])
-def test_what_is_not_there_is_a_problem(method: str, path: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [("GET", "/x", 404, "not-found"), ("POST", "/", 405, "method-not-allowed")],
+)
+def test_what_is_not_there_is_a_problem(method: str, path: str, status: int, code: str) -> None:
     async def script(client: httpx.AsyncClient) -> None:
         answer = await client.request(method, path)
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["status"] == status
+        assert (answer.json()["status"], answer.json()["code"]) == (status, code)
 
     served(Shop().watch.poll, script)
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
+from structlog.typing import EventDict
 
 from forestall.cli.deployment import DEFAULT, settings_for
 from forestall.contracts.errors import UnreadableInput
@@ -27,8 +29,12 @@ NO_MODEL = "none"
 
 def declared(settings: Settings) -> Declarations:
     """What the deployment declares. Raises ``InvalidFile``."""
+    if settings.file is None:
+        raise UnreadableInput(
+            f"there is no {DEFAULT} here; name one with --config, or run in the folder that holds it"
+        )
     if settings.actions is None:
-        raise UnreadableInput("the settings name no [actions] folder, so there are no agents")
+        raise UnreadableInput(f"{settings.file} names no [actions] folder, so there are no agents")
     return load_declarations(settings.actions, settings)
 
 
@@ -71,11 +77,21 @@ def settings_of(config: Path | None, *, secrets: bool) -> Settings:
     return load_settings(config or DEFAULT) if secrets else settings_for(config)
 
 
+def _unrecorded(_logger: object, _method: str, event: EventDict) -> EventDict:
+    from forestall.intervene.agents.trial import RECORDED
+
+    if event.get("model") == RECORDED:
+        raise structlog.DropEvent
+    return event
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Only warnings are told, and not where the answer is printed."""
+    """Only warnings are told, and not where the answer is printed; of a model whose answers a case
+    records there are none, as they are what the case is about."""
     before = structlog.get_config()
     structlog.configure(
+        processors=[_unrecorded, *before["processors"]],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -131,7 +147,8 @@ async def staged(
                         f"set [language_models.{model}] key, or take --model none"
                     )
             if live:
-                workshop = load_workshop(settings, client=client, clock=clock)
+                aside = msgspec.structs.replace(settings, data=Path(folder))
+                workshop = load_workshop(aside, client=client, clock=clock)
                 behind = await stack.enter_async_context(workshop)
         yield Stage(
             settings=settings,

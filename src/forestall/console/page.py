@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from forestall.console.overview import Overview
+from forestall.ingest.exchange import Refuse, problem
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -61,9 +62,9 @@ def build(poll: Callable[[], Overview], monotonic: Callable[[], float]) -> App:
             return
         path, method = scope["path"], scope["method"]
         if path not in pages and path != OVERVIEW:
-            await _problem(send, 404, "Not found", f"There is no {path} here.")
+            await _problem(send, Refuse(404, "not-found", f"nothing is served at {path}"))
         elif method not in ("GET", "HEAD"):
-            await _problem(send, 405, "Method not allowed", f"{path} can only be read.")
+            await _problem(send, Refuse(405, "method-not-allowed", f"{path} can only be read"))
         else:
             kind, body = pages.get(path) or (b"application/json", await overview())
             await _answer(send, 200, kind, body, head=method == "HEAD")
@@ -79,7 +80,6 @@ async def _answer(send: Send, status: int, kind: bytes, body: bytes, *, head: bo
     await send({"type": "http.response.body", "body": b"" if head else body})
 
 
-async def _problem(send: Send, status: int, title: str, detail: str) -> None:
-    """Problem details after RFC 9457."""
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    await _answer(send, status, b"application/problem+json", msgspec.json.encode(body))
+async def _problem(send: Send, refuse: Refuse) -> None:
+    response = problem(refuse)
+    await _answer(send, response.status, response.content_type.encode(), response.body)
