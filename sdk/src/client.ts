@@ -4,7 +4,7 @@ import { caps } from "./core/caps";
 import { asksForPrivacy, CHOICE, consent as consents } from "./core/consent";
 import { identity as identities, passes } from "./core/identity";
 import { clean, eventType } from "./core/naming";
-import { EVENT_BYTES } from "./core/options";
+import { EVENT_BYTES, isOn } from "./core/options";
 import { queue as queues } from "./core/queue";
 import { address, isPrivate } from "./core/redact";
 import { BREAKER, CLOCK, clock, sender as senders } from "./core/sender";
@@ -150,7 +150,7 @@ export function client(
     soon(0);
   }
   const begin = guard((each: string) => {
-    const stop = settled.signals[each as SignalName] && starts[each]?.(page, emit, settled);
+    const stop = isOn(settled, each as SignalName) && starts[each]?.(page, emit, settled);
     if (stop) noticing.push(stop);
   });
   function silence(): void {

@@ -88,10 +88,9 @@ export interface Limits {
 }
 
 /** Options with all defaults filled in. */
-export interface Settled extends Omit<Options, "host" | "token" | "signals" | "queries" | "trace" | "slow" | "limits"> {
+export interface Settled extends Omit<Options, "host" | "token" | "queries" | "trace" | "slow" | "limits"> {
   host: string;
   token: TokenSource | undefined;
-  signals: Record<SignalName, boolean>;
   queries: readonly string[];
   trace: readonly string[];
   slow: number;

@@ -5,7 +5,7 @@ import { caps } from "../src/core/caps";
 import { asksForPrivacy } from "../src/core/consent";
 import { passes } from "../src/core/identity";
 import { eventType } from "../src/core/naming";
-import { LIMITS, settle } from "../src/core/options";
+import { isOn, LIMITS, settle } from "../src/core/options";
 import { address } from "../src/core/redact";
 import { storage } from "../src/core/storage";
 import { jwt } from "./fakes";
@@ -39,9 +39,11 @@ describe("options", () => {
     expect(limits).toEqual({ ...LIMITS, events: 10 });
   });
   it("switches signals off, one or all", () => {
-    const some = settle({ key: "k", signals: { clicks: false } }, "https://a.b")?.signals;
-    expect([some?.clicks, some?.errors]).toEqual([false, true]);
-    expect(Object.values(settle({ key: "k", signals: false }, "https://a.b")?.signals ?? {})).not.toContain(true);
+    const some = settle({ key: "k", signals: { clicks: false } }, "https://a.b")!;
+    expect([isOn(some, "clicks"), isOn(some, "errors")]).toEqual([false, true]);
+    for (const [signals, on] of [[false, false], [undefined, true], [{}, true]] as const) {
+      expect(isOn(settle({ key: "k", ...(signals !== undefined && { signals }) }, "https://a.b")!, "errors")).toBe(on);
+    }
   });
 });
 

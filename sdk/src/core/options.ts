@@ -1,11 +1,6 @@
 /** What a page says to `init`, checked and filled in. */
 import type { Limits, Options, Settled, SignalName } from "../types";
 
-/** The signals. */
-export const NAMES: readonly SignalName[] = [
-  "errors", "requests", "vitals", "clicks", "forms", "wandering", "searches", "waits",
-];
-
 /** The most that the SDK ever takes of a page. */
 export const LIMITS: Limits = { events: 1000, bytes: 512_000, cpu: 200, network: 2_000_000, rate: 300 };
 
@@ -21,10 +16,6 @@ export function settle(options: Options, script: string): Settled | null {
     const wanted = options.limits?.[name];
     if (typeof wanted === "number" && wanted >= 0) limits[name] = Math.min(limits[name], wanted);
   }
-  const signals = {} as Record<SignalName, boolean>;
-  for (const name of NAMES) {
-    signals[name] = options.signals !== false && options.signals?.[name] !== false;
-  }
   return {
     ...options,
     queries: options.queries ?? [],
@@ -33,10 +24,12 @@ export function settle(options: Options, script: string): Settled | null {
     key: options.key,
     host,
     token: typeof options.token === "function" ? options.token : undefined,
-    signals,
     limits,
   };
 }
+
+/** Whether this is to be noticed. */
+export const isOn = ({ signals }: Settled, name: SignalName): boolean => signals !== false && signals?.[name] !== false;
 
 function origin(url: string): string | null {
   try {

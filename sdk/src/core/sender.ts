@@ -102,25 +102,25 @@ export function sender(means: Means): Sender {
       // A second is as fine as it is told, and the way takes time.
       if (Math.abs(ahead - clock(store)) > WRONG) store.set(CLOCK, Math.abs(ahead) > WRONG ? ahead : 0);
     });
-    if (answer.kind === "failed") return fail(answer.wait);
+    if (typeof answer === "number") return fail(answer);
     if (breaker().failures) became(CLOSED);
-    if (answer.kind === "smaller") {
+    if (answer === "smaller") {
       if (batch.length === 1) return drop(batch);
       most = Math.ceil(batch.length / 2);
       return true;
     }
     most = MOST;
     tokenless = 0;
-    return settleWith(batch, answer.unproven, answer.refused);
+    return settleWith(batch, answer);
   }
 
   /** Taken, quarantined: done. Refused for its token: once more, with a fresh one. */
-  async function settleWith(batch: readonly Entry[], unproven: readonly string[], refused: number): Promise<true> {
-    const retried = new Set(unproven.filter((id) => !reproved.has(id)));
-    const hopeless = unproven.length - retried.size + refused;
+  async function settleWith(batch: readonly Entry[], codes: readonly (string | null)[]): Promise<true> {
+    const retried = batch.filter(({ id }, place) => codes[place]?.startsWith("subject-token-") && !reproved.has(id));
+    const hopeless = codes.filter((code) => code !== null).length - retried.length;
     batch.forEach(({ id }) => reproved.delete(id));
-    retried.forEach((id) => reproved.add(id));
-    await queue.remove(batch.filter(({ id }) => !retried.has(id)));
+    retried.forEach(({ id }) => reproved.add(id));
+    await queue.remove(batch.filter((entry) => !retried.includes(entry)));
     if (hopeless) means.lost(hopeless);
     return true;
   }

@@ -15,11 +15,11 @@ const TIMEOUT = 15_000;
 /** Whether the gateway wants the customer's own token for it. */
 export const isControl = (entry: Pick<Entry, "type">): boolean => entry.type.startsWith("forestall.");
 
-/** What the gateway said of a batch. */
-export type Answer =
-  | { kind: "taken"; unproven: readonly string[]; refused: number }
-  | { kind: "smaller" }
-  | { kind: "failed"; wait: number };
+/**
+ * What the gateway said of a batch: of each event why it refuses it, or `null`; or for how many
+ * milliseconds it wants to be left alone; or that the batch is too large.
+ */
+export type Answer = readonly (string | null)[] | number | "smaller";
 
 /** The longest beginning of `entries` that fits, and that one token proves. */
 export function cut(entries: readonly Entry[], most: number): { batch: Entry[]; proof: Who | null } {
@@ -91,10 +91,7 @@ export function asks(
 /** Whether the browser knows that there is no network; that it knows nothing of the kind proves nothing. */
 export const isOffline = (navigator: Navigator): boolean => navigator.onLine === false;
 
-/**
- * Sends a batch; `heard` hears the server's time (milliseconds, or `NaN`). Never rejects: a page that is
- * not the gateway's answer is a failure like any other.
- */
+/** Sends a batch; `heard` hears the server's time (milliseconds, or `NaN`). Rejects where nobody answers, or not the gateway. */
 export async function post(
   ask: Ask,
   batch: readonly Entry[],
@@ -102,32 +99,15 @@ export async function post(
   now: () => number,
   heard: (time: number) => void,
 ): Promise<Answer> {
-  try {
-    const proof = token ? { "forestall-subject-token": token } : {};
-    const kind = { "content-type": "application/cloudevents-batch+json" };
-    const response = await ask("events", { ...kind, ...proof }, { body: body(batch) });
-    const { status, headers } = response;
-    heard(Date.parse(headers.get("date") ?? ""));
-    if (status === 202) return judge(await response.json(), batch);
-    if (status === 400 || status === 413 || status === 422) return { kind: "smaller" };
-    return { kind: "failed", wait: retryAfter(headers.get("retry-after"), now()) };
-  } catch {
-    return { kind: "failed", wait: 0 };
-  }
-}
-
-/** What the verdicts say; an answer without one for each event is not the gateway's. */
-function judge(answer: unknown, batch: readonly Entry[]): Answer {
-  const { verdicts } = answer as { verdicts: { verdict: string; code?: string }[] };
-  if (verdicts.length !== batch.length) throw 0;
-  const unproven: string[] = [];
-  let refused = 0;
-  verdicts.forEach(({ verdict, code }, place) => {
-    if (verdict !== "quarantined") return;
-    if (code?.startsWith("subject-token-")) unproven.push(batch[place]?.id ?? "");
-    else refused += 1;
-  });
-  return { kind: "taken", unproven, refused };
+  const kind = { "content-type": "application/cloudevents-batch+json" };
+  const response = await ask("events", token ? { ...kind, "forestall-subject-token": token } : kind, { body: body(batch) });
+  const { status, headers } = response;
+  heard(Date.parse(headers.get("date") ?? ""));
+  if (status === 400 || status === 413 || status === 422) return "smaller";
+  if (status !== 202) return retryAfter(headers.get("retry-after"), now());
+  const { verdicts } = (await response.json()) as { verdicts: { verdict: string; code?: string }[] };
+  const codes = verdicts.map(({ verdict, code }) => (verdict === "quarantined" ? String(code) : null));
+  return codes.length === batch.length ? codes : 0;
 }
 
 /** The last words of a page that goes away: no control events, nor what comes after one. */
@@ -145,8 +125,8 @@ export function beacon(
 export async function visitorToken(ask: Ask, anonymousId: string): Promise<string | null | undefined> {
   const kind = { "content-type": "application/json" };
   const response = await ask("anonymous-tokens", kind, { body: JSON.stringify({ anonymousId }) });
+  const { status } = response;
   // Signed in by now, or a server without a secret to sign with.
-  if (response.status === 403 || response.status === 501) return undefined;
-  const { token } = (await response.json()) as { token?: unknown };
-  return response.status === 201 && typeof token === "string" ? token : null;
+  if (status === 403 || status === 501) return undefined;
+  return status === 201 ? (((await response.json()) as { token?: string }).token ?? null) : null;
 }
