@@ -181,8 +181,9 @@ class Glance:
         kept, fitting = reader_of(contract.shape), fitting_reader(contract.schema)
         return Plan(contract, contract.fits, kept, fitting)
 
-    def _kept(self, sight: Sight, plan: Plan) -> msgspec.Raw | msgspec.Struct | None:
-        """What may be kept of its data, none where that does not pass."""
+    def _kept(self, sight: Sight, plan: Plan) -> msgspec.Raw | None:
+        """What may be kept of its data, none where that does not pass. It is encoded at once, while
+        it lies in the cache: as objects, those of all that waits would not."""
         raw, contract = sight.data, plan.contract
         if raw is msgspec.UNSET:
             if sight.data_base64 is not msgspec.UNSET:
@@ -190,8 +191,7 @@ class Glance:
             raw = EMPTY_DATA
         if plan.fitting is not None:
             try:
-                fitting: msgspec.Struct = plan.fitting(raw)
-                return fitting
+                return msgspec.Raw(_encode(plan.fitting(raw)))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
         try:

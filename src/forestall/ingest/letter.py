@@ -82,9 +82,9 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     """A letter that passed every check, reduced to what may be kept.
 
     Exactly one of ``pseudonym`` and (``user`` or ``anonymous``) says whose it is. ``time`` is none
-    where the sender gave none. ``data`` is what the log will hold, as JSON or as the Struct that is
-    encoded so; ``said`` is the same decoded where it is a ``control`` event, which is never late;
-    ``personal`` are the traits that only the vault may see.
+    where the sender gave none. ``data`` is what the log will hold, as JSON; ``said`` is the same
+    decoded where it is a ``control`` event, which is never late; ``personal`` are the traits that
+    only the vault may see.
     """
 
     id: str
@@ -95,7 +95,7 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     pseudonym: str | None
     time: int | None
     origin: Origin
-    data: Any
+    data: msgspec.Raw
     said: dict[str, Any]
     personal: dict[str, Any]
     traceparent: str | None

@@ -5,7 +5,7 @@ quarantine) is kept with the batch or not at all.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -57,6 +57,7 @@ class Sorter:
         self._last = last
         self._taken: dict[Pair, int] = {}
         self._asked: dict[Pair, int | None] = {}
+        self._found: Iterator[tuple[Pair, int | None]] = iter(())
         self._moved = False
         self._fresh: set[str] = set()
         self.records: list[Record] = []
@@ -111,12 +112,18 @@ class Sorter:
             plain.append(pair)
         since = max(0, self._last - REMEMBERED)
         found = self._desk.log.newest_of(SIGNALS, pairs, since=since)
-        self._asked = dict(zip(pairs, found, strict=True))
+        self._found = zip(pairs, found, strict=True)
         if self._desk.clock != "wall":
             return [None] * len(plain)
         if any(found):
-            return [None if pair is None or self._asked[pair] else pair for pair in plain]
+            asked = self._answers()
+            return [None if pair is None or asked[pair] else pair for pair in plain]
         return plain
+
+    def _answers(self) -> dict[Pair, int | None]:
+        """What the log said of the pairs that it was asked about; seldom looked at again."""
+        self._asked.update(self._found)
+        return self._asked
 
     def _newcomer(self, letter: Admitted | Refusal) -> Pair | None:
         """The same for an event of somebody whom this transaction meets first; they are entered."""
@@ -203,9 +210,10 @@ class Sorter:
         pair = (owner, key)
         kept = self._taken.get(pair)
         if kept is None and owner not in self._fresh:
-            if pair not in self._asked:
-                self._asked[pair] = self._desk.log.newest_of(SIGNALS, [pair])[0]
-            kept = self._asked[pair]
+            asked = self._answers()
+            if pair not in asked:
+                asked[pair] = self._desk.log.newest_of(SIGNALS, [pair])[0]
+            kept = asked[pair]
         return kept is not None and received - kept <= REMEMBERED
 
     def _settle(self, event: Admitted, placed: identity.Placed, received: int) -> str:
