@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
+import pytest
+
+from forestall.app import worker
 from forestall.app.register import Register
-from forestall.app.worker import Files, _obey
+from forestall.app.worker import GATHER, SHORTEST, Files, _decide, _obey
 from forestall.contracts.control import PoliciesApplied, SwitchesApplied
+from forestall.contracts.event import Record
 from forestall.decide.stage import Stage
 from forestall.kernel.settings import load_settings
 from forestall.log.memory import MemoryLog
+from forestall.log.streams import signals
 
 POLICY = """
 apiVersion: forestall/v1
@@ -92,3 +97,40 @@ def test_settings_that_cannot_be_read_change_nothing(tmp_path: Path) -> None:
     deployment.look(3)
     assert deployment.files.problem is not None
     assert not deployment.everything_off
+
+
+@pytest.mark.parametrize(("events", "pauses"), [(5, []), (20, [GATHER]), (1_000, [])])
+def test_after_a_step_with_some_events_more_may_gather(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: int, pauses: list[float]
+) -> None:
+    slept: list[float] = []
+    waited: list[float] = []
+    committed: list[int] = []
+    log = MemoryLog()
+    log.commit([signals([_record(number) for number in range(events)])])
+    deployment = Deployment(tmp_path)
+    stage = Stage(log, MemoryLog())
+    monkeypatch.setattr(worker, "sleep", slept.append)
+    monkeypatch.setattr(worker.core, "large_pages", lambda: None)
+    monkeypatch.setattr(worker, "Collecting", lambda _now: _NoCollecting())
+    _decide(
+        lambda: (stage, deployment.files, deployment.register),
+        lambda: bool(waited),
+        waited.append,
+        lambda: committed.append(stage.position),
+    )
+    assert (slept, waited, committed) == (pauses, [SHORTEST], [1])
+    assert stage.engine.counters["records"] == events
+
+
+class _NoCollecting:
+    def worked(self) -> None:
+        """Nothing is collected here."""
+
+    def rested(self) -> bool:
+        return False
+
+
+def _record(number: int) -> Record:
+    moment = 1_700_000_000_000_000 + number
+    return Record(f"e{number}", "shop", "page.viewed", "somebody", moment, moment, "server")
