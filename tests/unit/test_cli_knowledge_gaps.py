@@ -182,6 +182,26 @@ def test_a_page_tells_it_all(tmp_path: Path) -> None:
     assert "<script" not in text
 
 
+def test_a_page_of_one_gap_counts_as_people_do(tmp_path: Path) -> None:
+    deployment(tmp_path, search(1, "a", "crocodile leather"))
+    page = tmp_path / "gaps.html"
+    run(tmp_path, "--html", str(page))
+    assert "1 gap concerns 1 customer. The largest:" in page.read_text()
+    assert "1 of 1 searches had no good answer." in page.read_text()
+
+
+def test_a_page_without_searches_says_nothing_of_them_and_shortens_ids(tmp_path: Path) -> None:
+    deployment(tmp_path, *RECORDS, settings='[runbooks]\nfolder = "runbooks"\n')
+    page = tmp_path / "gaps.html"
+    shown = json.loads(run(tmp_path, "--html", str(page), "--json").stdout)
+    text = page.read_text()
+    assert "searches had" not in text
+    named = [one for gap in shown["gaps"] for one in gap["examples"]]
+    assert named
+    assert all(one[:12] in text for one in named)
+    assert not any(len(one) > 12 and one in text for one in named)
+
+
 def test_a_page_of_no_gaps_says_so(tmp_path: Path) -> None:
     deployment(tmp_path, search(1, "a", "card declined"))
     page = tmp_path / "gaps.html"

@@ -311,7 +311,7 @@ def test_a_saving_is_told_with_its_interval(own: Experiment, found: Report) -> N
     assert "tickets per 1,000 customers (" in told
     assert "% fewer (" in told
     assert wording.title(own) == POLICY
-    assert wording.against(own) == "against its own holdout of 40 %, from 1970-01-01"
+    assert wording.against(own) == "against its own holdout of 40 %, from the beginning"
 
 
 def altered(own: Experiment, value: float, low: float, high: float) -> Experiment:

@@ -40,12 +40,15 @@ def _short(found: Gaps) -> str:
     if not found.gaps:
         return cards.section("short", "In short", '<p class="empty">There is no gap.</p>')
     first = found.gaps[0]
+    gaps = "1 gap concerns" if len(found.gaps) == 1 else f"{len(found.gaps):,} gaps concern"
+    customers = "customer" if found.customers == 1 else "customers"
     body = (
-        f"<p>{len(found.gaps):,} gaps concern {found.customers:,} customers. The largest:"
+        f"<p>{gaps} {found.customers:,} {customers}. The largest:"
         f" <strong>{escape(first.todo)}</strong>, for {first.customers:,} of"
         f" {first.concerned:,}.</p>"
-        f"<p>{found.unanswered:,} of {found.searches:,} searches had no good answer.</p>"
     )
+    if found.searches:
+        body += f"<p>{found.unanswered:,} of {found.searches:,} searches had no good answer.</p>"
     return cards.section("short", "In short", body)
 
 
@@ -64,9 +67,14 @@ def _row(gap: Gap) -> tuple[str, ...]:
     return (
         escape(gap.name),
         f"{gap.customers:,}",
-        f"{100 * gap.share:.0f} % of {gap.concerned:,}",
+        f"{100 * gap.share:.0f}&nbsp;% of&nbsp;{gap.concerned:,}",
         gap.trend,
         f"{gap.tickets:,}",
         happened,
-        "<br>".join(map(escape, gap.examples)),
+        "<br>".join(map(escape, _examples(gap))),
     )
+
+
+def _examples(gap: Gap) -> Sequence[str]:
+    """Words, or as much of the ids of interventions as commands list and take for them."""
+    return gap.examples if gap.about == "words" else [one[:12] for one in gap.examples]

@@ -5,13 +5,14 @@ from typing import Final
 
 import msgspec
 
-from forestall.contracts.instants import SECOND, format_duration
+from forestall.contracts.instants import SECOND, format_duration, format_time
 from forestall.measure.effect import Interval
 from forestall.measure.findings import Experiment, Figures, Finding, Report
 from forestall.measure.refusals import Arms
 from forestall.measure.trails import TICKET
 
 ARMS: Final = ("offered help", "kept aside")
+_BEGINNING = format_time(0)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -89,12 +90,13 @@ def title(one: Experiment) -> str:
 
 
 def against(one: Experiment) -> str:
-    """What they are compared with, and since when."""
+    """What they are compared with, and since when, where that was not before all events."""
     if one.start is None:
         return ""
     whose = "its own holdout" if one.kind == "policy" else "the global holdout"
+    since = "the beginning" if one.start == _BEGINNING else one.start[:10]
     until = "" if one.end is None else f" until {one.end[:10]}"
-    return f"against {whose} of {100 * one.share:g} %, from {one.start[:10]}{until}"
+    return f"against {whose} of {100 * one.share:g} %, from {since}{until}"
 
 
 def verdict(one: Experiment, report: Report) -> str:
