@@ -7,6 +7,7 @@ import pytest
 from forestall.app import worker
 from forestall.app.register import Register
 from forestall.app.worker import GATHER, SHORTEST, Files, _decide, _obey
+from forestall.context import core
 from forestall.contracts.control import PoliciesApplied, SwitchesApplied
 from forestall.contracts.event import Record
 from forestall.decide.stage import Stage
@@ -111,7 +112,7 @@ def test_after_a_step_with_some_events_more_may_gather(
     deployment = Deployment(tmp_path)
     stage = Stage(log, MemoryLog())
     monkeypatch.setattr(worker, "sleep", slept.append)
-    monkeypatch.setattr(worker.core, "large_pages", lambda: None)
+    monkeypatch.setattr(core, "large_pages", lambda: None)
     monkeypatch.setattr(worker, "Collecting", lambda _now: _NoCollecting())
     _decide(
         lambda: (stage, deployment.files, deployment.register),
