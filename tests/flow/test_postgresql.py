@@ -65,3 +65,17 @@ def test_a_server_keeps_its_tables_in_postgresql_and_outlives_its_outage(tmp_pat
         until(lambda: len(asked) >= before + 2, 60)
         assert not (server.data / "app.db").exists()
         assert not (server.data / "dbos.db").exists()
+
+
+@pytest.mark.timeout(180)
+def test_a_server_that_is_started_again_at_once_finds_its_tables(tmp_path: Path) -> None:
+    """PostgreSQL sees only by and by that whoever held the lock has gone."""
+    more = f'[database]\nurl = "{postgres().database()}"\n'
+    with running(
+        tmp_path, {"guiding.yaml": GUIDING.replace("channel: hook", "channel: inapp")}, more
+    ) as server:
+        server.kill("app")
+        until(server.ready)
+        assert server.stop() == 0
+        server.start()
+        assert server.run("interventions", "list", "--json").stdout.strip() == "[]"
