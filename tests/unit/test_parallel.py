@@ -2,6 +2,9 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import msgspec
@@ -12,16 +15,17 @@ from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.instants import DAY, MINUTE
 from forestall.decide import parallel
 from forestall.decide.backtest import opening
-from forestall.decide.history import History
+from forestall.decide.history import Chunk, History, Share
 from forestall.decide.parallel import (
     Found,
     Line,
     Part,
     Work,
     WorkerLost,
+    dealt,
     decide,
+    may_be_copied,
     merged,
-    shares,
     worthwhile,
 )
 from forestall.policy.bundle import Bundle
@@ -31,6 +35,20 @@ POLICIES = (
     on("{sequence: [{event: a}, {not: b, for: 5s}]}", "silence"),
     on("{event: b}", "many", cooldown="10s"),
 )
+
+_COPIES = """
+import sys
+from pathlib import Path
+import msgspec
+from forestall.contracts.control import Control
+from forestall.decide.parallel import Work, decide, may_be_copied
+path = Path(sys.argv[1])
+controls = msgspec.json.decode(path.with_name("controls").read_bytes(), type=tuple[Control, ...])
+work = Work(path=path, controls=controls, gap=1, outcome="c", horizon=1, lines=True)
+print(may_be_copied(), flush=True)
+decide(work, 3, lambda part: sys.stdout.buffer.writelines(line.text for line in part.lines))
+"""
+"""What decides the history that it is given in copies of itself."""
 
 
 def work(path: Path, **changed: object) -> Work:
@@ -138,15 +156,14 @@ def test_shares_are_about_as_much_work_each(tmp_path: Path) -> None:
     path = tmp_path / "h.ndjson"
     ranks = [rank for rank in range(1, 41) for _ in range(1000 // rank)]
     path.write_bytes(b"\n".join(event(t, "a", subject=f"u{rank}") for t, rank in enumerate(ranks)))
+    first = next(History(path).chunks())
     for parts in (2, 3):
-        counts = [
-            sum(len(records) for records in History(path, share=share))
-            for share in shares(path, parts)
-        ]
+        shares = [dealt(Share(part, parts), first) for part in range(parts)]
+        assert len({tuple(share.dealt.items()) for share in shares}) == 1
+        counts = [sum(len(records) for records in History(path, share=one)) for one in shares]
         assert sum(counts) == len(ranks)
         assert max(counts) - min(counts) <= 25
-    path.write_bytes(b"")
-    assert [share.dealt for share in shares(path, 2)] == [{}, {}]
+    assert dealt(Share(1, 2), Chunk.of(())) == Share(1, 2)
 
 
 def test_a_short_history_is_worth_one_process(
@@ -163,11 +180,37 @@ def test_a_short_history_is_worth_one_process(
     assert worthwhile(tmp_path) == 3
 
 
-def test_a_parquet_file_knows_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+def test_a_parquet_file_is_smaller_than_its_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     monkeypatch.setattr(parallel, "WORTH", 10)
     path = tmp_path / "h.parquet"
-    parquet.write_table(arrow.table({"id": ["1"] * 35}), path)
+    path.write_bytes(b" " * 1_500)
     assert worthwhile(path) == 3
+
+
+def test_a_process_with_threads_is_not_copied() -> None:
+    """A copy has no threads but the one that made it, and no lock that another held opens again."""
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    thread.start()
+    try:
+        assert not may_be_copied()
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system tells no threads")
+def test_copies_decide_as_one_process(tmp_path: Path) -> None:
+    """Asked for by a process of its own, since the one that tests may have threads."""
+    path = tmp_path / "h.ndjson"
+    path.write_bytes(b"\n".join(lines(17_000)))
+    (tmp_path / "controls").write_bytes(msgspec.json.encode(work(path).controls))
+    given = subprocess.run(
+        [sys.executable, "-c", _COPIES, str(path)], capture_output=True, check=True, timeout=100
+    )
+    written, _, _ = run(work(path), 1)
+    assert given.stdout.splitlines(keepends=True) == [b"True\n", *written]
+    assert given.stderr == b""

@@ -6,9 +6,8 @@ is told row by row as CloudEvents, which takes longer and names what is wrong.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 import pyarrow
@@ -26,8 +25,6 @@ COLUMNS: Final = (
 _FEW_VALUES: Final = ("source", "type", "origin")
 _MOMENTS: Final = ("time", "received")
 _BUFFER: Final = 1 << 20
-_KNOWN: Final = 1 << 17
-"""Subjects of which it is remembered whether they are owned: many come in batch after batch."""
 _ORIGINS: Final = {"browser", "server"}
 _FIRST = parse_time("0001-01-01T00:00:00Z")
 _LAST = parse_time("9999-12-31T23:59:59.999999Z")
@@ -77,8 +74,6 @@ class Archive:
         read = self._file.iter_batches(
             size, columns=[name for name in COLUMNS if name in self._names], use_threads=False
         )
-        if owns is not None:
-            owns = lru_cache(_KNOWN)(owns)
         row = 0
         while True:
             try:
@@ -266,7 +261,7 @@ def _given(batch: Any, name: str) -> list[str]:
     words = [] if column is None else _words(column)
     if len(words) != len(batch) or not all(words):
         raise _IrregularRows
-    return [word for word in words if word]
+    return cast(list[str], words)
 
 
 def _origins(batch: Any) -> Sequence[str]:

@@ -32,6 +32,7 @@ WORTH: Final = 250_000
 """Events that are worth a process of their own; fewer are decided before it has started."""
 
 _BYTES: Final = 400
+_BYTES_PACKED: Final = 50
 _AHEAD: Final = 64
 _DEALT: Final = 64
 
@@ -95,20 +96,10 @@ class _Failed(NamedTuple):
 
 
 def worthwhile(path: Path) -> int:
-    """How many processes a history is worth: one a core, and fewer for a short one."""
-    if path.suffix == ".parquet" and path.is_file():
-        return _fitting(_rows(path))
+    """How many processes a history is worth by its size: one a core, and fewer for a short one."""
     file = path / "gateway.db" if path.is_dir() else path
     size = file.stat().st_size if file.is_file() else 0
-    return _fitting(size // _BYTES)
-
-
-def _rows(path: Path) -> int:
-    try:
-        from forestall.decide.archive import Archive
-    except ImportError:
-        return 0
-    return Archive(path).rows
+    return _fitting(size // (_BYTES_PACKED if file.suffix == ".parquet" else _BYTES))
 
 
 def _fitting(events: int) -> int:
@@ -132,29 +123,29 @@ def decide(work: Work, jobs: int, take: Callable[[Part], None]) -> Found:
                 return found
     workers: list[_Worker] = []
     try:
-        own, *others = shares(work.path, jobs)
-        workers.extend(_Worker(work, share) for share in others)
+        until = log_end(work.path)
+        own, *others = (Share(part, jobs, end=until) for part in range(jobs))
+        for share in others:
+            workers.append(_Worker(work, share, workers))
         return _gathered(_answers(work, own), workers, take)
     finally:
         for worker in workers:
             worker.stop()
 
 
-def shares(path: Path, parts: int) -> list[Share]:
-    """The history's subjects in ``parts`` that are about as much work each.
+def dealt(share: Share, first: Chunk) -> Share:
+    """The share, if the parts are about as much work each as the ``first`` events tell.
 
-    A few subjects send much of what there is, so those busiest in the first chunk are dealt out,
-    each to the part that has least by then. Raises what reading raises.
+    A few subjects send much of what there is, so the busiest are dealt out, each to the part that
+    has least by then.
     """
-    first = next(History(path).chunks(), Chunk.of(()))
     busiest = Counter(record.subject for record in first.records).most_common(_DEALT)
-    loads, dealt = [0] * parts, dict[str, int]()
+    loads, parts = [0] * share.parts, dict[str, int]()
     for subject, events in busiest:
         part = loads.index(min(loads))
         loads[part] += events
-        dealt[subject] = part
-    end = log_end(path)
-    return [Share(part, parts, dealt, end) for part in range(parts)]
+        parts[subject] = part
+    return msgspec.structs.replace(share, dealt=parts)
 
 
 def decide_share(work: Work, history: History) -> Generator[Part, None, Found]:
@@ -194,15 +185,28 @@ def _grace(controls: Sequence[Control]) -> int:
 Answer = Part | Found | _Failed
 
 
-class _Worker:
-    """A process that decides for a share, seen from outside."""
+def may_be_copied() -> bool:
+    """Whether a copy of this process can go on by itself: no other thread holds a lock in it."""
+    try:
+        return sum(1 for _ in Path("/proc/self/task").iterdir()) == 1
+    except OSError:
+        return False
 
-    def __init__(self, work: Work, share: Share) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe(duplex=False)
-        self.process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, work, share), daemon=True
-        )
+
+class _Worker:
+    """A process that decides for a share, seen from outside; ``earlier`` ones were started before.
+
+    A copy of this process is ready at once; a new one has to import everything first.
+    """
+
+    def __init__(self, work: Work, share: Share, earlier: Sequence["_Worker"]) -> None:
+        self.connection, theirs = multiprocessing.Pipe(duplex=False)
+        if may_be_copied():
+            copied = [self.connection, *(worker.connection for worker in earlier)]
+            process: Callable[..., BaseProcess] = multiprocessing.get_context("fork").Process
+        else:
+            copied, process = [], multiprocessing.get_context("spawn").Process
+        self.process = process(target=_serve, args=(theirs, copied, work, share), daemon=True)
         self.process.start()
         theirs.close()
         self.answers: deque[Answer] = deque()
@@ -268,23 +272,36 @@ def _in_step(own: Iterator[Answer], workers: Sequence[_Worker]) -> Iterator[list
 
 
 def _answers(work: Work, share: Share) -> Iterator[Answer]:
-    """The parts of a share, then what was found or what went wrong."""
-    history = History(work.path, share=share)
-    steps = decide_share(work, history)
-    while True:
-        try:
-            yield next(steps)
-        except StopIteration as end:
-            yield end.value
-            return
-        except ForestallError as error:
-            yield _Failed(history.row, type(error), str(error))
-            return
+    """The parts of a share, then what was found or what went wrong.
+
+    Each process looks at the first events itself, so that none has to wait for another.
+    """
+    history = History(work.path, share=Share(end=share.end))
+    try:
+        first = next(history.chunks(), Chunk.of(()))
+        history = History(work.path, share=dealt(share, first))
+        del first
+        found = yield from decide_share(work, history)
+    except ForestallError as error:
+        yield _Failed(history.row, type(error), str(error))
+    else:
+        yield found
 
 
-def _serve(connection: "Connection[object, object]", work: Work, share: Share) -> None:
-    """Decide for a share in a process of its own and send the answers."""
+def _serve(
+    connection: "Connection[object, object]",
+    copied: "Sequence[Connection[object, object]]",
+    work: Work,
+    share: Share,
+) -> None:
+    """Decide for a share in a process of its own and send the answers.
+
+    Of the process that asks come copies of the ends that it reads; while one is open, nobody would
+    notice that this process is gone.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for end in copied:
+        end.close()
     gc.disable()
     core.large_pages()
     try:
