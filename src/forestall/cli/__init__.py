@@ -10,7 +10,6 @@ import gc
 import sys
 from collections.abc import Iterable
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated, Final
 
 import typer
@@ -77,6 +76,8 @@ COMMANDS: Final = {
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         from forestall.context.core import CORE
 
         typer.echo(f"forestall {version('forestall')} ({CORE} core)")

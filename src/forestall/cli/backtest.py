@@ -1,26 +1,26 @@
 """``forestall backtest``: what policies would have decided over a history, and what it adds up to."""
 
 import gc
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
+import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from forestall.cli import summary
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.cli.durations import SessionGap, span
-from forestall.console.report import render
 from forestall.contracts.control import Control, SwitchesApplied
 from forestall.contracts.errors import UnreadableInput
 from forestall.decide.backtest import BEGINNING, opening
+from forestall.decide.evidence import Facts
 from forestall.decide.history import deployed_controls
 from forestall.decide.parallel import Part, Work, decide, worthwhile
 from forestall.kernel.clock import monotonic
 from forestall.kernel.settings import Settings
+from forestall.measure.outcomes import Outcomes
 from forestall.policy.deployment import load_bundle
 
 STANDARD_OUTPUT = Path("-")
@@ -112,17 +112,48 @@ def backtest(
         facts = found.tally.facts()
         followed = None if found.followed is None else found.followed.result(found.tick or 0, seed)
         if page is not None:
-            told = summary.about(found.counters, found.skipped, monotonic() - started)
+            from forestall.console.report import render
+
+            told = _about(found.counters, found.skipped, monotonic() - started)
             page.write(render(facts, followed, told, work.path.name).encode())
     if STANDARD_OUTPUT in (out, report):
         return
     if as_json:
         counted = {"events": found.counters["records"], "skipped": found.skipped}
-        typer.echo(summary.as_json({**counted, **found.counters}, facts, followed))
+        typer.echo(_as_json({**counted, **found.counters}, facts, followed))
     else:
+        from rich.console import Console
+
+        from forestall.cli.summary import show
+
         seconds = monotonic() - started
-        summary.show(Console(), facts, followed)
-        Console().print(summary.about(found.counters, found.skipped, seconds), soft_wrap=True)
+        show(Console(), facts, followed)
+        Console().print(_about(found.counters, found.skipped, seconds), soft_wrap=True)
+
+
+def _about(counters: Mapping[str, int], skipped: int, seconds: float) -> str:
+    """One line: how much was read, how long it took, and what was left aside."""
+    aside = [
+        f"; {count:,} {text}"
+        for count, text in (
+            (skipped, "without a subject (skipped)"),
+            (counters["late"], "late"),
+            (counters["duplicate"], "duplicates"),
+            (counters["control_ignored"], "control events without their field (ignored)"),
+            (counters["expression_errors"], "conditions that could not be evaluated"),
+        )
+        if count
+    ]
+    return f"{counters['records']:,} events in {seconds:.1f} s" + "".join(aside)
+
+
+def _as_json(counted: Mapping[str, int], facts: Facts, outcomes: Outcomes | None) -> str:
+    """Everything in one object; ``outcome`` only where one was asked for."""
+    told: dict[str, Any] = {**counted, **msgspec.structs.asdict(facts)}
+    told["decisions"] = told.pop("counts")
+    if outcomes is not None:
+        told["outcome"] = outcomes
+    return msgspec.json.encode(told).decode()
 
 
 def _controls(policies: Path, settings: Settings) -> list[Control]:
@@ -148,15 +179,24 @@ def _sink(out: Path | None, stack: ExitStack) -> BinaryIO | None:
 
 
 def _progress(stack: ExitStack) -> Callable[[float], None]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    """What shows how far it has come; its thread starts with the first part, after the processes."""
+    if not sys.stderr.isatty():
         return lambda _: None
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
     columns = (
         TextColumn("deciding"),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
     )
-    progress = stack.enter_context(Progress(*columns, console=console, transient=True))
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    stack.callback(progress.stop)
     task = progress.add_task("deciding", total=1.0)
-    return lambda done: progress.update(task, completed=done)
+
+    def advance(done: float) -> None:
+        progress.start()
+        progress.update(task, completed=done)
+
+    return advance

@@ -1,10 +1,9 @@
-"""What ``forestall backtest`` tells: tables for a terminal, or everything as JSON."""
+"""What ``forestall backtest`` tells on a terminal: tables."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -20,31 +19,6 @@ DAYS = 14
 
 PAIRS = 10
 """How many of the pairs of policies that overlap most a terminal is shown."""
-
-
-def about(counters: Mapping[str, int], skipped: int, seconds: float) -> str:
-    """One line: how much was read, how long it took, and what was left aside."""
-    aside = [
-        f"; {count:,} {text}"
-        for count, text in (
-            (skipped, "without a subject (skipped)"),
-            (counters["late"], "late"),
-            (counters["duplicate"], "duplicates"),
-            (counters["control_ignored"], "control events without their field (ignored)"),
-            (counters["expression_errors"], "conditions that could not be evaluated"),
-        )
-        if count
-    ]
-    return f"{counters['records']:,} events in {seconds:.1f} s" + "".join(aside)
-
-
-def as_json(counted: Mapping[str, int], facts: Facts, outcomes: Outcomes | None) -> str:
-    """Everything in one object; ``outcome`` only where one was asked for."""
-    told: dict[str, Any] = {**counted, **msgspec.structs.asdict(facts)}
-    told["decisions"] = told.pop("counts")
-    if outcomes is not None:
-        told["outcome"] = outcomes
-    return msgspec.json.encode(told).decode()
 
 
 def show(console: Console, facts: Facts, outcomes: Outcomes | None) -> None:

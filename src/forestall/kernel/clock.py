@@ -1,10 +1,13 @@
 """The only door to the machine's clock and randomness; everything else takes them as parameters."""
 
-import asyncio
 import os
 import secrets
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 Clock = Callable[[], int]
 """Gives the current time in microseconds since 1970, UTC."""
@@ -33,8 +36,10 @@ def chance() -> float:
     return secrets.randbits(53) / 2**53
 
 
-async def within(event: asyncio.Event, seconds: float) -> bool:
+async def within(event: "asyncio.Event", seconds: float) -> bool:
     """Wait for ``event``, at most so long; whether it came."""
+    import asyncio
+
     try:
         async with asyncio.timeout(seconds):
             return await event.wait()

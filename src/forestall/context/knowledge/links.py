@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from markdown_it.token import Token
 
-from forestall.context.knowledge.plain import MARKDOWN
+from forestall.context.knowledge.plain import markdown
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 
@@ -28,7 +28,7 @@ def links_of(text: str) -> Iterator[Link]:
     text, starts = text.replace("\r", "\n"), [0]
     for line in text.split("\n"):
         starts.append(starts[-1] + len(line) + 1)
-    for block in MARKDOWN.parse(text):
+    for block in markdown().parse(text):
         if block.type != "inline" or block.map is None:
             continue
         start, end = starts[block.map[0]], min(starts[block.map[1]], len(text))

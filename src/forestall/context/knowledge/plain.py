@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
-
-MARKDOWN = MarkdownIt("commonmark").enable("table").disable("html_block")
-"""Parses what we know; tags of HTML stand within paragraphs, so that headings after them count."""
-MARKDOWN.validateLink = lambda _: True  # type: ignore[method-assign, assignment]
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 _CONTROL = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+"
@@ -18,16 +17,26 @@ _SPACES = re.compile(r" *\n *| {2,}")
 _LINES = re.compile(r"\n{3,}")
 
 
-def plain(markdown: str) -> str:
-    """``markdown`` without its marks: of a link its words, of a picture what it shows, no tags of
+@cache
+def markdown() -> "MarkdownIt":
+    """Parses what we know; tags of HTML stand within paragraphs, so that headings after them count."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark").enable("table").disable("html_block")
+    parser.validateLink = lambda _: True  # type: ignore[method-assign, assignment]
+    return parser
+
+
+def plain(text: str) -> str:
+    """``text`` without its marks: of a link its words, of a picture what it shows, no tags of
     HTML. Paragraphs are an empty line apart; points of a list and rows of a table have a line
     each. Control characters and marks that turn text around are gone."""
-    said = "".join(gap + words for gap, words in _pieces(MARKDOWN.parse(markdown)))
+    said = "".join(gap + words for gap, words in _pieces(markdown().parse(text)))
     said = _SPACES.sub(lambda found: "\n" if "\n" in found[0] else " ", _CONTROL.sub(" ", said))
     return _LINES.sub("\n\n", said).strip()
 
 
-def _pieces(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
+def _pieces(tokens: "Sequence[Token]") -> Iterator[tuple[str, str]]:
     """The words of each block, with the lines between it and the one before."""
     gap, point, cells = "", "", list[str]()
     for before, token in zip([None, *tokens], tokens, strict=False):
@@ -51,7 +60,7 @@ def _pieces(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
             gap, point = "\n\n", ""
 
 
-def _words(tokens: Sequence[Token]) -> str:
+def _words(tokens: "Sequence[Token]") -> str:
     said = []
     for token in tokens:
         if token.type in ("text", "code_inline"):

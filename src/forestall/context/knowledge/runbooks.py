@@ -17,7 +17,7 @@ import msgspec
 
 from forestall.context.knowledge.front import Front, Imported
 from forestall.context.knowledge.passages import Passage
-from forestall.context.knowledge.plain import MARKDOWN, plain
+from forestall.context.knowledge.plain import markdown, plain
 from forestall.context.knowledge.sections import Section, sections
 from forestall.context.knowledge.template import Template, TemplateError, parse_template
 from forestall.contracts.errors import ForestallError, InvalidFile, Problem
@@ -442,7 +442,7 @@ def _flowing(text: str) -> str:
     lines = text.split("\n")
     soft = {
         number
-        for token in MARKDOWN.parse(text)
+        for token in markdown().parse(text)
         if token.type == "inline" and token.map
         for number in range(token.map[0], token.map[1] - 1)
         if not lines[number].endswith("  ") and not lines[number + 1].lstrip().startswith(">")
