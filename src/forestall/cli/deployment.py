@@ -26,7 +26,15 @@ def settings_for(config: Path | None) -> Settings:
     """
     if config is not None:
         return load_settings(config, secrets=False)
-    return load_settings(DEFAULT, secrets=False) if DEFAULT.exists() else Settings()
+    return load_settings(DEFAULT, secrets=False) if _there(DEFAULT) else Settings()
+
+
+def _there(file: Path) -> bool:
+    """Whether there is a file; also where nobody may see whether, so that reading it tells."""
+    try:
+        return file.exists()
+    except PermissionError:
+        return True
 
 
 def tables_for(data: Path | None, config: Path | None) -> Path | str:

@@ -9,6 +9,7 @@ import msgspec
 
 from forestall.contracts.control import PoliciesApplied, PolicyInForce
 from forestall.contracts.errors import InvalidFile, Problem, UnreadableInput
+from forestall.contracts.folders import files_below
 from forestall.policy.edge_checks import refused
 from forestall.policy.language.canonical import canonical, from_canonical, version
 from forestall.policy.language.check import ANYTHING, Surroundings, check
@@ -39,19 +40,15 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 def policy_files(path: Path) -> list[Path]:
     """``path`` itself, or every ``*.yaml`` and ``*.yml`` below it, sorted, hidden ones left out.
 
-    Raises ``UnreadableInput`` when there is no such file or folder.
+    Raises ``UnreadableInput`` when there is no such file or folder, or it may not be looked into.
     """
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise UnreadableInput(f"{path}: no such file or folder")
-    return sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix in (".yaml", ".yml")
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
+    return [
+        file for file in files_below(path) if file.suffix in (".yaml", ".yml") and file.is_file()
+    ]
 
 
 def load_folder(path: Path, surroundings: Surroundings = ANYTHING) -> Bundle:

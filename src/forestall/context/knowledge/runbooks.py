@@ -7,7 +7,6 @@ meant for customers but for its ``## Agent`` part; no policy shows it, it is sea
 """
 
 import datetime
-import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +19,8 @@ from forestall.context.knowledge.passages import Passage
 from forestall.context.knowledge.plain import markdown, plain
 from forestall.context.knowledge.sections import Section, sections
 from forestall.context.knowledge.template import Template, TemplateError, parse_template
-from forestall.contracts.errors import ForestallError, InvalidFile, Problem
+from forestall.contracts.errors import ForestallError, InvalidFile, Problem, UnreadableInput
+from forestall.contracts.folders import files_below
 from forestall.contracts.intervention import Show
 
 MAX_BYTES = 1_000_000
@@ -196,7 +196,11 @@ def read_folder(folder: Path) -> tuple[dict[str, Runbook], list[Problem]]:
         return {}, [Problem(str(folder), 1, 1, "runbook-folder", "there is no such folder")]
     found: dict[str, Runbook] = {}
     problems: list[Problem] = []
-    for path in markdown_files(folder):
+    try:
+        files = markdown_files(folder)
+    except UnreadableInput as error:
+        return {}, [Problem(str(folder), 1, 1, "runbook-folder", str(error))]
+    for path in files:
         try:
             runbook = read_file(path)
         except InvalidFile as error:
@@ -211,9 +215,9 @@ def read_folder(folder: Path) -> tuple[dict[str, Runbook], list[Problem]]:
 
 
 def markdown_files(folder: Path) -> list[Path]:
-    """Every ``*.md`` below ``folder``, sorted; what vanishes meanwhile is not among them."""
-    found = (Path(top) / name for top, _, names in os.walk(folder) for name in names)
-    return sorted(path for path in found if path.suffix == ".md")
+    """Every ``*.md`` below ``folder``, sorted; what vanishes meanwhile is not among them. Raises
+    ``UnreadableInput`` where a folder may not be looked into."""
+    return [path for path in files_below(folder, hidden=True) if path.suffix == ".md"]
 
 
 def read_file(path: Path) -> Runbook:

@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from forestall.context.knowledge.runbooks import (
@@ -11,7 +12,7 @@ from forestall.context.knowledge.runbooks import (
     markdown_files,
     read_folder,
 )
-from forestall.contracts.errors import InvalidFile, Problem
+from forestall.contracts.errors import InvalidFile, Problem, UnreadableInput
 from forestall.kernel.settings.stamps import Stamp, stamp
 
 
@@ -70,5 +71,7 @@ class Stock:
         """Names, sizes and times of change; equal means that nothing changed."""
         files = [*self._also]
         if self._folder is not None:
-            files += [self._folder, *markdown_files(self._folder)]
+            files.append(self._folder)
+            with suppress(UnreadableInput):  # as if there were none; reading them tells
+                files += markdown_files(self._folder)
         return stamp(files)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from forestall.contracts.errors import InvalidFile, Problem
+from forestall.contracts.folders import files_below
 from forestall.kernel.settings import Settings
 from forestall.policy.actions.grants import judge_agent
 from forestall.policy.actions.judging import Path_, inputs, judge_names, judge_reads
@@ -99,7 +100,8 @@ def load_declarations(folder: Path, settings: Settings) -> Declarations:
 def read_folder(folder: Path) -> tuple[list[Located], list[Source]]:
     """What the files below ``folder`` declare, and their sources with the mistakes found so far.
 
-    Raises ``InvalidFile`` where there is no such folder.
+    Raises ``InvalidFile`` where there is no such folder, and ``UnreadableInput`` where one may not
+    be looked into.
     """
     if not folder.is_dir():
         raise InvalidFile([Problem(str(folder), 1, 1, "actions-folder", "there is no such folder")])
@@ -107,15 +109,26 @@ def read_folder(folder: Path) -> tuple[list[Located], list[Source]]:
     sources: list[Source] = []
     for path in _files(folder):
         try:
-            text = path.read_text(encoding="utf-8")
+            size = path.stat().st_size
+            text = path.read_text(encoding="utf-8") if size <= 4 * MAX_CHARACTERS else None
         except UnicodeDecodeError:
-            source = Source("", str(path))
-            source.problems = [Problem(str(path), 1, 1, "yaml", "the file is not UTF-8 text")]
+            source = _unread(path, "yaml", "the file is not UTF-8 text")
+        except OSError as error:
+            source = _unread(path, "yaml", f"the file cannot be read: {error.strerror}")
         else:
-            located, source = read_declarations(text, str(path))
-            found += located
+            if text is None:
+                source = _unread(path, "too-large", f"the file has {size:,} bytes; split it")
+            else:
+                located, source = read_declarations(text, str(path))
+                found += located
         sources.append(source)
     return found, sources
+
+
+def _unread(path: Path, code: str, message: str) -> Source:
+    source = Source("", str(path))
+    source.problems = [Problem(str(path), 1, 1, code, message)]
+    return source
 
 
 def offers(declarations: Declarations) -> tuple[Offers, Offers, Offers]:
@@ -144,15 +157,11 @@ def _planner(one: Agent, declarations: Declarations) -> Offer:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(
+    return [
         path
-        for path in folder.rglob("*")
-        if path.suffix in (".yaml", ".yml")
-        and not path.stem.endswith(DOCUMENT)
-        and path.is_file()
-        and path.stat().st_size <= 4 * MAX_CHARACTERS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+        for path in files_below(folder)
+        if path.suffix in (".yaml", ".yml") and not path.stem.endswith(DOCUMENT) and path.is_file()
+    ]
 
 
 class Judge:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 import msgspec
 
 from forestall.contracts.errors import Problem
+from forestall.contracts.folders import files_below
 from forestall.policy.actions.agents import MOST_WORDS
 from forestall.policy.actions.model import Agent
 from forestall.policy.actions.read import Located
@@ -32,15 +33,16 @@ def prompt_name(path: PurePath) -> str:
 
 
 def read_prompts(folder: Path) -> tuple[dict[str, str], list[Problem]]:
-    """The prompts below ``folder`` by name, and what is wrong with files; none without the folder."""
+    """The prompts below ``folder`` by name, and what is wrong with files; none without the folder.
+
+    Raises ``UnreadableInput`` where a folder may not be looked into.
+    """
     found: dict[str, str] = {}
     problems: list[Problem] = []
-    for path in sorted(folder.rglob("*")):
-        below = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in below.parts)
-        if hidden or path.suffix not in SUFFIXES or not path.is_file():
+    for path in files_below(folder):
+        if path.suffix not in SUFFIXES or not path.is_file():
             continue
-        name = prompt_name(below)
+        name = prompt_name(path.relative_to(folder))
         if name in found:
             message = f"another prompt is called `{name}` already"
             problems.append(Problem(str(path), 1, 1, "duplicate-name", message))
@@ -49,6 +51,9 @@ def read_prompts(folder: Path) -> tuple[dict[str, str], list[Problem]]:
             found[name] = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             problems.append(Problem(str(path), 1, 1, "prompt", "the file is not UTF-8 text"))
+        except OSError as error:
+            message = f"the file cannot be read: {error.strerror}"
+            problems.append(Problem(str(path), 1, 1, "prompt", message))
     return found, problems
 
 
