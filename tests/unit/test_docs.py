@@ -5,6 +5,7 @@ An example that needs more than a folder of files (a server, the network) stands
 paragraph that ends in its name: ``Save this as `policies/card.yaml`:``.
 """
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -131,6 +132,33 @@ def refusals() -> set[str]:
     "code", sorted({error.code for error in made_reference.errors()} | refusals())
 )
 def test_every_error_code_is_documented(code: str) -> None:
+    assert code in in_code()
+
+
+CODES = {"Problem": 3, "problem": 1, "fail": 1, "Refuse": 1, "Refused": 0}
+"""Calls that name a code, and with which argument."""
+
+
+def told() -> set[str]:
+    """Codes of mistakes in people's files and of refused requests, wherever the code tells them."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        own = "knowledge-" if path.parts[-2:] == ("knowledge", "lint.py") else ""
+        for call in ast.walk(ast.parse(path.read_text())):
+            match call:
+                case ast.Call(ast.Name(name) | ast.Attribute(attr=name), args) if len(
+                    args
+                ) > CODES.get(name, 99):
+                    match args[CODES[name]]:
+                        case ast.Constant(str(code)) if re.fullmatch(
+                            r"[a-z0-9]+(-[a-z0-9]+)*", code
+                        ):
+                            found.add(own + code if name == "problem" else code)
+    return found
+
+
+@pytest.mark.parametrize("code", sorted(told()))
+def test_every_code_of_a_mistake_is_documented(code: str) -> None:
     assert code in in_code()
 
 
