@@ -228,6 +228,14 @@ def test_right_to_left_is_a_mirror(browser: Browser) -> None:
         assert box(page)[2] == pytest.approx(page.evaluate("() => innerWidth") - 20, abs=16)
 
 
+def test_words_of_another_direction_keep_their_points_in_place(browser: Browser) -> None:
+    with opened(browser, direction="rtl", reduced_motion="reduce") as page:
+        for form, words in (("checklist", "li span"), ("question", ".row button")):
+            show(page, form, locale="ar")
+            own = "(one) => getComputedStyle(one).unicodeBidi"
+            assert page.locator(f"forestall-help {words}").first.evaluate(own) == "plaintext"
+
+
 def test_people_who_read_larger_letters_get_larger_ones(browser: Browser) -> None:
     with opened(browser, reduced_motion="reduce") as page:
         show(page)

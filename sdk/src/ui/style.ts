@@ -64,7 +64,7 @@ svg{width:20px;height:20px;fill:none;stroke:currentColor;stroke-width:1.75;strok
 .scroll:has(+[hidden]){padding-bottom:16px}
 .long+.foot{border-top:1px solid var(--border)}
 .words{flex:1;min-width:0;align-self:center}
-p,li,label,button{unicode-bidi:plaintext}
+p,li,label,button,span{unicode-bidi:plaintext}
 .title{font-weight:600;line-height:1.35;letter-spacing:-.006em;text-wrap:balance;padding-inline-end:30px}
 .body,.why{color:var(--muted);font-size:.9375em;white-space:pre-line;text-wrap:pretty}
 .body{margin-top:2px}
@@ -101,7 +101,6 @@ background:var(--background);border:1px solid var(--border);border-radius:12px;b
 .row [aria-pressed=true]{border-color:var(--accent);box-shadow:inset 0 0 0 1px var(--accent);color:var(--accent)}
 
 ol,ul{list-style:none}
-.bar span{unicode-bidi:plaintext}
 .bar{display:flex;align-items:center;gap:10px;color:var(--muted);font-size:.8125em;font-variant-numeric:tabular-nums}
 .track{flex:1;height:5px;border-radius:9px;background:var(--border);overflow:hidden}
 .fill{height:100%;width:0;border-radius:inherit;background:var(--accent);transition:width .3s cubic-bezier(.2,.8,.2,1)}
