@@ -144,17 +144,17 @@ class Rows:
         subjects = _column(batch, "subject")
         if subjects is None:
             return Columns(tuple(() for _ in COLUMNS), (), (), before)
-        subjects = _strings(subjects)
-        named = compute.fill_null(compute.not_equal(subjects, ""), False)
-        if not compute.all(named).as_py():
-            batch, subjects = batch.filter(named), subjects.filter(named)
+        encoded = _strings(subjects).dictionary_encode()
+        names = encoded.dictionary.to_pylist()
+        if encoded.null_count or "" in names:
+            named = compute.not_equal(encoded.dictionary, "").take(encoded.indices)
+            batch, encoded = batch.filter(named), encoded.filter(named)
         if not len(batch):
             return Columns(tuple(() for _ in COLUMNS), (), (), before)
         time, received = _moments(batch)
         received = compute.cumulative_max(received, start=_FIRST if tick is None else tick)
-        everywhere = received.to_pylist()
-        encoded = subjects.dictionary_encode()
-        names, places = encoded.dictionary.to_pylist(), range(len(batch))
+        everywhere, skipped = received.to_pylist(), before - len(batch)
+        places: Sequence[int] = range(len(batch))
         if self._owns is not None:
             owned = pyarrow.array(map(self._owns, names), pyarrow.bool_()).take(encoded.indices)
             places = compute.indices_nonzero(owned).to_pylist()
@@ -171,7 +171,7 @@ class Rows:
             _data(batch),
             _traceparents(batch),
         )
-        return Columns(fields, everywhere, places, before - len(subjects))
+        return Columns(fields, everywhere, places, skipped)
 
 
 def _moments(batch: Any) -> tuple[Any, Any]:
@@ -179,7 +179,7 @@ def _moments(batch: Any) -> tuple[Any, Any]:
     time, received = (_instants(batch, name) for name in _MOMENTS)
     if time is None or received is None:
         time = received = received if time is None else time
-    else:
+    elif time.null_count or received.null_count:
         time, received = compute.coalesce(time, received), compute.coalesce(received, time)
     if time is None or time.null_count:
         raise _IrregularRows
@@ -268,10 +268,12 @@ def _origins(batch: Any) -> Sequence[str]:
     column = _column(batch, "origin")
     if column is None:
         return ["server"] * len(batch)
-    origins = [word or "server" for word in _words(column)]
+    origins = _words(column)
+    if not all(origins):
+        origins = [word or "server" for word in origins]
     if not _ORIGINS.issuperset(origins):
         raise _IrregularRows
-    return origins
+    return cast(list[str], origins)
 
 
 def _data(batch: Any) -> Sequence[msgspec.Raw]:

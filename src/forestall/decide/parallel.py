@@ -34,7 +34,7 @@ WORTH: Final = 250_000
 _BYTES: Final = 400
 _BYTES_PACKED: Final = 50
 _AHEAD: Final = 64
-_DEALT: Final = 64
+_DEALT: Final = 256
 
 
 class WorkerLost(ForestallError):
