@@ -231,7 +231,7 @@ describe("a page that decides", () => {
       await passes();
     }
   });
-  it("keeps nothing of somebody who left in the same turn", async () => {
+  it.each([[true], [false]])("keeps nothing of somebody who left in the same turn (it was told: %s)", async (told) => {
     await device.serves(signed, bundle([silence]));
     await device.opens();
     await passes();
@@ -239,7 +239,7 @@ describe("a page that decides", () => {
     device.stored.clear();
     device.who = { anonymousid: "next" };
     device.answers = {};
-    device.identity();
+    if (told) device.identity();
     await passes();
     expect([...device.stored.keys()]).toEqual([]);
   });

@@ -60,6 +60,8 @@ describe("a key that the gateway does not take", () => {
     expect(device.beacons).toEqual([]);
     expect(error.mock.calls).toEqual([[{ reason: "key" }]]);
     expect(lost).not.toHaveBeenCalled();
+    // It is no failure that a later page has to wait for.
+    expect(device.stored.get("forestall.https://help.example.breaker") ?? '"failures":0').toContain('"failures":0');
     one.stop();
     if (!stored) return;
     const later = start(device.tab(), { key: "right" });
@@ -71,18 +73,21 @@ describe("a key that the gateway does not take", () => {
   it("is known from a visitor's token too: what needs one is not dropped", async () => {
     vi.useFakeTimers(faked);
     const device = new Device();
-    device.gateway.key = "right";
+    const { gateway } = device;
+    gateway.key = "right";
+    // Dead at first: after five tries it would be given up.
+    Object.defineProperty(gateway, "says", { get: () => (gateway.unknown.length < 5 ? 500 : 401) });
     const one = start(device.tab(), { key: "wrong" });
     const error = vi.fn();
     one.on("error", error);
     one.identify("", { plan: "pro" });
     one.track("a");
     await hours(24);
-    expect([device.gateway.unknown, error.mock.calls.length]).toEqual([["anonymous-tokens"], 1]);
+    expect([gateway.unknown, error.mock.calls.length]).toEqual([Array(5).fill("anonymous-tokens"), 1]);
     one.stop();
     start(device.tab(), { key: "right" });
     await hours(1);
-    expect(device.gateway.types()).toEqual(["forestall.identify", "a"]);
+    expect(gateway.types()).toEqual(["forestall.identify", "a"]);
   });
 
   it("leaves the queue to another tab with a better one", async () => {
@@ -123,12 +128,13 @@ describe("offline", () => {
     const fetched = vi.spyOn(window, "fetch");
     const one = start(window);
     one.track("a");
+    await hours(1);
+    await expect(one.inside!.ask("stream")).rejects.toBeDefined();
     one.optOut();
     await hours(24);
     await one.flush();
     window.dispatchEvent(new Event("pagehide"));
     window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
-    await expect(one.inside?.ask("stream") ?? Promise.reject(new Error("offline"))).rejects.toBeDefined();
     await hours(1);
     expect([fetched.mock.calls.length, device.gateway.requests.length, device.beacons.length]).toEqual([0, 0, 0]);
     expect(device.stored.has("forestall.https://help.example.breaker")).toBe(false);
@@ -174,7 +180,7 @@ describe("the cap on the network", () => {
     const { ask, requests } = way(100_000, endless);
     const { body } = await ask("stream");
     const reader = body!.getReader();
-    await expect((async () => { while (!(await reader.read()).done); })()).rejects.toThrow();
+    await expect((async () => { while (pieces < 50 && !(await reader.read()).done); })()).rejects.toThrow();
     expect(pieces).toBeLessThan(15);
     for (let n = 0; n < 20; n++) await expect(ask("events", {}, { body: "[]" })).rejects.toBeDefined();
     expect(requests()).toBe(1);
