@@ -125,7 +125,7 @@ def _row(error: type[ForestallError]) -> str:
 def _section(name: str, command: Any) -> str:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option"]
-    usage = " ".join([name, "[OPTIONS]", *(_argument(one) for one in arguments)])
+    usage = " ".join([name, "[OPTIONS]", *map(_used, arguments)])
     rows = [
         *(f"| `{_argument(one)}` | {_cell(one.help)} |" for one in arguments),
         *(f"| {_names(one)} | {_cell(one.help)}{_default(one)} |" for one in options),
@@ -135,8 +135,15 @@ def _section(name: str, command: Any) -> str:
 
 
 def _argument(argument: Any) -> str:
-    word = argument.metavar or argument.name.upper()
-    return f"{word}..." if argument.nargs == -1 and argument.metavar is None else word
+    return str(argument.metavar or argument.name.upper())
+
+
+def _used(argument: Any) -> str:
+    """An argument as usage shows it: in brackets where it may be left out, with dots where there may
+    be many."""
+    word = _argument(argument)
+    several = f"{word}..." if argument.nargs == -1 and " " not in word else word
+    return several if argument.required else f"[{several}]"
 
 
 def _names(option: Any) -> str:

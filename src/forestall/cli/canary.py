@@ -21,7 +21,7 @@ _WHOLE = 3_600.0
 
 def canary(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Only the canary of this name.")
+        str | None, typer.Argument(metavar="NAME", help="Only the canary of this name.")
     ] = None,
     config: ConfigOption = None,
     data: DataOption = None,

@@ -19,7 +19,7 @@ from forestall.policy.reviews import overdue
 def drift(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="The folder; that of [policies] if left out."),
+        typer.Argument(metavar="DIR", help="The folder; that of [policies] if left out."),
     ] = None,
     config: ConfigOption = None,
     as_json: AsJson = False,

@@ -35,7 +35,7 @@ app.command("search")(knowledge_search.search)
 def lint(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="The folder; that of [runbooks] if left out."),
+        typer.Argument(metavar="DIR", help="The folder; that of [runbooks] if left out."),
     ] = None,
     on: OnOption = None,
     config: ConfigOption = None,

@@ -57,7 +57,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 def tone(
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT...", help="What the customer wrote, oldest first."),
+        typer.Argument(metavar="TEXT", help="What the customer wrote, oldest first."),
     ] = None,
     failures: Annotated[int, typer.Option(min=0, help="How often something failed.")] = 0,
     repetitions: Annotated[
