@@ -213,6 +213,24 @@ def test_axe_finds_nothing(opened: Open, scheme: Scheme) -> None:
     page.context.close()
 
 
+def test_nothing_is_wider_than_a_small_phone(opened: Open) -> None:
+    context = opened.browser.new_context(viewport={"width": 320, "height": 640})
+    page = context.new_page()
+    page.goto(opened.url)
+    kettle = {"id": "copper-kettle", "name": "Copper kettle", "kind": "tea", "price": 79}
+    page.evaluate(
+        "(lines) => localStorage.setItem('cart', JSON.stringify(lines))",
+        [{"product": kettle, "number": 12}],
+    )
+    wide = {}
+    for path in ("/", "/cart", "/checkout/payment", "/account/sign-in", "/search?kind=plants"):
+        page.goto(opened.url + path)
+        page.locator("main:not([aria-busy]) h1").wait_for()
+        wide[path] = page.evaluate("() => document.documentElement.scrollWidth")
+    assert set(wide.values()) == {320}, wide
+    context.close()
+
+
 def test_help_says_why_in_the_customers_words_and_keeps_what_is_ticked(opened: Open) -> None:
     page = opened.visitor()
     stage(page, "payment-failed", "Payment")
