@@ -40,13 +40,6 @@ class TestSqliteLog(LogSuite):
             assert pragma("PRAGMA journal_mode").fetchone() == ("wal",)
             assert pragma("PRAGMA synchronous").fetchone() == (2,)
 
-    def test_a_transaction_that_ended_before_its_time_is_not_taken_for_kept(self) -> None:
-        with closing(SqliteLog(self.path)) as log:
-            log.begin().execute("ROLLBACK")
-            with pytest.raises(sqlite3.OperationalError, match="before its time"):
-                log.finish()
-            assert log.commit([batch("one")]) == [1]
-
     def test_a_reader_in_another_process_sees_commits_and_notices_them(self) -> None:
         with closing(SqliteLog(self.path)) as log:
             reader = subprocess.Popen(

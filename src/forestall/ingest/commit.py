@@ -66,7 +66,7 @@ class Submission(msgspec.Struct, frozen=True, eq=False):
 class Committer:
     """Takes submissions and answers them once they are durable. Run ``run`` as a task.
 
-    ``committed`` is called after each commit, on the event loop.
+    ``committed`` is called after each commit, on the thread that made it.
     """
 
     def __init__(
@@ -191,7 +191,6 @@ class Committer:
             with suppress(LogFull):
                 async with self._turn:
                     await self._aside(self._tick)
-                self._committed()
 
     async def _write(self) -> None:
         taken, events = [], 0
@@ -225,11 +224,10 @@ class Committer:
         sorter = Sorter(self._desk, self._clock(), self._last)
         try:
             answers = self._lay_out(taken, sorter)
-            await self._aside(self._log.finish)
+            await self._aside(self._finish)
         except BaseException:
             self._desk.vault.forgo()
             raise
-        self._committed()
         if sorter.records:
             self._last = sorter.records[-1].received
         JOINS.inc(sorter.joins)
@@ -258,8 +256,13 @@ class Committer:
             raise
         return answers
 
+    def _finish(self) -> None:
+        self._log.finish()
+        self._committed()
+
     def _tick(self) -> None:
         tick = max(self._last, self._clock())
         self._log.commit(tick=tick)
         self._last = tick
+        self._committed()
         self.healthy = True

@@ -172,11 +172,7 @@ class SqliteLog:
         """Keep what was written since ``begin``, durably; where that fails nothing is kept."""
         with self._lock, self.translated():
             try:
-                if not self._connection.in_transaction:
-                    raise sqlite3.OperationalError("the transaction has ended before its time")
-                # Gives Python's lock away once, where ``execute`` would do so three times; a
-                # thread that is back from the disk waits for it each time.
-                self._connection.commit()
+                self._connection.execute("COMMIT")
             except BaseException:
                 self.abandon()
                 raise
