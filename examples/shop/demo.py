@@ -77,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DemoFailed, ForestallError, history.HistoryMissing) as error:
         Console(stderr=True).print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         return 1
+    except OSError as error:
+        told = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        Console(stderr=True).print(f"demo: {told}", style="red", markup=False, soft_wrap=True)
+        return 1
     except KeyboardInterrupt:
         console.print("\nStopped before the end.")
         return 1
@@ -162,7 +166,9 @@ def _desk(settings: Settings) -> Desk:
     try:
         return Desk(url.hostname or "127.0.0.1", url.port or 80, hook.secret)
     except OSError as error:
-        raise DemoFailed(f"{url.netloc}, where the help desk listens: {error.strerror}") from None
+        raise DemoFailed(
+            f"{url.netloc}, where the help desk listens: {error.strerror}; stop what listens there"
+        ) from None
 
 
 @contextmanager

@@ -52,8 +52,16 @@ class Shop:
         host = f"http://{settings.server.host}:{settings.server.port}"
         keys = {key.origin: key.key for key in settings.keys}
         with httpx.Client(base_url=host, timeout=10, trust_env=False) as server:
-            snippet = server.get("/sdk/snippet.js").raise_for_status().text
-        self._socket = socket.create_server((HOST, self._port))
+            try:
+                snippet = server.get("/sdk/snippet.js").raise_for_status().text
+            except httpx.ConnectError:
+                raise OSError(
+                    f"no server answers at {host}; start it with `forestall serve`"
+                ) from None
+        try:
+            self._socket = socket.create_server((HOST, self._port))
+        except OSError as error:
+            raise OSError(f"{HOST}:{self._port}: {error.strerror}; name another port") from None
         self._client = Client(host, keys["server"], Options(source="/shop", linger=0.02))
         edge = EdgeKey(settings.data, random_id).public
         place = Place(host, keys["browser"], settings.tokens.secret or "", snippet, edge)

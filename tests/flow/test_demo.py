@@ -127,7 +127,17 @@ def test_in_the_end_it_says_where_to_go_and_what_to_try(capsys: pytest.CaptureFi
 
 def test_a_shop_without_a_server_cannot_be_opened(shop: Path) -> None:
     with (
-        pytest.raises(DemoFailed, match="cannot be opened"),
+        pytest.raises(DemoFailed, match=r"cannot be opened: no server answers at http://.*serve`"),
         demo.opened(load_settings(shop), 0),
     ):
         pass
+
+
+def test_a_cache_that_cannot_be_written_ends_it_without_a_stack(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = tmp_path / "file"
+    cache.touch()
+    assert demo.main(["--once", "--config", str(shop), "--cache", str(cache / "below")]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert told == f"demo: {cache / 'below'}: Not a directory"
