@@ -132,6 +132,15 @@ def test_the_queue_survives_a_reload_while_the_server_is_away(
     context.close()
 
 
+KEPT = """(name) => new Promise((go) => {
+  const device = indexedDB.open(name);
+  device.onsuccess = () => {
+    const count = device.result.transaction("events").objectStore("events").count();
+    count.onsuccess = () => { device.result.close(); go(count.result === 3) };
+  };
+})"""
+
+
 def test_a_wrong_key_ends_sending_and_a_page_with_the_right_one_sends_it_all(
     browser: Browser, server: Running
 ) -> None:
@@ -143,6 +152,9 @@ def test_a_wrong_key_ends_sending_and_a_page_with_the_right_one_sends_it_all(
         "async () => { window.told = []; forestall.on('error', (what) => told.push(what.reason));"
         " for (const n of 'abc') { forestall.track(n); await forestall.flush() } }"
     )
+    # The page sends once the browser has let it lead; what was refused is then on the device.
+    wrong.page.wait_for_function("() => told.length > 0")
+    wrong.page.wait_for_function(KEPT, arg=f"forestall.{server.base}")
     assert wrong.run("() => told") == ["key"]
     wrong.page.close()
     assert asked == [f"{server.base}/v1/events"]
