@@ -373,7 +373,7 @@ class Storefront:
         text = _read_as(asked, Question).text.strip()
         if not 0 < len(text) <= 2_000:
             raise Wrong(422, "ask in one to 2,000 characters")
-        self._say(asked, "help.asked", text=text, locale="en")
+        self._say(asked, "help.asked", text=text)
         return 202, {}
 
 
