@@ -132,6 +132,33 @@ def test_the_queue_survives_a_reload_while_the_server_is_away(
     context.close()
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_web_vitals_come_by_a_script_of_their_own_where_they_are_wanted(
+    browser: Browser, server: Running, wanted: bool
+) -> None:
+    context = browser.new_context()
+    scripts: list[str] = []
+    context.on("request", lambda request: scripts.append(request.url.rpartition("/")[2]))
+    options = "" if wanted else "signals: {vitals: false}"
+    site = Site(context, snippet(server.base, options) + "<h1>Shop</h1>")
+    site.open()
+    site.run(
+        "() => { window.told = []; forestall.on('event', ({type, data}) => told.push([type, data.name])) }"
+    )
+    site.page.wait_for_function("() => window[Symbol.for('forestall.signals')]")
+    if wanted:
+        site.page.wait_for_function("() => window[Symbol.for('forestall.vitals')]")
+        site.run(
+            "() => new Promise((go) => new PerformanceObserver(() => go())"
+            ".observe({type: 'largest-contentful-paint', buffered: true}))"
+        )
+        site.page.click("h1")
+        site.page.wait_for_function("() => told.some((one) => `${one}` == 'client.vital,LCP')")
+    assert ("forestall-vitals.js" in scripts) == wanted
+    assert site.noise == []
+    context.close()
+
+
 KEPT = """(name) => new Promise((go) => {
   const device = indexedDB.open(name);
   device.onsuccess = () => {
