@@ -259,6 +259,13 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
     assert "`purpose`" in " ".join(message for _, message in codes)
 
 
+def test_an_agent_without_a_name_is_not_called_by_one(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("apiVersion: forestall/v1\nkind: Agent\n")
+    with pytest.raises(InvalidFile, match="the agent lacks `purpose`") as caught:
+        load_declarations(tmp_path, Settings())
+    assert "``" not in str(caught.value)
+
+
 def test_instructions_and_a_function_exclude_each_other(tmp_path: Path) -> None:
     text = LEAST.rstrip() + "\n  output: {a: /a}\n  python: {call: 'desk:judge'}\n"
     assert [code for _, _, code, _, _ in wrong(tmp_path, text)] == ["bad-value", "bad-value"]

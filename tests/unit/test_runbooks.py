@@ -146,6 +146,15 @@ def test_a_folder_is_loaded_by_id_and_reports_every_file(tmp_path: Path) -> None
     assert codes == ["runbook-duplicate", "runbook-front-matter", "runbook-encoding"]
 
 
+def test_whoever_forgot_the_front_matter_is_told_how_it_looks_on_one_line() -> None:
+    with pytest.raises(InvalidFile) as caught:
+        read_runbook("## Customer\nTry again.\n", "card.md")
+    (problem,) = caught.value.problems
+    assert problem.hint is not None
+    assert "`id: card-declined`" in problem.hint
+    assert "\\" not in problem.hint
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="no such folder"):
         load_runbooks(tmp_path / "nowhere")

@@ -91,7 +91,7 @@ class Front:
                 (1, 1),
                 "front-matter",
                 "a runbook starts with front matter between two lines of ---",
-                "---\\nid: card-declined\\ntitle: ...\\n---",
+                "write `---`, then lines such as `id: card-declined`, and `---` on a line of its own",
             )
             raise InvalidFile(self.problems)
         self.end = fence.end()

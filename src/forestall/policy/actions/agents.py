@@ -38,16 +38,20 @@ MOST_WORDS = 20_000
 _MOST_TOKENS = 10_000_000
 
 
+def _called(name: str) -> str:
+    return f"the agent `{name}`" if name else "the agent"
+
+
 def read_agent(name: str, title: str, spec: Fields) -> Agent:
     """The agent that ``spec`` declares. Every mistake is noted in its source."""
     if "python" in spec:
         return _function(name, title, spec)
     if "instructions" not in spec and not spec.misspelt("instructions", "python"):
-        message = f"the agent `{name}` needs `instructions` or `python`"
+        message = f"{_called(name)} needs `instructions` or `python`"
         hint = "write what a language model is to do, or name a function that decides"
         spec.source.fail(spec.node.place, "missing-key", message, hint)
     if "purpose" not in spec and not spec.misspelt("purpose"):
-        message = f"the agent `{name}` lacks `purpose`"
+        message = f"{_called(name)} lacks `purpose`"
         hint = "say in a sentence what it is for"
         spec.source.fail(spec.node.place, "missing-key", message, hint)
     if "timeout" in spec:
@@ -103,7 +107,7 @@ def _function(name: str, title: str, spec: Fields) -> Agent:
             )
             spec.fail(key, "bad-value", message)
     if "output" not in spec and not spec.misspelt("output"):
-        spec.source.fail(spec.node.place, "missing-key", f"the agent `{name}` lacks `output`")
+        spec.source.fail(spec.node.place, "missing-key", f"{_called(name)} lacks `output`")
     way = way_of(spec, ("arguments",))
     return Agent(
         name=name,
