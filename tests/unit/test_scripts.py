@@ -1,5 +1,6 @@
 """The SDK as the gateway serves it."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,30 @@ def test_what_the_browser_has_is_not_sent_again(tmp_path: Path, known: str) -> N
     assert (fresh.status, fresh.body) == (200, b"2")
 
 
+@pytest.mark.parametrize("accepted", ["gzip", "br;q=1.0, GZIP;q=0.8, *;q=0.1", "x-gzip"])
+def test_whoever_takes_gzip_gets_it_packed(tmp_path: Path, accepted: str) -> None:
+    body = b"let one = 1;" * 100
+    (tmp_path / "forestall.js").write_bytes(body)
+    plain = ask("/sdk/forestall.js", tmp_path)
+    packed = ask("/sdk/forestall.js", tmp_path, accept_encoding=accepted)
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == body
+    assert len(packed.body) < len(body) / 5
+    assert {one.headers["vary"] for one in (plain, packed)} == {"accept-encoding"}
+    etag = packed.headers["etag"]
+    assert etag != plain.headers["etag"], "RFC 9110, 8.8.3: two bodies have two strong tags"
+    again = ask("/sdk/forestall.js", tmp_path, accept_encoding=accepted, if_none_match=etag)
+    assert (again.status, again.body, again.headers["etag"]) == (304, b"", etag)
+
+
+@pytest.mark.parametrize("accepted", ["", "br", "identity", "gzip;q=0", "gzip; q=0.000, br", "*"])
+def test_nobody_else_does(tmp_path: Path, accepted: str) -> None:
+    (tmp_path / "forestall.js").write_bytes(b"1")
+    plain = ask("/sdk/forestall.js", tmp_path, accept_encoding=accepted)
+    assert plain.body == b"1"
+    assert "content-encoding" not in plain.headers
+
+
 @pytest.mark.parametrize(
     "name", ["", "../gateway.py", "sources.sha256", "forestall.js/", "%2e%2e/x", "a" * 5000]
 )
@@ -71,6 +96,9 @@ def test_over_http(tmp_path: Path) -> None:
             "/sdk/integrity.json", headers={"if-none-match": whole.headers["etag"]}
         )
         assert (same.status_code, same.content) == (304, b"")
+        script = server.client.get("/sdk/forestall.js", headers={"accept-encoding": "gzip"})
+        assert script.headers["content-encoding"] == "gzip"
+        assert int(script.headers["content-length"]) <= 8192 < len(script.content)
         assert server.client.head("/sdk/forestall.js").status_code == 200
         assert server.client.get("/sdk/nothing.js").json()["code"] == "not-found"
         assert server.post("/sdk/forestall.js", {}).status_code == 405

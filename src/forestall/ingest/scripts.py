@@ -1,10 +1,12 @@
 """The browser SDK as the gateway serves it: ``GET /sdk/NAME``.
 
 The files are built from ``sdk/`` and come with the package. Any page may load them, and check them
-against ``/sdk/integrity.json``.
+against ``/sdk/integrity.json``. Whoever takes gzip gets them packed, as browsers do.
 """
 
+import gzip
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 from forestall.ingest.exchange import Refuse, Request, Response
@@ -29,6 +31,7 @@ _HEADERS = {
     "access-control-allow-origin": "*",
     "cache-control": f"public, max-age={FRESH_SECONDS}",
     "cross-origin-resource-policy": "cross-origin",
+    "vary": "accept-encoding",
     "x-content-type-options": "nosniff",
 }
 
@@ -48,11 +51,29 @@ def script(request: Request, folder: Path = BUILT) -> Response:
     except OSError:
         hint = f"{name} was not built; run `make sdk`, or install a wheel that was built after it"
         raise Refuse(404, "sdk-not-built", hint) from None
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {**_HEADERS, "etag": etag}
+    headers = dict(_HEADERS)
+    version = hashlib.sha256(body).hexdigest()[:32]
+    if _takes_gzip(request.headers.get("accept-encoding", "")):
+        body, version = _packed(body), f"{version}-gzip"
+        headers["content-encoding"] = "gzip"
+    headers["etag"] = etag = f'"{version}"'
     if _has(request.headers.get("if-none-match", ""), etag):
         return Response(304, content_type=kind, headers=headers)
     return Response(200, body, kind, headers)
+
+
+@lru_cache(maxsize=2 * len(_TYPES))
+def _packed(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """What ``Accept-Encoding`` says of gzip (RFC 9110, 12.5.3)."""
+    for part in accepted.lower().split(","):
+        name, _, weight = part.partition(";")
+        if name.strip() in ("gzip", "x-gzip"):
+            return weight.replace(" ", "").rstrip("0.") != "q="
+    return False
 
 
 def _has(known: str, etag: str) -> bool:
