@@ -150,8 +150,8 @@ class Shop:
         return str(self.waits_for("started")["intervention"])
 
     def ended(self) -> str:
-        """How the first intervention ended, once it did and the log tells of it; it
-        tells of no cancelled one."""
+        """How the first intervention ended, once it did and the log tells of it (it tells of no
+        cancelled one)."""
         first = self.intervention()
 
         def outcome() -> str | None:

@@ -217,6 +217,7 @@ def test_a_helpdesk_refuses_a_wrong_signature_and_gets_every_case_once_it_is_rig
         until(lambda: "401" in story.server.log.read_text())
         assert HOOK not in story.server.log.read_text()
         assert story.desk.cases == set()
+        until(story.told)
         assert story.told() == [("started", None)], "it waits; nothing is given up"
         story.server.stop()
         config = story.server.config
