@@ -43,6 +43,14 @@ def test_values_have_their_places_and_the_body_its_start() -> None:
     assert GOOD[front.end :] == "Body\n"
 
 
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])
+def test_only_newlines_end_the_lines_that_are_told(mark: str) -> None:
+    """YAML ends lines at these too; editors do not."""
+    front = Front(GOOD.replace("title: A", f'title: "A{mark}B"'), "a.md")
+    assert [front.at(key) for key in ("title", "owner", "signals.1")] == [(3, 8), (5, 8), (9, 5)]
+    assert refused(f'id: "a{mark}b"\ntitle: [') == ["4:1 runbook-yaml"]
+
+
 def test_a_list_with_a_mistake_is_told_and_counts_as_empty() -> None:
     text = GOOD.replace("- two", "- [two]")
     front = Front(text, "a.md")

@@ -58,7 +58,8 @@ class Front:
         self.places: dict[str, tuple[int, int]] = {}
         self.end = 0
         """The offset in ``text`` where the front matter has ended."""
-        self.values = self._read(text)
+        self._text, self._start = text, 0
+        self.values = self._read()
         self._check()
 
     def trouble(
@@ -84,8 +85,8 @@ class Front:
         except msgspec.ValidationError:
             return None
 
-    def _read(self, text: str) -> dict[str, Any]:
-        fence = _FENCE.match(text)
+    def _read(self) -> dict[str, Any]:
+        fence = _FENCE.match(self._text)
         if fence is None:
             self.trouble(
                 (1, 1),
@@ -95,6 +96,7 @@ class Front:
             )
             raise InvalidFile(self.problems)
         self.end = fence.end()
+        self._start = max(fence.start(1), 0)
         node, values = self._parsed(fence[1] or "")
         if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
             self.trouble((2, 1), "front-matter", "the front matter is not a mapping of keys")
@@ -113,7 +115,7 @@ class Front:
             return node, None if node is None else loader.construct_document(node)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
-            place = (mark.line + 2, mark.column + 1) if mark else (2, 1)
+            place = self._placed(mark) if mark else (2, 1)
             self._unreadable(place, str(getattr(error, "problem", None) or error).split("\n")[0])
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
             self._unreadable((2, 1), f"a value cannot be read: {error}")
@@ -124,29 +126,35 @@ class Front:
         for event in yaml.parse(text, Loader=_LOADER):
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
-            place = _mark(event)
             if isinstance(event, yaml.AliasEvent):
-                self._unreadable(place, "write the value again; *names are not read here")
+                message = "write the value again; *names are not read here"
+                self._unreadable(self._placed(event.start_mark), message)
             if depth > DEEPEST:
-                self._unreadable(place, "the front matter is nested too deeply")
+                message = "the front matter is nested too deeply"
+                self._unreadable(self._placed(event.start_mark), message)
 
     def _unreadable(self, place: tuple[int, int], message: str) -> NoReturn:
         self.trouble(place, "yaml", message)
         raise InvalidFile(self.problems)
 
     def _place(self, key: yaml.Node, value: yaml.Node) -> None:
-        name, place = str(key.value), _mark(key)
+        name, place = str(key.value), self._placed(key.start_mark)
         if name not in KEYS:
             self.trouble(place, "key", f"unknown key {name!r}; known: {', '.join(KEYS)}")
         elif name in self.places:
             self.trouble(place, "key", f"{name!r} stands here twice")
-        self.places[name] = _mark(value)
+        self.places[name] = self._placed(value.start_mark)
         if isinstance(value, yaml.SequenceNode):
             for number, item in enumerate(value.value):
-                self.places[f"{name}.{number}"] = _mark(item)
+                self.places[f"{name}.{number}"] = self._placed(item.start_mark)
         elif isinstance(value, yaml.MappingNode):
             for inner, item in value.value:
-                self.places[f"{name}.{inner.value}"] = _mark(item)
+                self.places[f"{name}.{inner.value}"] = self._placed(item.start_mark)
+
+    def _placed(self, mark: Any) -> tuple[int, int]:
+        """Line and column in the file. YAML ends lines at marks that nothing else counts, such as
+        U+0085, so those of ``mark`` itself may be wrong."""
+        return place_in(self._text, self._start + mark.index)
 
     def _check(self) -> None:
         values = self.values
@@ -219,9 +227,9 @@ class Front:
             self.trouble(self.at("show.at"), "type", message, 'at: "[data-help=search]"')
 
 
-def _mark(node: Any) -> tuple[int, int]:
-    """Line and column in the file of a node or event of YAML."""
-    return node.start_mark.line + 2, node.start_mark.column + 1
+def place_in(text: str, offset: int) -> tuple[int, int]:
+    """Line and column, from 1, of ``offset`` in ``text``, whose lines end with a newline."""
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
 def _is_texts(value: object) -> bool:

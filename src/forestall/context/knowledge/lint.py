@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from forestall.context.knowledge.front import Front
+from forestall.context.knowledge.front import Front, place_in
 from forestall.context.knowledge.links import Link, links_of
 from forestall.context.knowledge.plain import plain
 from forestall.context.knowledge.runbooks import (
@@ -84,8 +84,7 @@ class Document(msgspec.Struct, frozen=True):
 
     def place(self, offset: int) -> tuple[int, int]:
         """Line and column of a character of the text."""
-        before = self.text[:offset]
-        return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+        return place_in(self.text, offset)
 
 
 def lint(folder: Path, around: Around) -> tuple[int, list[Problem]]:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from forestall.context.knowledge.front import Front, Imported
+from forestall.context.knowledge.front import Front, Imported, place_in
 from forestall.context.knowledge.passages import Passage
 from forestall.context.knowledge.plain import markdown, plain
 from forestall.context.knowledge.sections import Section, sections
@@ -352,8 +352,7 @@ class _Reader:
         return parts
 
     def place(self, offset: int) -> tuple[int, int]:
-        before = self.text[:offset]
-        return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+        return place_in(self.text, offset)
 
     def only_a_runbooks(self) -> None:
         for key in ("fields", "message", "why", "show", "known"):
