@@ -49,6 +49,18 @@ spec:
   budget: {steps: 4, time: 60s, tokens: 20000}
   fallback: compose
 """
+LOOKUP = """
+---
+apiVersion: forestall/v1
+kind: Lookup
+metadata: {name: payment}
+spec:
+  input: {type: object, required: [payment], properties: {payment: {type: string}}}
+  output: {status: /status}
+  python: {call: "assisting:payment"}
+"""
+"""The least that can be looked up, for deployments of a test's own."""
+
 DESK = """
 ---
 apiVersion: forestall/v1

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from assisting import LOOKUP
 from forestall.cli.agent import app
 from forestall.cli.agent_eval import UnusableCases
 from forestall.cli.agent_results import beside, read_results
@@ -357,18 +358,6 @@ def test_a_batch_may_come_by_a_pipe(folder: Path) -> None:
     answer = run(folder, "try", "helper", "--batch", "-", given=given)
     assert answer.exit_code == 0, answer.output
     assert len(answer.stdout.splitlines()) == 1
-
-
-LOOKUP = """
----
-apiVersion: forestall/v1
-kind: Lookup
-metadata: {name: payment}
-spec:
-  input: {type: object, required: [payment], properties: {payment: {type: string}}}
-  output: {status: /status}
-  python: {call: "assisting:payment"}
-"""
 
 
 def test_lookups_are_asked_only_live_and_nothing_is_left_of_it(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from assisting import LOOKUP
 from forestall.app.lifecycle import open_desk
 from forestall.contracts.control import PoliciesApplied
 from forestall.contracts.errors import InvalidFile
@@ -27,16 +28,6 @@ from forestall.policy.store import REGISTRY_FILE, Request
 from registries import ANN, BOB, CAT, Desk, plain
 from workshops import workshop
 
-LOOKUP = """
----
-apiVersion: forestall/v1
-kind: Lookup
-metadata: {name: payment}
-spec:
-  input: {type: object, required: [payment], properties: {payment: {type: string}}}
-  output: {status: /status}
-  python: {call: "assisting:payment"}
-"""
 ACTION = """
 ---
 apiVersion: forestall/v1
