@@ -85,17 +85,29 @@ print(core.large_pages())
 
 @pytest.mark.parametrize("pure", ["1", ""])
 def test_memory_in_large_pages_is_memory(pure: str) -> None:
-    if not pure:
-        pytest.importorskip("forestall.context.typed")
-    done = subprocess.run(
-        [sys.executable, "-c", PAGES],
-        env={**os.environ, "FORESTALL_PURE": pure},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert done.stdout.strip() == str(not pure and sys.platform == "linux")
+    printed = _printed(PAGES, pure)
+    assert printed == str(not pure and sys.platform == "linux")
+
+
+AHEAD = """
+from forestall.context import core
+assert not core.large_page_ahead(), "nothing is in large pages yet"
+core.large_pages()
+kept, taken, again = [], 0, 0
+while taken < 5 and len(kept) < 1_000_000:
+    kept.append({"n": (0, len(kept))})
+    if core.large_page_ahead():
+        taken += 1
+        again += core.large_page_ahead()
+assert all(one["n"][1] == n for n, one in enumerate(kept))
+print(taken, again)
+"""
+
+
+@pytest.mark.parametrize("pure", ["1", ""])
+def test_a_large_page_is_there_before_it_is_needed(pure: str) -> None:
+    printed = _printed(AHEAD, pure)
+    assert printed.split() == (["0", "0"] if pure or sys.platform != "linux" else ["5", "0"])
 
 
 def test_content_that_does_not_fit_together_is_refused() -> None:
@@ -125,3 +137,18 @@ def test_python_alone_agrees_with_the_reference_too(part: int) -> None:
         timeout=590,
     )
     assert done.returncode == 0, done.stdout
+
+
+def _printed(script: str, pure: str) -> str:
+    """What a process of its own prints, in Python alone or with the typed core."""
+    if not pure:
+        pytest.importorskip("forestall.context.typed")
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "FORESTALL_PURE": pure},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout.strip()

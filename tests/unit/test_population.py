@@ -1,5 +1,6 @@
 """Subjects as objects and packed: what is kept, what is forgotten, and what a round holds."""
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -177,14 +178,15 @@ def test_a_round_holds_everybody_as_they_were_when_it_began() -> None:
     }
 
 
-def test_whole_buckets_are_packed_a_few_at_a_time() -> None:
+def test_buckets_are_packed_one_after_the_other_a_few_subjects_at_a_time() -> None:
     one = population(*(f"s{number}" for number in range(20)))
     one.save_in_buckets(4, lambda name: int(name[1:]) % 4)
     one.end_generation(needs())
-    sizes = []
+    steps = []
     while one.closing:
-        sizes.append(len(one.pack_some(6)))
-    assert sizes == [10, 10]
+        steps.append([int(name[1:]) % 4 for name, _ in one.pack_some(6)])
+    assert [len(step) for step in steps] == [6, 6, 6, 2]
+    assert list(chain.from_iterable(steps)) == [3] * 5 + [2] * 5 + [1] * 5 + [0] * 5
 
 
 def test_the_forgotten_are_told_of_with_nothing() -> None:

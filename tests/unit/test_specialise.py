@@ -11,6 +11,8 @@ from forestall.contracts.event import Record
 from forestall.contracts.instants import SECOND
 from forestall.decide.backtest import opening
 from forestall.decide.engine import Engine
+from forestall.decide.plan import Plan, Take
+from forestall.decide.specialise import specialise
 from forestall.policy.bundle import Bundle
 from forestall.policy.language.compile import Program
 from forestall.policy.language.model import Policy
@@ -172,3 +174,43 @@ def test_a_pattern_steps_only_where_the_event_can_move_it() -> None:
     made = engine(gap)
     lines = [event(0, "n"), event(1, "a"), event(2, "n", {}), event(3, "b")]
     assert made.process(records(*lines)) == []
+
+
+def test_what_in_force_looks_for_is_made_ready_before_it_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = """\
+  features: {paid: {count: paid, over: 1h}, all: {count: "*", over: 1h}}
+  when: {sequence: [{event: a}, {not: n}, {event: b}, {not: q, for: 1m}]}
+  if: features.paid + features.all > 0
+"""
+    made, types = engine(policy(spec)), list[str]()
+
+    def noted(plan: Plan) -> Take:
+        types.append(_type_of(made, plan))
+        return specialise(plan)
+
+    monkeypatch.setattr("forestall.decide.engine.specialise", noted)
+    made.tick(START)
+    while made.prepare():
+        pass
+    assert {"a", "b", "n", "q", "paid"} < set(types)
+    assert "*" not in types
+    before = list(types)
+    lines = [event(0, "a"), event(1, "paid"), event(2, "b"), event(90, "other")]
+    decided = [one.matched for _, one in made.process(records(*lines))]
+    assert decided == [("a@0", "b@2")]
+    assert types == [*before, "other"]
+    later = START + 100 * SECOND
+    for control in opening(Bundle(policies=(on("{event: c}"),)), OPEN):
+        made.control(msgspec.structs.replace(control, received=later))
+    made.tick(later)
+    types.clear()
+    while made.prepare():
+        pass
+    assert "c" in types
+    assert not {"b", "n"} & set(types)
+
+
+def _type_of(made: Engine, plan: Plan) -> str:
+    return next(name for name, its in made._force.base.plans.items() if its is plan)

@@ -139,6 +139,7 @@ def test_rounds_written_while_deciding_goes_on_change_nothing(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("forestall.decide.population.SAVED_EVENTS", longest)
         patch.setattr("forestall.decide.stage.AT_ONCE", slices)
+        patch.setattr("forestall.decide.stage.PIECES", slices)
         patch.setattr("forestall.decide.population.MANY", data.draw(st.sampled_from([0, 99])))
         stage = Stage(signals, own)
         stage.apply(in_force(TWICE, on("{event: c}", "q")))
@@ -174,6 +175,7 @@ def test_trouble_while_a_round_is_written_loses_and_doubles_nothing(
     signals = signals_of([[line] for line in LINES])
     monkeypatch.setattr("forestall.decide.population.SAVED_EVENTS", 2)
     monkeypatch.setattr("forestall.decide.stage.AT_ONCE", 1)
+    monkeypatch.setattr("forestall.decide.stage.PIECES", 1)
     for commit in range(1, 25):
         own = MemoryLog({commit: trouble})
         for _ in range(3):

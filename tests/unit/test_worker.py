@@ -1,5 +1,6 @@
 """How the worker follows the deployment's files."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from forestall.contracts.event import Record
 from forestall.decide.stage import Stage
 from forestall.kernel.settings import load_settings
 from forestall.log.memory import MemoryLog
-from forestall.log.streams import signals
+from forestall.log.port import LogFull
+from forestall.log.streams import DECIDED, DECISIONS, read_decisions, signals
 
 POLICY = """
 apiVersion: forestall/v1
@@ -113,7 +115,10 @@ def test_after_a_step_with_some_events_more_may_gather(
     stage = Stage(log, MemoryLog())
     monkeypatch.setattr(worker, "sleep", slept.append)
     monkeypatch.setattr(core, "large_pages", lambda: None)
+    monkeypatch.setattr(core, "large_page_ahead", lambda: False)
     monkeypatch.setattr(worker, "Collecting", lambda _now: _NoCollecting())
+    while stage.engine.prepare():
+        pass
     _decide(
         lambda: (stage, deployment.files, deployment.register),
         lambda: bool(waited),
@@ -124,6 +129,57 @@ def test_after_a_step_with_some_events_more_may_gather(
     assert stage.engine.counters["records"] == events
 
 
+def test_while_nothing_waits_it_gets_ready_for_what_may_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages, waited = [True, True, False], list[float]()
+    deployment = Deployment(tmp_path)
+    made: list[bool] = []
+    prepare = deployment.stage.engine.prepare
+    monkeypatch.setattr(core, "large_pages", lambda: None)
+    monkeypatch.setattr(core, "large_page_ahead", lambda: pages.pop(0))
+    monkeypatch.setattr(worker, "Collecting", lambda _now: _NoCollecting())
+
+    def noted() -> bool:
+        made.append(prepare())
+        return made[-1]
+
+    monkeypatch.setattr(deployment.stage.engine, "prepare", noted)
+    _decide(
+        lambda: (deployment.stage, deployment.files, deployment.register),
+        lambda: bool(waited),
+        waited.append,
+        lambda: None,
+    )
+    assert made.count(True) > 1
+    assert (made[-3:], pages, waited) == ([False] * 3, [], [SHORTEST])
+
+
+@pytest.mark.parametrize("commit", range(1, 6))
+def test_who_stops_while_the_disk_is_full_loses_no_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: int
+) -> None:
+    log, own = MemoryLog(), MemoryLog({commit: "full"})
+    log.commit([signals([_record(number, "page.failed") for number in range(3)])])
+    deployment = Deployment(tmp_path)
+    waits: list[float] = []
+
+    def start() -> tuple[Stage, Files, Register]:
+        files = Files(deployment.config, load_settings(deployment.config))
+        return Stage(log, own), files, deployment.register
+
+    monkeypatch.setattr(core, "large_pages", lambda: None)
+    monkeypatch.setattr(core, "large_page_ahead", lambda: False)
+    monkeypatch.setattr(worker, "Collecting", lambda _now: _NoCollecting())
+    for _ in range(2):
+        waits.clear()
+        with suppress(LogFull):
+            _decide(start, lambda: bool(waits), waits.append, lambda: None)
+    made = [one for batch in own.follow(DECISIONS) for one in read_decisions(batch)]
+    assert len(made) == 6
+    assert own.cursor(DECIDED) == 1
+
+
 class _NoCollecting:
     def worked(self) -> None:
         """Nothing is collected here."""
@@ -132,6 +188,6 @@ class _NoCollecting:
         return False
 
 
-def _record(number: int) -> Record:
+def _record(number: int, event_type: str = "page.viewed") -> Record:
     moment = 1_700_000_000_000_000 + number
-    return Record(f"e{number}", "shop", "page.viewed", "somebody", moment, moment, "server")
+    return Record(f"e{number}", "shop", event_type, "somebody", moment, moment, "server")

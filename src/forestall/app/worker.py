@@ -109,6 +109,8 @@ def _decide(
     wait: Callable[[float], None],
     committed: Callable[[], None],
 ) -> None:
+    """Decide until ``stopped()``. A stage whose log was full knows more than it has written: it writes
+    nothing any more, and another takes its place, from the log."""
     core.large_pages()
     stage, files, register = start()
     collecting = Collecting(monotonic)
@@ -124,9 +126,9 @@ def _decide(
                 committed()
                 collecting.worked()
                 pause = SHORTEST
-                if stage.engine.counters["records"] - before in GATHERED:
+                if stage.engine.counters["records"] - before in GATHERED and not _ahead(stage):
                     sleep(GATHER)
-            elif not collecting.rested():
+            elif not (_ahead(stage) or collecting.rested()):
                 wait(pause)
                 pause = min(pause * 1.5, LONGEST)
         except LogFull as error:
@@ -134,12 +136,18 @@ def _decide(
             again = monotonic() + FULL_PAUSE
             while monotonic() < again and not stopped():
                 wait(LONGEST)
-            if not stopped():
-                register.close()
-                stage, files, register = start()
+            register.close()
+            if stopped():
+                return
+            stage, files, register = start()
     register.close()
     with suppress(LogFull):
         stage.rest()
+
+
+def _ahead(stage: Stage) -> bool:
+    """While nothing waits, do something for which an event would else wait; whether there was any."""
+    return stage.engine.prepare() or core.large_page_ahead()
 
 
 def _obey(stage: Stage, files: Files, register: Register) -> None:

@@ -22,6 +22,7 @@ else:
             Subject,
             Window,
             each,
+            large_page_ahead,
             large_pages,
             restored,
         )
@@ -42,6 +43,10 @@ if not TYPED:
         """Only the typed core asks for large pages."""
         return False
 
+    def large_page_ahead() -> bool:
+        """There are none."""
+        return False
+
 
 CORE: Final = "typed" if TYPED else "python"
 """Which of the two is used."""
@@ -56,6 +61,7 @@ __all__ = [
     "Subject",
     "Window",
     "each",
+    "large_page_ahead",
     "large_pages",
     "restored",
 ]

@@ -6,8 +6,8 @@ cdef extern from *:
     #include <sys/mman.h>
     #endif
     #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    enum { PAGE = 2 << 20, REGION = 16 * PAGE, SPARE = 16 };
-    static char *region, *region_end;
+    enum { PAGE = 2 << 20, REGION = 64 * PAGE, SPARE = 16 };
+    static char *region, *region_end, *touched;
     static struct { void* at; size_t size; } spare[SPARE];
     static int spares;
 
@@ -29,11 +29,14 @@ cdef extern from *:
             if (region && region < region_end)
                 munmap(region, region_end - region);
             region = found + before;
+            touched = region;
             region_end = region + wanted;
             madvise(region, wanted, MADV_HUGEPAGE);
         }
         void* taken = region;
         region += size;
+        if (touched < region)
+            touched += ((size_t) (region - touched) + PAGE - 1) / PAGE * PAGE;
         return taken;
     }
 
@@ -46,6 +49,16 @@ cdef extern from *:
             munmap(at, size);
     }
 
+    /* Have the system give the page after the one in use, if it has not yet: that takes
+       milliseconds. */
+    static int next_page(void) {
+        if (!region || touched >= region_end || touched > region)
+            return 0;
+        *touched = 0;
+        touched += PAGE;
+        return 1;
+    }
+
     static int in_large_pages(void) {
         PyObjectArenaAllocator allocator = {NULL, arena_taken, arena_left};
         PyObject_SetArenaAllocator(&allocator);
@@ -53,9 +66,11 @@ cdef extern from *:
     }
     #else
     static int in_large_pages(void) { return 0; }
+    static int next_page(void) { return 0; }
     #endif
     """
     int in_large_pages()
+    int next_page()
 
 
 def large_pages():
@@ -65,3 +80,11 @@ def large_pages():
     into finding the pages. Called twice, it does nothing more.
     """
     return bool(in_large_pages())
+
+
+def large_page_ahead():
+    """Have the system give the large page that will be needed next, if none is there yet; whether it did.
+
+    That takes milliseconds, for which no event shall wait: ask when there is time.
+    """
+    return bool(next_page())

@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from forestall.context import ids as plain_ids
 from forestall.context.features import KEYS as _KEYS
-from forestall.context.features import KINDS, millionths
+from forestall.context.features import KINDS, millionths, ratio
 from forestall.context.features import REMEMBERED as _REMEMBERED
 from forestall.contracts.event import Record
 from forestall.contracts.instants import SECOND as _SECOND

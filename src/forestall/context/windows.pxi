@@ -259,7 +259,7 @@ cdef value_of(Window w, int kind, object plain, int64_t t):
             count = 1
         if w.code != OBJECT and -EXACT < w.total < EXACT:
             return <double> w.total / (<double> 1_000_000 * count)
-        return (w.large if w.code == OBJECT else w.total) / (1_000_000 * count)
+        return ratio(w.large if w.code == OBJECT else w.total, 1_000_000 * count)
     if kind == FIRST or kind == LAST:
         count = w.head if kind == FIRST else w.size - 1
         if w.code == OBJECT:

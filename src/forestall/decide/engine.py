@@ -14,10 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from forestall.context import core
-from forestall.contracts.control import (
-    Control,
-    DecideSettings,
-)
+from forestall.contracts.control import Control, DecideSettings
 from forestall.contracts.decision import Decision
 from forestall.contracts.errors import ExpressionError
 from forestall.contracts.event import Record
@@ -137,6 +134,14 @@ class Engine:
     def tick(self, received: int) -> list[Decision]:
         """Nothing with an earlier ``received`` can come any more: let what is due by then happen."""
         return self._advance(received)
+
+    def prepare(self) -> bool:
+        """Do what the first event of some type would else wait for; whether there was any left."""
+        plan = self._force.ahead()
+        if plan is None:
+            return False
+        self.specialised(plan)
+        return True
 
     # -- control ---------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from forestall.contracts.control import (
 )
 from forestall.decide.confidence import Models, models_of
 from forestall.decide.gates import Switches
+from forestall.decide.ledger import EFFECTS
 from forestall.decide.plan import Plan, concerns, make_plan
 from forestall.decide.state import (
     NEVER_SETTLED,
@@ -39,7 +40,10 @@ from forestall.decide.state import (
 from forestall.measure.assign import in_holdout
 from forestall.policy.bundle import policy_of
 from forestall.policy.language.compile import Program, compile_policy
-from forestall.policy.language.model import Feature, Match
+from forestall.policy.language.model import WILDCARD, Feature, Match
+
+AHEAD: Final = 1_000
+"""Event types whose plans are made before their first event, at most."""
 
 PLANS: Final = 10_000
 """Plans kept; a deployment without a catalogue may be sent any number of event types."""
@@ -143,6 +147,7 @@ class InForce:
         self._placed: dict[str, World] = {}
         self._plans: dict[tuple[str, frozenset[str]], Plan] = {}
         self._touched: dict[str, frozenset[str]] = {}
+        self._ahead: list[str] | None = None
         self._renew()
 
     def apply(self, control: Control) -> None:
@@ -247,6 +252,19 @@ class InForce:
             plan = world.plans[event_type] = self._planned(event_type, world)
         return plan
 
+    def ahead(self) -> Plan | None:
+        """The plan of one type that something in force looks for and that has had no event yet."""
+        if self._ahead is None:
+            matches = [feature.match for feature in self.features]
+            matches += [one for _, program in self.now.everything() for one in _matches(program)]
+            types = {name for match in matches for name in match.types} | EFFECTS.keys()
+            self._ahead = sorted(types - {WILDCARD})[:AHEAD]
+        while self._ahead and len(self.base.plans) < PLANS:
+            plan = self.plan(self._ahead.pop(), self.base)
+            if not plan.idle and plan.take is None:
+                return plan
+        return None
+
     def _planned(self, event_type: str, world: World) -> Plan:
         """Worlds that differ in nothing which events of that type concern share a plan."""
         differ = self._concerned(event_type)
@@ -345,6 +363,7 @@ class InForce:
         self._placed = {}
         self._plans = {}
         self._touched = {}
+        self._ahead = None
 
     def _new_slot(self) -> int:
         self.slots += 1

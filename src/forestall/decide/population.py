@@ -113,7 +113,7 @@ class Population:
         self.generation += 1
 
     def pack_some(self, limit: int) -> list[tuple[str, bytes]]:
-        """Go through about ``limit`` subjects that wait for it, whole buckets; what is to be saved.
+        """Go through ``limit`` subjects that wait for it, bucket by bucket; what is to be saved.
 
         Empty bytes: forgotten.
         """
@@ -121,6 +121,9 @@ class Population:
         seen = 0
         while self._closing and seen < limit:
             names = self._closing.pop()
+            if len(names) > limit - seen:
+                self._closing.append(names[limit - seen :])
+                del names[limit - seen :]
             seen += len(names)
             for name in names:
                 content = self._held.pop(name, None)

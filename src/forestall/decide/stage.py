@@ -28,8 +28,12 @@ TICKED = "worker-tick"
 SNAPSHOT = "engine"
 """The name under which a round's header is kept beside the streams."""
 
-AT_ONCE = 500
-"""Subjects packed after a batch of signals: as many as it has, but at most so many."""
+AT_ONCE = 200
+"""Signals decided in one go. While a round is written as many subjects are packed after them, for
+which what comes next waits some two milliseconds."""
+
+PIECES = 500
+"""So many packed subjects are written at once."""
 
 FORMAT = 5
 """Of snapshots; raised when what they hold changes its meaning."""
@@ -93,7 +97,6 @@ class Stage:
         decided: list[Decided] = []
         for batch in batches:
             decided += self._decide(batch)
-            self._pack(batch.count)
         if not batches:
             self._pack(AT_ONCE)
         if len(batches) < limit:
@@ -127,7 +130,11 @@ class Stage:
 
     def _decide(self, batch: Batch) -> list[Decided]:
         records = streams.read_signals(batch)
-        made = self._engine.process(records)
+        made = []
+        for start in range(0, len(records), AT_ONCE):
+            some = records[start : start + AT_ONCE]
+            made += [(2 * start + order, one) for order, one in self._engine.process(some)]
+            self._pack(len(some))
         self._position, self._count = batch.position, batch.count
         return [
             Decided(
@@ -146,10 +153,10 @@ class Stage:
         return decided
 
     def _pack(self, limit: int) -> None:
-        """Get ready some of what the round writes, between batches, so that none waits long; where
+        """Get ready some of what the round writes, between signals, so that none waits long; where
         that is much, write it at once: what a round wrote counts only once it is finished."""
-        self._packed += self._engine.population.pack_some(min(limit, AT_ONCE))
-        if len(self._packed) >= AT_ONCE:
+        self._packed += self._engine.population.pack_some(limit)
+        if len(self._packed) >= PIECES:
             self._own.commit(pieces=self._pieces(), durable=False)
 
     def _pieces(self) -> list[Piece]:
