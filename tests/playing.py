@@ -102,7 +102,7 @@ def arrival(
         received=START + (after if received is None else received),
         origin=origin,
     )
-    return Arrival(record, data, TRAITS if traits is None else traits)
+    return Arrival(record, lambda: data, lambda: TRAITS if traits is None else traits)
 
 
 def told(kind: str, after: int, origin: Any = "server", **data: Any) -> Arrival:

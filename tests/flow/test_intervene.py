@@ -79,13 +79,20 @@ BOOK, WHY = "runbook: card-declined", "why: Order {{ event.data.order_id }} fail
 def test_why_is_the_runbooks_and_never_the_operators(
     tmp_path: Path, line: str, words: str, expected: str
 ) -> None:
-    world = World(tmp_path, NOTICED % ("noticed", "a", words))
-    text = RUNBOOK.replace("fields:", f"{line}fields:")
-    world.runbooks["card-declined"] = read_runbook(text, "card.md")
-    world.settle(event("a", 0, order_id="o1"))
-    ((_, _, message),) = world.store.messages_after("s1", 0, START)
+    message = _said(tmp_path, line, words)
     assert (message.why, message.noticed) == (expected, None)
     assert "perators" not in str(message)
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "locale"),
+    [("language: de\n", BOOK, "de"), ("", BOOK, None), ("language: de\n", "text: Sorry.", None)],
+)
+def test_a_message_is_in_the_language_of_its_runbook(
+    tmp_path: Path, line: str, words: str, locale: str | None
+) -> None:
+    message = _said(tmp_path, line, words)
+    assert message.locale == locale
 
 
 def test_a_why_without_its_value_is_not_said(tmp_path: Path) -> None:
@@ -504,3 +511,13 @@ def test_a_stage_far_behind_catches_up_in_many_commits(tmp_path: Path) -> None:
     assert len(world.store.newest(1000)) == 200
     assert world.store.cursor("signals") == 200
     assert world.stage.log_time == START + 200 * 200 * SECOND > START + MINUTE
+
+
+def _said(folder: Path, line: str, words: str) -> Message:
+    """The message with these ``words``, where ``line`` stands in the runbook's front matter too."""
+    world = World(folder, NOTICED % ("noticed", "a", words))
+    text = RUNBOOK.replace("fields:", f"{line}fields:")
+    world.runbooks["card-declined"] = read_runbook(text, "card.md")
+    world.settle(event("a", 0, order_id="o1"))
+    ((_, _, message),) = world.store.messages_after("s1", 0, START)
+    return message

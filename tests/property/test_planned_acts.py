@@ -115,7 +115,8 @@ def aimed(state: Running, item: Arrival) -> Arrival:
         here = state.did[-1].step
     elif state.phase == "handing":
         here = state.takeover or 1
-    return Arrival(item.record, {**item.data, "step": max(here, 1)}, item.traits)
+    data = {**item.data, "step": max(here, 1)}
+    return Arrival(item.record, lambda: data, lambda: item.traits)
 
 
 @given(st.lists(STEPS, min_size=1, max_size=4), HAPPENINGS, st.data())

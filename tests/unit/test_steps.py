@@ -136,7 +136,7 @@ WRONG: list[tuple[str, str, list[str]]] = [
     ('a plan with an undo', 'playbook: [{plan: {agent: a, queue: q, undo: {action: b}}}]',
      ['6:42 unknown-key: a plan has no `undo`: each of its actions is undone as it declares | leave it out']),
     ('a plan with fields and for', 'playbook: [{plan: {agent: a, queue: q, fields: [x], for: 5m}}]',
-     ['6:42 unknown-key: unknown key `fields` in `spec.playbook[0].plan`',
+     ['6:42 unknown-key: unknown key `fields` in `spec.playbook[0].plan` | there are: agent, with, channel, queue, timeout, approval, by, on_failure',
       '6:55 unknown-key: `for` belongs to steps that wait for somebody | write `timeout`']),
     ('a plan in no time', 'playbook: [{plan: {agent: a, queue: q, timeout: 0s, approval: 0s}}]',
      ['6:51 bad-duration: `spec.playbook[0].plan.timeout` is no time at all',

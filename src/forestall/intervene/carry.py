@@ -42,7 +42,7 @@ from forestall.intervene.running import (
 )
 from forestall.intervene.store import Store
 from forestall.log.port import Log
-from forestall.log.streams import SIGNALS, read_signals
+from forestall.log.streams import SIGNALS, read_signals, written
 from forestall.policy.language.flow import Node
 from forestall.policy.language.model import Ask, Guide
 from forestall.privacy.masking import Finder, find
@@ -65,6 +65,7 @@ class _Said(msgspec.Struct, frozen=True):
     known: tuple[str, ...] = ()
     why: str = ""
     noticed: Noticed | None = None
+    language: str | None = None
 
 
 def _text(traceparent: str | msgspec.UnsetType) -> str | None:
@@ -226,6 +227,7 @@ class Carrier:
             show=said.show,
             steps=said.steps,
             known=said.known,
+            locale=said.language,
             traceparent=_text(decision.traceparent),
         )
         if say.words.channel == IN_APP:
@@ -293,6 +295,7 @@ class Carrier:
             tuple(map(fill, book.known)),
             "" if book.why is None else fill(book.why),
             kind,
+            book.language,
         )
 
     def _planned(self, state: Running, node: Node, text: str) -> str:
@@ -330,9 +333,11 @@ class Carrier:
     def _behind(self, decision: Decision) -> Iterator[Record]:
         """The events that the decision matched, newest first, as far back as is searched."""
         wanted = set(decision.matched)
+        texts = written(wanted)
         for position in newest(self._signals, SIGNALS, [decision.subject]):
             for batch in self._signals.read(SIGNALS, after=position - 1, limit=1):
-                for record in reversed(read_signals(batch)):
+                there = any(text in batch.payload for text in texts)
+                for record in reversed(read_signals(batch) if there else ()):
                     if record.subject == decision.subject and record.id in wanted:
                         yield record
 

@@ -109,6 +109,17 @@ class Commanding:
             )
         return pause
 
+    def met(self, pause: Pause) -> bool:
+        """Whether anything was ever done for the customer or policy that ``pause`` names; true of
+        an account, which is not looked for, and of everything."""
+        match pause.scope:
+            case "policy":
+                return self._store.met(policy=pause.what)
+            case "customer":
+                return self._store.met(subject=pause.what)
+            case _:
+                return True
+
     def resume(self, who: Who, pause: str, reason: str) -> Pause:
         """End a pause. Raises ``RoleMissing``, ``ReasonMissing``, ``NotThere`` and ``TooLate``."""
         who.need(OPERATOR)

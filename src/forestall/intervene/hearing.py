@@ -22,15 +22,16 @@ def concerns(state: Running, data: dict[str, Any]) -> bool:
 def stopped_by(state: Running, arrival: Arrival) -> str | None:
     """Why this record forbids going on: an opt-out, or consent withdrawn for the purpose; an
     alias carries both over from the other pseudonym."""
-    event_type, data = arrival.record.type, arrival.data
-    if event_type == "forestall.alias":
-        if _at(data, "optout", "out") is True:
+    match arrival.record.type:
+        case "forestall.alias":
+            if _at(arrival.data, "optout", "out") is True:
+                return "opted_out"
+            consent = _at(arrival.data, "consent", state.purpose, "granted")
+            return "no_consent" if consent is False else None
+        case "forestall.optout":
             return "opted_out"
-        return "no_consent" if _at(data, "consent", state.purpose, "granted") is False else None
-    if event_type == "forestall.optout":
-        return "opted_out"
-    if event_type == "forestall.consent.withdrawn" and data.get("purpose") == state.purpose:
-        return "no_consent"
+        case "forestall.consent.withdrawn":
+            return "no_consent" if arrival.data.get("purpose") == state.purpose else None
     return None
 
 

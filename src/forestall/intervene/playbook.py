@@ -179,10 +179,10 @@ def _went(
     if told is not None:
         return _feedback(state, commands, told, arrival)
     escalating = node is not None and isinstance(node.step, Escalate)
+    if arrival.record.type != "forestall.ticket.opened" or escalating:
+        return state
     own = arrival.data.get("intervention") == state.id
-    if arrival.record.type == "forestall.ticket.opened" and not (escalating or own):
-        return end(state, commands, "cancelled", "ticket_opened", at)
-    return state
+    return state if own else end(state, commands, "cancelled", "ticket_opened", at)
 
 
 def _feedback(state: Running, commands: list[Command], told: Told, arrival: Arrival) -> Running:

@@ -32,6 +32,10 @@ from forestall.log.port import Log
 from forestall.privacy.masking import Finder, find
 
 _BUSY, _IDLE, _TROUBLED = 0.002, 0.05, 1.0
+_GATHERED, _GATHER = range(16, 1_000), 0.004
+"""After a step with so many events, seconds in which more may gather, as in the worker: a step costs
+about as much whatever is in it."""
+
 _TIMEOUT = httpx.Timeout(10.0)
 _log = structlog.get_logger(__name__)
 
@@ -124,14 +128,22 @@ class Interventions:
             self.tapped.clear()
             try:
                 busy = self._stage.step()
-                busy = await self._effects.start_waiting() or busy
+                behind = self._stage.behind
+                gather = busy and not behind and self._stage.took in _GATHERED
+                if not behind:
+                    busy = await self._effects.start_waiting() or busy
                 self._note_shown()
                 pause = _BUSY if busy else min(pause * 1.5, _IDLE)
             except TROUBLE as error:
                 _log.error("interventions wait until the disk works again", why=first_line(error))
                 await within(self._stopping, _TROUBLED)
             else:
-                await within(self.tapped, pause)
+                if behind:
+                    await asyncio.sleep(0)
+                elif gather:
+                    await within(self._stopping, _GATHER)
+                else:
+                    await within(self.tapped, pause)
 
     async def _heed(self) -> None:
         """Look for whoever said no, whatever else is slow or waits."""

@@ -1,6 +1,8 @@
 """What the playbook is made of: the state of one intervention, what arrives, what it commands."""
 
 import hashlib
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -104,13 +106,28 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     ended: int | None = None
 
 
-class Arrival(msgspec.Struct, frozen=True):
-    """A record of the subject, with its ``data`` decoded and the subject's traits at that moment
-    (the record's own included)."""
+class Arrival:
+    """A record of the subject. Its ``data``, decoded, and the subject's ``traits`` at that moment (the
+    record's own included) are asked for once somebody looks: most records change nothing."""
 
-    record: Record
-    data: dict[str, Any]
-    traits: dict[str, Any]
+    def __init__(
+        self,
+        record: Record,
+        data: Callable[[], dict[str, Any]],
+        traits: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.record = record
+        self._data, self._traits = data, traits
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The record's data as policies see it."""
+        return self._data()
+
+    @cached_property
+    def traits(self) -> dict[str, Any]:
+        """What is known of the subject."""
+        return self._traits()
 
 
 class Report(msgspec.Struct, frozen=True):

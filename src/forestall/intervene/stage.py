@@ -8,12 +8,14 @@ nothing is said twice or lost.
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from forestall.contracts.decision import Decided, Decision
 from forestall.contracts.event import Record
 from forestall.contracts.intervention import REPORTS
 from forestall.intervene import playbook
+from forestall.intervene.ahead import Ahead
 from forestall.intervene.carry import Carrier
 from forestall.intervene.evaluate import matched_of
 from forestall.intervene.governing import Governing
@@ -22,32 +24,32 @@ from forestall.intervene.running import Arrival, Command, Matched, Running
 from forestall.intervene.store import Store
 from forestall.intervene.telemetry import INTERVENTIONS
 from forestall.log.port import Log
-from forestall.log.streams import DECIDED, DECISIONS, SIGNALS, read_decisions, read_signals
+from forestall.log.streams import DECIDED, DECISIONS, SIGNALS, read_decisions
 
 BATCHES = 16
 """Signals batches taken into one commit."""
-
-AHEAD = 200
-"""Batches of a subject, not taken in yet, that are looked at before an effect."""
 
 
 class Stage:
     """Runs playbooks over the log. One per data folder; call ``step`` again and again.
 
     ``signals`` holds the signals stream and its tick, ``decisions`` the decisions and control
-    streams and the worker's cursor. ``log_time`` is how far the log has come.
+    streams and the worker's cursor. ``log_time`` is how far the log has come; ``took`` is how many
+    events the last step took in, and ``behind`` says that more were decided.
     """
 
     def __init__(self, signals: Log, decisions: Log, store: Store, carrier: Carrier) -> None:
         self._signals, self._decisions = signals, decisions
         self._store, self._carrier = store, carrier
         self._governing = Governing()
+        self._ahead = Ahead(signals)
         self._running: dict[str, Running] = {}
         self._of_subject: dict[str, list[str]] = {}
         self._due: list[tuple[int, str]] = []
         self._changed: set[str] = set()
         self._counted: list[tuple[str, str]] = []
         self._governed = True
+        self.took, self.behind = 0, False
         self.log_time = signals.received(SIGNALS)
         carrier.known.policy = self._governing.policy
         self._reload()
@@ -80,13 +82,11 @@ class Stage:
             return True
         subjects = (state.subject, *state.former)
         found = {place for one in subjects for place in self._signals.of_subject(SIGNALS, one)}
-        for place in sorted(place for place in found if place > self._taken)[:AHEAD]:
-            for batch in self._signals.read(SIGNALS, after=place - 1, limit=1):
-                for record in read_signals(batch):
-                    if record.subject in subjects and state.ending is None:
-                        data = self._governing.data(record)
-                        arrival = Arrival(record, data, self._store.traits(record.subject))
-                        state, _ = playbook.on_event(state, arrival)
+        ahead = sorted(place for place in found if place > self._taken)
+        for record in self._ahead.about(subjects, ahead):
+            state, _ = playbook.on_event(state, self._arrival(record))
+            if state.ending is not None:
+                return False
         return state.ending is None
 
     def step(self) -> bool:
@@ -100,6 +100,7 @@ class Stage:
         worker = self._decisions.cursor(DECIDED)
         start, read = self._taken, self._read
         upto = max(start, min(worker, start + BATCHES))
+        self.behind = upto < worker
         decided, consumed = self._decided(read, upto)
         self._governed = self._governing.read(self._decisions) or self._governed
         ended = self._to_end() if self._governed else []
@@ -110,6 +111,7 @@ class Stage:
             self._governed = False
             return False
         batches = list(self._batches(start, upto))
+        self.took = sum(len(records) for _, records in batches)
         durable = bool(decided or ended or due) or self._concerned(batches)
         try:
             with self._store.transaction(durable=durable):
@@ -174,7 +176,7 @@ class Stage:
     def _batches(self, start: int, upto: int) -> Iterator[tuple[int, Sequence[Record]]]:
         while start < upto:
             for batch in self._signals.read(SIGNALS, after=start, limit=min(BATCHES, upto - start)):
-                yield batch.position, read_signals(batch)
+                yield batch.position, self._ahead.take(batch)
                 start = batch.position
 
     def _begin(self, entry: Decided) -> None:
@@ -210,19 +212,23 @@ class Stage:
         about_itself = record.type in ("forestall.identify", "forestall.alias")
         if not about_itself and told is None and record.subject not in self._of_subject:
             return
-        data = self._governing.data(record)
+        arrival = self._arrival(record)
         if about_itself:
-            self._learn(record, data)
+            self._learn(record, arrival.data)
         if told is not None:
-            state = self._running.get(str(data.get("intervention")))
+            state = self._running.get(str(arrival.data.get("intervention")))
             joined = state is not None and record.subject in state.former
             subject = state.subject if state is not None and joined else record.subject
-            self._carrier.heard(subject, told, data, min(record.time, record.received))
-        waiting = self._of_subject.get(record.subject, ())
-        if waiting:
-            arrival = Arrival(record, data, self._store.traits(record.subject))
-            for intervention in tuple(waiting):
-                self._keep(*playbook.on_event(self._running[intervention], arrival))
+            self._carrier.heard(subject, told, arrival.data, min(record.time, record.received))
+        for intervention in tuple(self._of_subject.get(record.subject, ())):
+            self._keep(*playbook.on_event(self._running[intervention], arrival))
+
+    def _arrival(self, record: Record) -> Arrival:
+        return Arrival(
+            record,
+            partial(self._governing.data, record),
+            partial(self._store.traits, record.subject),
+        )
 
     def _learn(self, record: Record, data: dict[str, Any]) -> None:
         """Traits of a subject; or that another pseudonym was the same person's all along."""

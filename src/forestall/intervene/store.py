@@ -266,6 +266,11 @@ class Store:
         """Whether there is such an intervention."""
         return self._first(_HAS, b_id=intervention) is not None
 
+    def met(self, *, policy: str | None = None, subject: str | None = None) -> bool:
+        """Whether there ever was an intervention of that policy, or of that subject."""
+        of = interventions.c.policy == policy if policy else interventions.c.subject == subject
+        return self.database.run(select(interventions.c.seq).where(of).limit(1)).first() is not None
+
     def state(self, intervention: str) -> Running | None:
         """How an intervention stands."""
         row = self._first(_STATE, b_id=intervention)

@@ -1,6 +1,6 @@
 """Which streams there are, what they hold, and how items become batches and come back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -62,6 +62,12 @@ def control(records: Sequence[Control]) -> Append:
 def read_signals(batch: Batch) -> list[Record]:
     """The records of a signals batch."""
     return _records.decode(batch.payload)
+
+
+def written(ids: Iterable[str]) -> list[bytes]:
+    """Event ids as they stand in the payload of a signals batch: what holds none of them, has none of
+    these events, and need not be read."""
+    return [encode(one) for one in ids]
 
 
 def read_decisions(batch: Batch) -> list[Decided]:

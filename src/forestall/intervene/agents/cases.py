@@ -9,7 +9,7 @@ import msgspec
 
 from forestall.contracts.errors import Problem
 from forestall.contracts.inference import By
-from forestall.policy.language.reader import did_you_mean
+from forestall.contracts.nearest import did_you_mean
 
 Asks = Literal["plan", "fields"]
 Measure = Literal[
