@@ -73,7 +73,7 @@ def test_the_engine_agrees_on_what_pages_decided(scenario: Scenario) -> None:
 
 
 class Restless(Engine):
-    """An engine that packs every subject after each record, and forgets what it can."""
+    """An engine that packs every subject after each record, forgets what it can, and prepares."""
 
     def process(self, records: Sequence[Record]) -> list[tuple[Order, Decision]]:
         out: list[tuple[Order, Decision]] = []
@@ -83,6 +83,7 @@ class Restless(Engine):
                 self.end_generation()
                 self.population.pack_some(1_000)
             assert not self.population.closing
+            self.prepare()
         return out
 
 

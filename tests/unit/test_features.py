@@ -243,3 +243,14 @@ def test_both_cores_say_the_same_and_read_what_the_other_wrote(
             for one, content in zip((theirs, ours), contents, strict=True):
                 if content is not None:
                     one.features[SLOT] = one.restored(content.content())
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_no_double_holds_is_an_infinity(twin: ModuleType, sign: int) -> None:
+    infinity = sign * float("inf")
+    large = [(0, sign * 1e308), (1, sign * 1e308)]
+    assert Remembered(twin, "sum", 10).take(*large).at(1) == infinity
+    assert Remembered(twin, "avg", 10).take(*large).at(1) == sign * 1e308
+    assert Remembered(twin, "sum", 10).take(*large, (2, -sign * 1e308)).at(2) == sign * 1e308
+    for kind in ("sum", "avg", "p50"):
+        assert Remembered(twin, kind, 10).take((0, sign * 10**400)).at(1) == infinity

@@ -172,6 +172,17 @@ def test_quiet_hours_know_daylight_saving() -> None:
         )
 
 
+@pytest.mark.parametrize("minute", [29, 31])
+def test_quiet_hours_go_by_utc_where_a_calendar_ends(minute: int) -> None:
+    settings = replace(OPEN, quiet_hours=(23 * 60 + 30, 23 * 60 + 59), timezone="Europe/Berlin")
+    last = f"9999-12-31T23:{minute}:00Z"
+    line = json.dumps({**json.loads(event(0, "a")), "time": last}).encode()
+    expected = "quiet_hours" if minute > 30 else "intervene"
+    assert [one.reason or one.outcome for one in decide(on("{event: a}"), [line], settings)] == [
+        expected
+    ]
+
+
 def test_a_model_that_is_not_there_is_not_confident() -> None:
     policy = on("{event: a}", model={"name": "m", "threshold": 0.0})
     assert told(decide(policy, [event(0, "a")])) == ["0 p low_confidence"]

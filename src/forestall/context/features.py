@@ -101,6 +101,14 @@ def millionths(value: float) -> int:
     return int(Decimal(value).scaleb(6, _MICRO).to_integral_value(ROUND_HALF_EVEN, _MICRO))
 
 
+def ratio(number: float, divisor: int) -> float:
+    """``number / divisor``, which is not 0, as a double; beyond what one holds, an infinity."""
+    try:
+        return number / divisor
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
 def expire(window: Window, limit: int) -> None:
     """Forget the events at or before ``limit``."""
     times, head = window.times, window.head
@@ -293,7 +301,7 @@ def _distinct(values: Any) -> int:
 def _percentile(percent: int) -> Callable[[Any], float]:
     def read(values: Any) -> float:
         values = sorted(values)
-        return float(values[-(-percent * len(values) // 100) - 1])
+        return ratio(values[-(-percent * len(values) // 100) - 1], 1)
 
     return read
 
@@ -305,8 +313,8 @@ def _values(of_values: Callable[[Any], Any], empty: Any = None) -> Kind:
 
 KINDS: Final[dict[str, Kind]] = {
     "count": Kind(_count, lambda window, _: len(window.times) - window.head, 0),
-    "sum": Kind(_sum, lambda window, _: (window.total or 0) / 1_000_000, 0.0),
-    "avg": Kind(_sum, lambda window, _: (window.total or 0) / (1_000_000 * len(window))),
+    "sum": Kind(_sum, lambda window, _: ratio(window.total or 0, 1_000_000), 0.0),
+    "avg": Kind(_sum, lambda window, _: ratio(window.total or 0, 1_000_000 * len(window))),
     "min": _values(min),
     "max": _values(max),
     "distinct": _values(_distinct, 0),

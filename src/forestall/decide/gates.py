@@ -149,9 +149,14 @@ def _quiet_hours(now: Circumstances) -> bool:
 
 
 def local_time(now: Circumstances) -> datetime:
-    """The moment in the subject's time zone, else the deployment's, else UTC."""
+    """The moment in the subject's time zone, else the deployment's, else UTC; also in UTC where that
+    zone's calendar has no such day, at the ends of time."""
     zone = _zone(now.ledger.traits.get("timezone")) or _zone(now.settings.timezone) or UTC
-    return (_EPOCH + timedelta(microseconds=now.at)).astimezone(zone)
+    moment = _EPOCH + timedelta(microseconds=now.at)
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment
 
 
 def _low_confidence(now: Circumstances) -> bool:
