@@ -313,6 +313,9 @@ class ClientSuite:
             for _ in range(1000):
                 client.call("track", None, "Read")
         assert len(caplog.records) == 10
+        told = [record.message.partition("; events: ")[0] for record in caplog.records]
+        first = "cannot-send: give user_id or anonymous_id"
+        assert told[:3] == [first, f"{first}; 2 times by now", f"{first}; 4 times by now"]
 
     def test_the_key_goes_in_a_header_only(self) -> None:
         with hostile() as server:

@@ -1,6 +1,7 @@
 """What holds for all tests: none of them fails because a machine is slow, none leaves it."""
 
 import gc
+import signal
 
 from hypothesis import settings
 
@@ -9,6 +10,8 @@ from certificates import trust_nobody
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
 trust_nobody()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in a shell's background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.disable()  # until everything is collected: there is nothing to free
 
 

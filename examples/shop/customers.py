@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(options.config)
         key = next((one.key for one in settings.keys if one.origin == "server"), "")
-        url = f"http://{settings.server.host}:{settings.server.port}"
+        url = settings.server.url
         with (
             closing(Folder(settings.data)) as folder,
             httpx.Client(base_url=url, timeout=30) as client,

@@ -99,7 +99,7 @@ def run(console: Console, config: Path, cache: Path, summary: Path, shop_port: i
         _free(HOST, shop_port, "another --shop-port")
     with console.status("Fetching the shop's history"):
         rows = history.read(history.fetch(cache))
-    address = f"http://{settings.server.host}:{settings.server.port}"
+    address = settings.server.url
     started = time.monotonic()
     with ExitStack() as stack:
         desk = stack.enter_context(_desk(settings))

@@ -49,7 +49,7 @@ class Shop:
 
     def __enter__(self) -> Self:
         settings = self._settings
-        host = f"http://{settings.server.host}:{settings.server.port}"
+        host = settings.server.url
         keys = {key.origin: key.key for key in settings.keys}
         with httpx.Client(base_url=host, timeout=10, trust_env=False) as server:
             try:

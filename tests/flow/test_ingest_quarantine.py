@@ -141,10 +141,39 @@ def test_a_stolen_control_event_stays_out_however_often_it_is_retried(tmp_path: 
         assert server.records() == []
 
 
+def test_ids_that_look_like_markup_are_listed_as_they_are(tmp_path: Path) -> None:
+    with running(settings(tmp_path)) as server:
+        sent = [event("[/x]", "Payment Failed"), event("[red]", "Payment Failed"), {"id": 7}]
+        assert verdicts(server.post("/v1/events", sent)) == ["invalid-envelope"] * 3
+        with commands(tmp_path, server) as run:
+            code, text = run("list")
+    assert code == 0
+    assert "[/x]" in text
+    assert "[red]" in text
+    assert "None" not in text
+
+
+def test_the_way_to_the_server_is_no_proxys_business(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(settings(tmp_path)) as server:
+        assert verdicts(server.post("/v1/events", event("1", "Payment Failed"))) == [
+            "invalid-envelope"
+        ]
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        with commands(tmp_path, server) as run:
+            code, text = run("retry", "--all")
+    assert code == 1
+    assert "quarantined: invalid-envelope" in text
+
+
 def test_bytes_that_are_no_text_are_kept_and_shown(tmp_path: Path) -> None:
     with running(settings(tmp_path)) as server:
         body = b'[{"id":"1","source":"s","type":"a","subject":"u","data":{"t":"\xff"}}]'
-        assert verdicts(server.post("/v1/events", body)) == ["invalid-json"]
+        answer = server.post("/v1/events", body)
+        assert verdicts(answer) == ["invalid-json"]
+        (told,) = answer.json()["verdicts"]
+        assert told["message"].endswith("byte 6 (0xFF) is not UTF-8; encode it as UTF-8")
         with commands(tmp_path, server) as run:
             (entry,) = json.loads(run("list", "--json")[1])
             assert "\\xff" in json.loads(run("show", entry["entry"])[1])["sent"]

@@ -125,6 +125,28 @@ def test_envelopes(attributes: dict[str, Any], told: tuple[str, str]) -> None:
     assert code(letter(**attributes)) == told
 
 
+def not_text(letter_: Letter, of: bytes, to: bytes) -> Letter:
+    return msgspec.structs.replace(letter_, raw=letter_.raw.replace(of, to))
+
+
+@pytest.mark.parametrize(
+    ("form", "attributes", "of", "told"),
+    [
+        ("cloudevents", {"subject": "Zo~"}, b"~", ("", "byte 69 (0xEB) is not UTF-8")),
+        ("cloudevents", {"data": {"n": "Zo~"}}, b"~", ("/data", "byte 8 (0xEB) is not UTF-8")),
+        ("segment", {"messageId": "Zo~"}, b"~", ("", "byte 85 (0xEB) is not UTF-8")),
+    ],
+)
+def test_what_is_not_utf_8_is_told_in_our_words(
+    form: Form, attributes: dict[str, Any], of: bytes, told: tuple[str, str]
+) -> None:
+    path, message = told
+    found = admit(not_text(letter(form=form, **attributes), of, b"\xeb"), RULES)
+    assert isinstance(found, Refusal)
+    assert (found.code, found.path) == ("invalid-json", path)
+    assert found.message == f"not JSON as it should be: {message}; encode it as UTF-8"
+
+
 def test_what_is_just_within_bounds_passes() -> None:
     nested: Any = 1
     for _ in range(31):

@@ -139,7 +139,7 @@ def plan(**more: Any) -> dict[str, Any]:
                            "tokens_in": 9, "tokens_out": 1, "cost": 0.5},
             ),
             [
-                "no answer: no-model the agent has no answer",
+                "no answer (no-model): the agent has no answer",
                 "refused: link: it leads\\u000aaway",
                 "by model, as refused; the customer seems upset",
                 "calls 2, tokens 9 in and 1 out, cost 0.5000",

@@ -240,6 +240,7 @@ def test_a_pause_from_beginning_to_end(client: Client) -> None:
     body = {"scope": "policy", "what": "charge", "for": "1h", **WHY}
     made = client.ask("POST", "/v1/pauses", body, CAT).json()
     assert (made["by"], made["what"], made["ended"]) == ("cat", "charge", None)
+    assert made.pop("met") is False
     assert client.get("/v1/pauses")["pauses"] == [made]
     assert client.ask("POST", f"/v1/pauses/{made['id']}/end", WHY, CAT).status_code == 201
     assert client.refused("POST", f"/v1/pauses/{made['id']}/end", WHY, CAT) == (409, "too-late")

@@ -18,7 +18,7 @@ from forestall.log.memory import MemoryLog
 from forestall.log.port import LogUnreadable
 from forestall.log.streams import control, signals
 from forestall.policy.bundle import Bundle, applied
-from forestall.policy.edge_key import EdgeKey, new_key, read_signed
+from forestall.policy.edge_key import KEY_FILE, EdgeKey, new_key, read_signed
 from forestall.policy.language.model import Policy
 from forestall.privacy.tokens import SubjectToken, TokenInvalid, sign, sign_anonymous
 from scenario import event, on, records
@@ -322,3 +322,15 @@ def test_a_log_that_cannot_be_read_is_no_stack_trace(
     answer = world.ask()
     assert code(answer) == (503, "not-ready")
     assert "damaged" not in answer.text
+
+
+def test_a_key_that_others_can_read_is_no_stack_trace(tmp_path: Path) -> None:
+    world = World(tmp_path, lost())
+    file = tmp_path / KEY_FILE
+    assert world.get(BUNDLE).status_code == 200
+    file.chmod(0o644)
+    answer = world.get(BUNDLE)
+    assert code(answer) == (503, "not-ready")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    file.chmod(0o600)
+    assert world.get(BUNDLE).status_code == 200

@@ -198,6 +198,17 @@ def test_lint_tells_warnings_and_errors(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("command", ["lint", "test"])
+def test_a_folder_without_policies_is_told(tmp_path: Path, command: str) -> None:
+    write(tmp_path, a__b_dot_yaml=policy("one"), none__c_dot_txt="x")
+    result = CliRunner().invoke(app, [command, str(tmp_path / "a"), str(tmp_path / "none")])
+    assert isinstance(result.exception, UnreadableInput)
+    assert result.exception.exit_code == 2
+    assert str(result.exception) == (
+        f"{tmp_path}/none: there is no policy (*.yaml, *.yml) in it; is it the right folder?"
+    )
+
+
 def test_lint_knows_the_deployment(tmp_path: Path) -> None:
     schema = {"x-owner": "me", "properties": {"amount": {"type": "number"}}}
     write(

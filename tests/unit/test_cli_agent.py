@@ -297,7 +297,7 @@ def test_a_trial_as_json_has_every_key(folder: Path) -> None:
 def test_no_answer_is_a_no(folder: Path) -> None:
     answer = run(folder, "try", "helper", "--input", '{"text": "crocodiles"}')
     assert answer.exit_code == 1
-    assert "no answer: nothing-found" in answer.stdout
+    assert "no answer (nothing-found)" in answer.stdout
 
 
 def test_a_file_may_hold_the_input(folder: Path) -> None:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from forestall.cli import door
+from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.event import Record
 from forestall.contracts.instants import SECOND
 from forestall.decide.backtest import opening
@@ -93,8 +94,23 @@ def test_what_cannot_be_explained(folder: Path) -> None:
     assert explain(folder, "bob").exit_code == 1
     error = explain(folder, "ann", "--at", "yesterday").exception
     assert "--at: 'yesterday' is not an RFC 3339 time" in str(error)
-    command = ["explain", "--data", str(folder), "--subject", "ann", "--policy", "other"]
-    assert "No policy called other was in force." in CliRunner().invoke(app, command).output
+    told = explain(folder, "visitor", "--at", instant(-1))
+    assert (told.exit_code, "No policy called declined was in force." in told.output) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("decline", "did you mean `declined`?"), ("x", "there are: declined")]
+)
+def test_a_policy_that_never_was_is_told_with_those_that_are(
+    folder: Path, name: str, hint: str
+) -> None:
+    for more in ((), ("--json",)):
+        command = ["explain", "--data", str(folder), "--subject", "ann", "--policy", name, *more]
+        told = CliRunner().invoke(app, command)
+        assert isinstance(told.exception, UnreadableInput)
+        assert told.exception.exit_code == 2
+        assert str(told.exception) == f"no policy {name!r} was ever in force; {hint}"
+        assert told.output == ""
 
 
 def test_which_argument_was_wrong_is_told(folder: Path) -> None:

@@ -116,15 +116,22 @@ def test_broken_contracts_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("lint", "nowhere"), ("lint", ".", "--on", "soon"), ("lint",)]
+    "arguments", [("lint", "nowhere"), ("lint", ".", "--on", "soon"), ("lint",), ("lint", "empty")]
 )
 def test_what_cannot_be_used_is_exit_code_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    write(tmp_path)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UnreadableInput) as caught:
         invoke(*arguments)
     assert caught.value.exit_code == 2
+
+
+def test_a_folder_without_documents_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableInput, match=r"there is no document \(\*\.md\) in it"):
+        invoke("lint", tmp_path)
 
 
 ARTICLES = [
@@ -141,7 +148,7 @@ def zendesk(folder: Path, articles: object = ARTICLES) -> Path:
 
 def test_an_import_is_told_article_by_article(tmp_path: Path) -> None:
     source, out = zendesk(tmp_path), tmp_path / "out"
-    options = ("--owner", "care", "--review-by", "2027-06-30", "--product", "returns")
+    options = ("--owner", "care", "--review-by", "2100-06-30", "--product", "returns")
     code, said = invoke("import", "zendesk", source, out, *options, "--json")
     assert code == 0
     assert [(one["what"], one["source"]) for one in json.loads(said)] == [
@@ -149,7 +156,7 @@ def test_an_import_is_told_article_by_article(tmp_path: Path) -> None:
         ("left out", "zendesk:2:en-us"),
     ]
     text = (out / "sending-back.md").read_text()
-    assert "owner: care\nreview_by: 2027-06-30\nlanguage: en\nproducts:\n- returns\n" in text
+    assert "owner: care\nreview_by: 2100-06-30\nlanguage: en\nproducts:\n- returns\n" in text
     code, said = invoke("import", "zendesk", source, out, *options)
     assert (code, said.splitlines()[-1]) == (0, "1 left out, 1 unchanged")
     assert invoke("lint", out, "--on", "2026-12-01")[0] == 0
@@ -198,3 +205,12 @@ def test_pages_are_imported_and_a_dry_run_writes_nothing(tmp_path: Path) -> None
 def test_options_that_cannot_be_used_are_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
     with pytest.raises(UnreadableInput):
         invoke("import", "zendesk", zendesk(tmp_path), tmp_path / "out", *options)
+
+
+def test_articles_that_would_never_be_used_are_not_imported(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UnreadableInput) as caught:
+        invoke("import", "zendesk", zendesk(tmp_path), out, "--review-by", "2020-01-31")
+    assert caught.value.exit_code == 2
+    assert str(caught.value).startswith("--review-by 2020-01-31: this day is over")
+    assert not out.exists()

@@ -67,7 +67,7 @@ def folder(tmp_path: Path) -> Path:
             ),
             streams.decisions([Decided(2, 1, 3_000_000, DECISION)]),
         ],
-        cursors={"worker": 3},
+        cursors={"worker": 3, "worker-tick": 3_000_000},
         snapshots={"engine": b"123"},
     )
     worker.close()
@@ -171,7 +171,10 @@ def test_stats_counts_each_file(folder: Path) -> None:
     assert (signals["first"], signals["last"]) == (2_000_000, 6_000_000)
     assert gateway["log"]["tick"] == 6_000_000
     assert [one["stream"] for one in worker["log"]["streams"]] == ["control", "decisions"]
-    assert (worker["cursors"], worker["log"]["snapshots"]) == ({"worker": 3}, {"engine": 3})
+    assert (worker["cursors"], worker["log"]["snapshots"]) == (
+        {"worker": 3, "worker-tick": 3_000_000},
+        {"engine": 3},
+    )
     assert (of_app["file"], of_app["cursors"]) == ("app.db", {"signals": 2, "decisions": 1})
 
 
@@ -179,6 +182,7 @@ def test_stats_for_people_names_everything(folder: Path) -> None:
     shown = run("stats", "--data", folder).stdout
     for text in ("gateway.db", "worker.db: cursors: worker 3", "signals 2, decisions 1", "control"):
         assert text in shown
+    assert "worker-tick 1970-01-01T00:00:03.000000Z" in shown
 
 
 def test_a_folder_without_a_log_is_told(tmp_path: Path) -> None:

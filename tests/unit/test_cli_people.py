@@ -12,8 +12,7 @@ from typer.testing import CliRunner, Result
 
 from flow.staffed import ANN, BOB, CAT, DAN, EVE, Staffed
 from forestall.cli import door, person
-from forestall.cli.person import TOKEN, Refused
-from forestall.cli.quarantine import ServerSilent
+from forestall.cli.person import TOKEN, Refused, ServerSilent
 from forestall.console.api import Api
 from forestall.contracts.errors import UnreadableInput
 from forestall.ingest.exchange import App, Receive, Response, Scope, Send, respond
@@ -88,7 +87,7 @@ def test_an_approval_is_listed_shown_and_approved(shell: Shell, staffed: Staffed
     for words in (
         "retry-charge",
         "amount      20",
-        "payment.failed {'payment': 'p1', 'amount': 20}",
+        'payment.failed {"payment":"p1","amount":20}',
         "looked up     nothing",
         "2 undecided for the same action",
         "A second charge.",
@@ -198,6 +197,19 @@ def test_a_pause_holds_until_it_is_resumed(
     shell.text("resume", which, "--reason", "mended", token=CAT)
     assert shell.text("pauses") == "Nothing is paused.\n"
     assert len(json.loads(shell.text("pauses", "--past", "--json"))) == 1
+
+
+def test_a_pause_of_what_nobody_met_is_told_as_a_slip(shell: Shell, staffed: Staffed) -> None:
+    staffed.ask("s1")
+    for option, known, slip in (("--policy", "charge", "chrage"), ("--customer", "s1", "s\x1b")):
+        met = shell.run("pause", option, known, "--reason", "x", token=CAT)
+        assert (met.exit_code, met.stderr) == (0, "")
+        told = shell.run("pause", option, slip, "--reason", "x", token=CAT)
+        which, _, _ = told.stdout.partition(" ")
+        assert told.exit_code == 0
+        shown = slip.replace("\x1b", "\\u001b")
+        assert f"for the {option[2:]} {shown}: is that its name?" in told.stderr
+        assert f"`forestall resume {which}`" in told.stderr
 
 
 def test_everything_is_paused_for_a_while(shell: Shell) -> None:

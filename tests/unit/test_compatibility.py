@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from forestall.cli.contracts import app
 from forestall.contracts.catalogue import Contract, read_contract
 from forestall.contracts.compatibility import Breaking, breaking_changes
+from forestall.contracts.errors import UnreadableInput
 
 
 def contract(schema: dict[str, Any], name: str = "a.b.v1.json", folder: str = "new") -> Contract:
@@ -219,6 +220,14 @@ def test_the_lint_command(tmp_path: Path) -> None:
     assert output.endswith("1 error\n")
     code, output = run("lint", bad, "--json")
     assert (code, json.loads(output)[0]["code"]) == (1, "bad-schema")
+
+
+def test_lint_of_a_folder_without_contracts_is_told(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["lint", str(tmp_path)])
+    assert isinstance(result.exception, UnreadableInput)
+    assert str(result.exception) == (
+        f"{tmp_path}: there is no contract (*.json) in it; is it the right folder?"
+    )
 
 
 def test_the_list_command(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from forestall.contracts.errors import InvalidFile
 from forestall.kernel.settings import Settings, load_settings
-from forestall.policy.deployment import load_bundle, surroundings
+from forestall.policy.deployment import load_bundle, read_deployment, surroundings
 from forestall.policy.language.check import ANYTHING
 
 POLICY = """apiVersion: forestall/v1
@@ -109,3 +110,15 @@ def test_articles_are_known_apart_from_runbooks(tmp_path: Path) -> None:
     (tmp_path / "forestall.toml").write_text('[runbooks]\nfolder = "runbooks"\n')
     found = surroundings(load_settings(tmp_path / "forestall.toml", secrets=False))
     assert (found.runbooks, found.articles) == (frozenset(), frozenset(["a"]))
+
+
+def test_a_switch_that_names_no_policy_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(POLICY.replace("name: x", "name: card-declined"))
+    settings = SETTINGS + '[policies]\nfolder = "."\n[switches]\noff = ["card-declned", "{}"]\n'
+    config = tmp_path / "forestall.toml"
+    config.write_text(settings.replace("{}", "card-declined"))
+    with capture_logs() as lines:
+        read_deployment(config)
+    assert [(line["log_level"], line["policy"], line["did_you_mean"]) for line in lines] == [
+        ("warning", "card-declned", "card-declined")
+    ]

@@ -174,6 +174,7 @@ def test_policies_in_documents_parse_and_pass_their_tests(example: Example) -> N
 
 @pytest.mark.parametrize("example", of_language("toml"), ids=str)
 def test_settings_in_documents_are_sound(example: Example) -> None:
+    assert "${" not in example.body, "a secret is written env:NAME or file:PATH"
     msgspec.toml.decode(example.body, type=settings._File)
 
 

@@ -153,6 +153,7 @@ title: Where is it?
 version: 1
 owner: me
 review_by: {day}
+language: en
 fields: [event.data.place, subject.guide, features.n]
 why: You looked for {{{{ event.data.place }}}}.
 show: {{as: checklist}}
@@ -181,6 +182,7 @@ def test_the_words_of_a_runbook(tmp_path: Path) -> None:
         "body": 'Have you looked at {{ event.data.place | default("home") }}, {{ features.n }} times?',
         "show": {"as": "checklist"},
         "steps": ["Look at {{ event.data.place }}", "Ask {{ subject.guide }}"],
+        "locale": "en",
     }
     assert one.traits == {"guide"}
 

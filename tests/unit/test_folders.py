@@ -11,6 +11,7 @@ import pytest
 from forestall.cli import deployment
 from forestall.context.knowledge.runbooks import read_folder
 from forestall.context.knowledge.stock import Stock
+from forestall.contracts.catalogue import read_contracts
 from forestall.contracts.errors import InvalidFile, UnreadableInput
 from forestall.contracts.folders import files_below
 from forestall.kernel.settings import InvalidSettings, Settings
@@ -27,6 +28,7 @@ review_by: 2100-01-01
 ## Customer
 Try it again.
 """
+TEXT = (".md",)
 Close = Callable[[Path], None]
 
 
@@ -48,10 +50,21 @@ def test_files_come_in_order_and_hidden_ones_only_if_asked_for(tmp_path: Path) -
     for name in ("b/c.md", "a.md", ".hidden/d.md", "b/.e.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert files_below(tmp_path) == [tmp_path / "a.md", tmp_path / "b" / "c.md"]
-    assert len(files_below(tmp_path, hidden=True)) == 4
-    assert files_below(tmp_path / "nowhere") == []
-    assert files_below(tmp_path / "a.md") == []
+    assert files_below(tmp_path, TEXT) == [tmp_path / "a.md", tmp_path / "b" / "c.md"]
+    assert len(files_below(tmp_path, TEXT, hidden=True)) == 4
+    assert files_below(tmp_path / "nowhere", TEXT) == []
+    assert files_below(tmp_path / "a.md", TEXT) == []
+
+
+def test_files_are_those_with_an_ending_and_links_that_lead_nowhere(tmp_path: Path) -> None:
+    for name in ("a.md", "b.txt", "c.mdx", "d"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.md").mkdir()
+    os.mkfifo(tmp_path / "pipe.md")
+    (tmp_path / "gone.md").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "piped.md").symlink_to(tmp_path / "pipe.md")
+    found = files_below(tmp_path, (".md", ".txt"))
+    assert [path.name for path in found] == ["a.md", "b.txt", "gone.md"]
 
 
 def test_a_closed_folder_is_told_and_a_hidden_one_is_none_of_ours(
@@ -60,15 +73,19 @@ def test_a_closed_folder_is_told_and_a_hidden_one_is_none_of_ours(
     for name in ("open", "shut", ".git"):
         (tmp_path / name).mkdir()
     close(tmp_path / ".git")
-    assert files_below(tmp_path) == []
+    assert files_below(tmp_path, TEXT) == []
     close(tmp_path / "shut")
     with pytest.raises(UnreadableInput, match="shut: cannot be read: Permission denied"):
-        files_below(tmp_path)
+        files_below(tmp_path, TEXT)
 
 
-def test_policies_and_actions_do_not_vanish(tmp_path: Path, close: Close) -> None:
+def test_policies_contracts_and_actions_do_not_vanish(tmp_path: Path, close: Close) -> None:
     close(tmp_path)
-    for look in (policy_files, lambda folder: load_declarations(folder, Settings())):
+    for look in (
+        policy_files,
+        read_contracts,
+        lambda folder: load_declarations(folder, Settings()),
+    ):
         with pytest.raises(UnreadableInput, match="cannot be read"):
             look(tmp_path)
 
@@ -117,6 +134,23 @@ def test_a_closed_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(Path, "read_text", refused)
     with pytest.raises(InvalidFile, match="the file cannot be read: Permission denied"):
         load_declarations(tmp_path / "actions", Settings())
+
+
+def test_a_closed_contract_is_told_and_a_hidden_one_is_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (".git/a.b.v1.json", ".a.b.v1.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{")
+    assert read_contracts(tmp_path) == ([], [])
+    (tmp_path / "a.b.v1.json").touch()
+
+    def refused(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(UnreadableInput, match=r"a\.b\.v1\.json: cannot be read: Permission denied"):
+        read_contracts(tmp_path)
 
 
 def test_settings_that_nobody_may_see_are_told(

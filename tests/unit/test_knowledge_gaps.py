@@ -188,7 +188,12 @@ def test_the_newest_vote_of_a_customer_counts() -> None:
 
 def test_votes_on_earlier_versions_are_settled() -> None:
     assert found(vote(1, "a", False, version=2)).gaps == ()
-    assert only(found(vote(1, "a", False, version=2), versions={})).name == "card-declined"
+
+
+def test_votes_on_what_we_do_not_have_are_no_gap() -> None:
+    for versions in ({}, {"other": 1}):
+        gaps = found(vote(1, "a", False), versions=versions)
+        assert (gaps.gaps, gaps.customers, gaps.times) == ((), 0, 0)
 
 
 # -- interventions ---------------------------------------------------------------------------------

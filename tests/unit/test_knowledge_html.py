@@ -40,6 +40,13 @@ def test_a_page_is_what_is_read_on_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tag", "language"), [("DE-at", "de"), ("xx", None), ("x-default", None), ("fil", None)]
+)
+def test_the_language_of_a_page_is_one_that_there_is(tag: str, language: str | None) -> None:
+    assert read_page(f"<html lang='{tag}'><p>x</p></html>").language == language
+
+
+@pytest.mark.parametrize(
     ("html", "title"),
     [
         ("<title>Fees | Help</title><h1>Fees</h1><p>x", "Fees"),

@@ -179,6 +179,7 @@ def test_the_day_of_review_is_the_last_one() -> None:
         ("kind: page\n", ["7:7 runbook-type"]),
         ("language: english\n", ["7:11 runbook-type"]),
         ("language: no\n", ["7:11 runbook-type"]),
+        ("language: xx\n", ["7:11 runbook-type"]),
         ("products: checkout\n", ["7:11 runbook-type"]),
         ("signals: [1]\n", ["7:10 runbook-type"]),
         ("steps: ['']\n", ["7:8 runbook-type"]),

@@ -32,6 +32,15 @@ def test_an_empty_file_gives_the_defaults_beside_it(tmp_path: Path) -> None:
     assert (settings.server.port, settings.decide.budget) == (8080, 3)
 
 
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("shop.local", "http://shop.local:1"), ("::1", "http://[::1]:1"), ("::", "http://[::]:1")],
+)
+def test_the_address_of_a_server_is_a_url(host: str, url: str, tmp_path: Path) -> None:
+    text = f'[server]\nhost = "{host}"\nport = 1\n'
+    assert load_settings(written(tmp_path, text)).server.url == url
+
+
 def test_everything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNING", "from the environment")
     (tmp_path / "hook.secret").write_text("from a file\n")
@@ -83,6 +92,9 @@ def test_helpdesks_and_tiers_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
         (MAIL.replace('from = "f@example.com"\n', ""), "from"),
         ("[server", "forestall.toml"),
         ("[server]\nprot = 1", "prot"),
+        ('[knowledge]\nlanguage = "xx"', "knowledge.language: 'xx' is the code of no language"),
+        ('[knowledge]\nlanguage = "english"', "(ISO 639-1), such as en, de or ja"),
+        ('[knowledge]\nlanguage = "DE"', "knowledge.language: 'DE'"),
         ("[server]\nport = 65536", "$.server.port"),
         ("[server]\napp_port = -1", "$.server.app_port"),
         ("[ingest]\nmax_event_bytes = 19999", "$.ingest.max_event_bytes"),

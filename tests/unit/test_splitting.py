@@ -53,6 +53,17 @@ def test_what_stands_about_deep_calls_is_found() -> None:
             calls(wrong, batched=True)
 
 
+@pytest.mark.parametrize("deep", [b"", b"[" * 3000 + b"]" * 3000])
+def test_a_request_that_is_not_utf_8_is_told_in_our_words(deep: bytes) -> None:
+    body = b'{"sentAt":"\xe4","batch":[' + deep + b"]}"
+    with pytest.raises(Refuse) as refused:
+        calls(body, batched=True)
+    assert (refused.value.status, refused.value.code) == (400, "invalid-json")
+    assert refused.value.detail == (
+        "the body is not JSON: byte 11 (0xE4) is not UTF-8; encode it as UTF-8"
+    )
+
+
 def test_binary_mode_is_structured_mode_by_other_means() -> None:
     headers = {"ce-id": "1", "ce-source": "a%20b", "content-type": "application/json", "host": "x"}
     whole = from_headers(headers, b'{"n": 1}')

@@ -38,6 +38,7 @@ export interface Words {
   show?: { as: "toast" | "banner" | "hint" | "checklist" | "handover"; at?: string };
   steps?: string[];
   known?: string[];
+  locale?: string;
 }
 
 /** A policy that a browser decides. */

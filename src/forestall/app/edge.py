@@ -41,6 +41,7 @@ from forestall.log.port import Log, LogUnreadable
 from forestall.log.streams import CONTROL, read_control
 from forestall.policy.edge import Offer, in_force, offer, payload
 from forestall.policy.edge_key import EdgeKey
+from forestall.privacy.keys import VaultLocked
 from forestall.privacy.tokens import SubjectToken, TokenExpired, TokenInvalid, verify
 
 PREFIX: Final = "/v1/edge/"
@@ -146,6 +147,9 @@ class Edge:
         except (*TROUBLE, LogUnreadable) as error:
             _log.error("edge requests cannot be answered now", why=first_line(error))
             response = problem(Refuse(503, "not-ready", "the log cannot be read now", _LATER))
+        except VaultLocked as error:
+            _log.error("edge requests cannot be answered now", why=first_line(error))
+            response = problem(Refuse(503, "not-ready", "the key cannot be used now", _LATER))
         ANSWERS.labels(what, response.status).inc()
         await respond(send, response, {"cache-control": "no-store", **cross})
 

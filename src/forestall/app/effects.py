@@ -60,6 +60,9 @@ from forestall.privacy.masking import finder
 from forestall.privacy.tokens import SubjectToken, TokenInvalid
 from forestall.privacy.vault import Vault
 
+LOOPBACK = "127.0.0.1"
+"""Where the app process listens, whatever ``[server] host`` says: only the gateway connects."""
+
 GRACE_SECONDS = 3
 """Seconds that open answers get when the server stops."""
 
@@ -147,7 +150,7 @@ async def _interventions(
             channels=Channels(webhooks.values()),
             queues=desks(settings, webhooks, client),
             door=door,
-            gateway=f"http://{settings.server.host}:{settings.server.port}",
+            gateway=settings.server.url,
             key=internal_key(data, random_id),
             clock=wall_clock,
             ids=random_id,
@@ -319,7 +322,7 @@ def _routes(hub: Hub | None, edge: App, console: App, api: Api) -> App:
 async def _serve(
     settings: Settings, app: App, hub: Hub | None, interventions: Interventions, stop: asyncio.Event
 ) -> None:
-    bound = listen(settings.server.host, settings.server.app_port)
+    bound = listen(LOOPBACK, settings.server.app_port, "app_port")
     host, port = bound.getsockname()[:2]
     address = settings.data / "app.address"
     server = Server(app, GRACE_SECONDS)

@@ -23,7 +23,7 @@ SWITCH_SECONDS = 0.0005
 
 
 async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
-    """Accept events until ``stop``. Raises ``AddressInUse`` and what ``build_gateway`` raises."""
+    """Accept events until ``stop``. Raises what ``listen`` and ``build_gateway`` raise."""
     bound = listen(settings.server.host, settings.server.port)
     METRICS.register(WorkerFigures(settings))
     to_worker, to_app = Tap(settings.data / WORKER_BELL), Tap(settings.data / APP_BELL)

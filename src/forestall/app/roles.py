@@ -66,11 +66,7 @@ def serve(config: Path, role: Role | None) -> int:
         with _alone(settings.data / "serve.lock"):
             with _alone(settings.data / "serve-gateway.lock"):
                 listen(settings.server.host, settings.server.port).close()
-            _log.info(
-                "serving",
-                at=f"http://{settings.server.host}:{settings.server.port}",
-                config=str(config),
-            )
+            _log.info("serving", at=settings.server.url, config=str(config))
             return supervise(config, stop)
     set_up_tracing(os.environ, role)
     allow_open_files()

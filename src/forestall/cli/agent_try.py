@@ -217,7 +217,8 @@ def text(shown: dict[str, Any]) -> Iterator[str]:
         return
     plan, inference = shown["plan"], shown["inference"] or {}
     if shown["outcome"] != "done":
-        yield f"no answer: {shown['reason']} {plain(shown['detail'])}".rstrip()
+        detail = f": {plain(shown['detail'])}" if shown["detail"] else ""
+        yield f"no answer ({shown['reason']}){detail}"
     if plan is not None and plan["hand_over"] is not None:
         yield f"hand over to a person: {plain(plan['hand_over'])}"
     for action in [] if plan is None else plan["actions"]:

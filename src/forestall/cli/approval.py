@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
 import typer
 from rich.table import Table
 
@@ -47,7 +46,7 @@ def list_(
         return
     table = Table("id", "status", "action", "arguments", "customer", "policy", "until", box=None)
     for one in found:
-        given = ", ".join(f"{name}={value}" for name, value in one["arguments"].items())
+        given = ", ".join(f"{name}={plain(value)}" for name, value in one["arguments"].items())
         until = moment(one["expires"])
         action = one["action"] or "(go on)"
         row = (one["id"], one["status"], action, given, one["subject"], one["policy"], until)
@@ -173,9 +172,8 @@ def _lines(lines: Iterable[tuple[str, Any]]) -> str:
     return "\n".join(f"{plain(name):<13} {plain(value)}".rstrip() for name, value in lines)
 
 
-def _dry(dry: dict[str, Any]) -> Iterable[tuple[str, str]]:
+def _dry(dry: dict[str, Any]) -> Iterable[tuple[str, Any]]:
     """How a dry run ended, and then its evidence, a line each."""
     because = f" ({dry['reason']})" if dry["reason"] else ""
     yield "dry run", " ".join(filter(None, [dry["outcome"] + because, dry["detail"]]))
-    for name, value in dry["evidence"].items():
-        yield f"  {name}", value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    yield from ((f"  {name}", value) for name, value in dry["evidence"].items())

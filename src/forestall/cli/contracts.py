@@ -8,9 +8,10 @@ import typer
 from rich.table import Table
 
 from forestall.cli.tables import print_table
-from forestall.contracts.catalogue import Contract, read_contracts
+from forestall.contracts.catalogue import Contract, contract_files, read_contracts
 from forestall.contracts.compatibility import breaking_changes
 from forestall.contracts.errors import InvalidFile, Problem
+from forestall.contracts.folders import require_some
 from forestall.contracts.instants import format_duration
 
 app = typer.Typer(
@@ -49,8 +50,10 @@ def lint(
 ) -> None:
     """Tell every mistake in a catalogue, with file, line and column.
 
-    Exit code 1 when there is an error, 0 when there are warnings at most.
+    Exit code 1 when there is an error, 0 when there are warnings at most, 2 where there is no
+    contract.
     """
+    require_some(contract_files(folder), folder, "contract (*.json)")
     contracts, problems = read_contracts(folder)
     show_problems(problems, as_json=as_json, good=f"contracts checked: {len(contracts)}")
 

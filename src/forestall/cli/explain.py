@@ -1,6 +1,7 @@
 """``forestall explain``: why, or why not, for one customer, policy and moment, and what agents
 concluded in the intervention that followed."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -8,7 +9,10 @@ import typer
 
 from forestall.cli.customer import become, moment, open_signals, records_of
 from forestall.cli.deployment import ConfigOption, DataOption, data_for
+from forestall.contracts.control import Control, PoliciesApplied
+from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.event import Record, decode_data
+from forestall.contracts.nearest import did_you_mean
 from forestall.decide.explain import explain as answer
 from forestall.decide.explain import text
 from forestall.decide.history import deployed_controls
@@ -35,7 +39,7 @@ def explain(
     which evidence, what that took, and what was refused.
 
     A visitor's pseudonym stands for the customer's from the moment on at which they signed in.
-    Exit code 1 when the customer is not known.
+    Exit code 1 when the customer is not known, 2 when no policy of that name was ever in force.
     """
     folder = data_for(data, config)
     log = open_signals(folder)
@@ -54,7 +58,9 @@ def explain(
     if not records:
         typer.echo(f"No events of {subject!r} are in the log of {folder}.", err=True)
         raise typer.Exit(1)
-    found = answer(deployed_controls(folder), records, pseudonym, policy, when)
+    controls = deployed_controls(folder)
+    _known(controls, policy)
+    found = answer(controls, records, pseudonym, policy, when)
     acted = found.decision if found.answer == "yes" else None
     inferred = [] if acted is None else inferences.told(reports, acted.id)
     if as_json:
@@ -67,6 +73,15 @@ def explain(
     if acted is not None:
         for line in inferences.faulty(reports, acted.id):
             typer.echo(f"\n{line}")
+
+
+def _known(controls: Sequence[Control], policy: str) -> None:
+    """Raises ``UnreadableInput`` where no policy of that name was ever in force."""
+    applied = (one for one in controls if isinstance(one, PoliciesApplied))
+    names = sorted({one.name for record in applied for one in record.policies})
+    if policy not in names:
+        hint = did_you_mean(policy, names) or f"there are: {', '.join(names) or 'none'}"
+        raise UnreadableInput(f"no policy {policy!r} was ever in force; {hint}")
 
 
 def _joins(record: Record, former: str) -> bool:

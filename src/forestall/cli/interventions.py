@@ -8,6 +8,7 @@ from rich.table import Table
 
 from forestall.cli import command
 from forestall.cli.deployment import ConfigOption, DataOption, tables_for
+from forestall.cli.person import cell
 from forestall.cli.tables import print_table
 from forestall.contracts.errors import UnreadableInput
 from forestall.intervene import inferences
@@ -43,7 +44,8 @@ def list_(
         return
     table = Table("id", "policy", "customer", "since", "outcome", "reason", box=None)
     for one in newest:
-        table.add_row(one.id[:12], one.policy, one.subject, one.at, one.outcome, one.reason or "")
+        row = (one.id[:12], one.policy, one.subject, one.at, one.outcome, one.reason or "")
+        table.add_row(*map(cell, row))
     if newest:
         print_table(table)
     else:

@@ -13,8 +13,10 @@ from forestall.cli.days import OnOption, day_named
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.context.knowledge.lint import Around
 from forestall.context.knowledge.lint import lint as lint_folder
+from forestall.context.knowledge.runbooks import markdown_files
 from forestall.contracts.catalogue import load_catalogue
 from forestall.contracts.errors import Problem, UnreadableInput
+from forestall.contracts.folders import require_some
 from forestall.kernel.settings import Settings
 from forestall.policy.actions.folder import load_declarations
 from forestall.policy.bundle import read_policies
@@ -44,7 +46,7 @@ def lint(
     """Tell every mistake in runbooks and articles, with file, line and column.
 
     Checked against the deployment's catalogue, policies and actions where there are settings. Exit
-    code 1 when there is an error, 0 when there are warnings at most.
+    code 1 when there is an error, 0 when there are warnings at most, 2 where there is no document.
     """
     settings = settings_for(config)
     folder = folder or settings.runbooks
@@ -54,6 +56,7 @@ def lint(
         raise UnreadableInput(
             f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}"
         )
+    require_some(markdown_files(folder), folder, "document (*.md)")
     number, problems = lint_folder(folder, _around(settings, day_named(on)))
     problems += _without(settings)
     show_problems(problems, as_json=as_json, good=f"documents checked: {number}")

@@ -38,7 +38,8 @@ ReviewBy = Annotated[
     typer.Option(
         "--review-by",
         metavar="DAY",
-        help="Until when what is new or changed is used; half a year from now if left out.",
+        help="Until when what is new or changed is used, today or later; half a year from now if"
+        " left out.",
     ),
 ]
 Product = Annotated[
@@ -107,9 +108,15 @@ def _defaults(
 ) -> Defaults:
     if not owner.strip():
         raise UnreadableInput("--owner: say who answers for these articles")
+    last = day_named(review_by, HALF_A_YEAR)
+    if last < day_named(None):
+        raise UnreadableInput(
+            f"--review-by {last}: this day is over, so nothing that is imported would be used; name"
+            " today or a later one"
+        )
     return Defaults(
         owner=owner,
-        review_by=day_named(review_by, HALF_A_YEAR),
+        review_by=last,
         products=tuple(product or ()),
         taken=_taken(out, config),
     )

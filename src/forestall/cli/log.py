@@ -95,7 +95,7 @@ def tail(
 def stats(data: DataOption = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Show what each file holds: batches, items, first and last time, bytes, and cursors.
 
-    A cursor says up to which batch a stage has read. Exit code 2 when there is no log at all.
+    A cursor says up to which batch, or to which moment, a stage has come. Exit code 2 when there is no log at all.
     """
     folder = data_for(data, config)
     found = [*_of_logs(folder), *_of_app(tables_for(data, config))]
@@ -107,8 +107,15 @@ def stats(data: DataOption = None, config: ConfigOption = None, as_json: AsJson 
     for one in found:
         if one.log is not None:
             print_table(_table(one.file, one.log))
-        cursors = ", ".join(f"{name} {position:,}" for name, position in one.cursors.items())
+        cursors = ", ".join(f"{name} {_reached(name, at)}" for name, at in one.cursors.items())
         typer.echo(f"{one.file}: cursors: {cursors or 'none'}\n")
+
+
+def _reached(name: str, position: int) -> str:
+    """A batch by its number; the worker's tick, a moment in log time, as one."""
+    from forestall.decide.stage import TICKED  # the engine, which `tail` does without
+
+    return format_time(position) if name == TICKED else f"{position:,}"
 
 
 def _of_logs(folder: Path) -> Iterator[FileStats]:

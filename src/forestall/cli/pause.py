@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption
-from forestall.cli.person import AsJson, Because, ask, cell, echo_json, moment, part
+from forestall.cli.person import AsJson, Because, ask, cell, echo_json, moment, part, plain
 from forestall.cli.tables import print_table
 from forestall.contracts.errors import UnreadableInput
 
@@ -39,6 +39,12 @@ def pause(
     body = {"scope": scope, "what": what, "reason": reason, "for": lasts}
     made = ask(config, "POST", "/v1/pauses", body)
     typer.echo(f"{made['id']} holds" + (f" until {moment(made['until'])}." if lasts else "."))
+    if not made["met"]:
+        typer.echo(
+            f"Nothing was ever done here for the {scope} {plain(what)}: is that its name? `forestall"
+            f" resume {made['id']}` takes this pause back.",
+            err=True,
+        )
 
 
 def resume(

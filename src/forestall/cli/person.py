@@ -12,7 +12,6 @@ import typer
 from rich.markup import escape
 
 from forestall.cli.deployment import settings_for
-from forestall.cli.quarantine import ServerSilent
 from forestall.contracts.errors import ForestallError, UnreadableInput
 
 TOKEN = "FORESTALL_TOKEN"  # noqa: S105
@@ -20,6 +19,12 @@ TOKEN = "FORESTALL_TOKEN"  # noqa: S105
 
 Because = Annotated[str, typer.Option("--reason", help="Why; it is kept, and may be shown.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class ServerSilent(ForestallError):
+    """No server answers where the settings say, or it answers something unexpected."""
+
+    code = "server-silent"
 
 
 class Refused(ForestallError):
@@ -62,9 +67,11 @@ def moment(text: str | None) -> str:
 
 
 def plain(value: Any) -> str:
-    """``value`` on one line and without control characters: what customers send must not look like
-    words of ours to somebody who decides."""
-    return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in str(value))
+    """``value`` on one line, as JSON has it, and without control characters: what customers send
+    must not look like words of ours to somebody who decides."""
+    told = isinstance(value, bool | dict | list | None)
+    text = msgspec.json.encode(value).decode() if told else str(value)
+    return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text)
 
 
 def cell(value: Any) -> str:
@@ -76,9 +83,7 @@ def _exchange(config: Path | None, method: str, path: str, body: Any) -> httpx.R
     token = os.environ.get(TOKEN)
     if not token:
         raise UnreadableInput(f"set {TOKEN} to your token of [people]; then ask again")
-    server = settings_for(config).server
-    host = f"[{server.host}]" if ":" in server.host else server.host
-    where = f"http://{host}:{server.port}"
+    where = settings_for(config).server.url
     url = f"{where}{path}"
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     if isinstance(body, bytes):

@@ -10,7 +10,7 @@ from forestall.cli import policy_diff, policy_new, policy_test
 from forestall.cli.contracts import Json, show_problems
 from forestall.cli.deployment import ConfigOption, settings_for
 from forestall.contracts.errors import UnreadableInput
-from forestall.policy.bundle import read_policies
+from forestall.policy.bundle import read_policies, require_policies
 from forestall.policy.deployment import surroundings
 from forestall.policy.language.cel import batch as evaluate_lines
 
@@ -30,8 +30,10 @@ def lint(paths: Paths, config: ConfigOption = None, as_json: Json = False) -> No
     """Tell every mistake in policies, with file, line, column and a hint.
 
     Checked against the deployment's catalogue, runbooks and queues where there are settings. Exit
-    code 1 when there is an error, 0 when there are warnings at most.
+    code 1 when there is an error, 0 when there are warnings at most, 2 where there is no policy.
     """
+    for path in paths:
+        require_policies(path)
     policies, problems = read_policies(paths, surroundings(settings_for(config)))
     show_problems(problems, as_json=as_json, good=f"policies checked: {len(policies)}")
 

@@ -16,7 +16,7 @@ from forestall.decide.coverage import Coverage, coverage
 from forestall.decide.examine import Examined, examine
 from forestall.kernel.clock import monotonic
 from forestall.kernel.settings import Settings
-from forestall.policy.bundle import policy_files, read_policies
+from forestall.policy.bundle import policy_files, read_policies, require_policies
 from forestall.policy.deployment import load_bundle
 
 _MARKS = {
@@ -66,8 +66,10 @@ def run(
 
     Coverage counts the sides of steps (reached; a negative one came, or stayed away), conditions
     (true, false) and gates (passed, refused). Exit code 1 when a test fails, a policy's coverage
-    is too low, or a file has mistakes.
+    is too low, or a file has mistakes, 2 where there is no policy.
     """
+    for path in paths:
+        require_policies(path)
     settings = settings_for(config)
     results, covered = _run(paths, settings, with_coverage or min_coverage > 0)
     failed = sum(not one.examined.passed for one in results)

@@ -8,8 +8,9 @@ import typer
 from rich.table import Table
 
 from forestall.cli.deployment import ConfigOption, settings_for
+from forestall.cli.person import ServerSilent, cell
 from forestall.cli.tables import print_table
-from forestall.contracts.errors import ForestallError, UnreadableInput
+from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.instants import format_time
 from forestall.ingest import quarantine
 from forestall.ingest.quarantine import Entry
@@ -28,12 +29,6 @@ app = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-class ServerSilent(ForestallError):
-    """No server answers where the settings say, or it answers something unexpected."""
-
-    code = "server-silent"
-
-
 @app.command("list")
 def list_(config: ConfigOption = None, as_json: AsJson = False) -> None:
     """List quarantined events, oldest first: when each came, from which key, and why it waits."""
@@ -43,7 +38,7 @@ def list_(config: ConfigOption = None, as_json: AsJson = False) -> None:
         return
     table = Table("entry", "received", "key", "event", "code", "path", "message", box=None)
     for entry in found:
-        table.add_row(*(str(value) for value in _summary(entry).values()))
+        table.add_row(*(cell(value or "") for value in _summary(entry).values()))
     if found:
         print_table(table)
     else:
@@ -121,11 +116,12 @@ def _summary(entry: Entry) -> dict[str, Any]:
 
 
 def _retried(settings: Settings, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-    host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
-    url = f"http://{host}:{settings.server.port}/v1/quarantine/retries"
+    url = f"{settings.server.url}/v1/quarantine/retries"
     key = internal_key(settings.data, random_id)
     try:
-        answer = httpx.post(url, json=wanted, headers={"x-write-key": key}, timeout=60)
+        answer = httpx.post(
+            url, json=wanted, headers={"x-write-key": key}, timeout=60, trust_env=False
+        )
         body = answer.json()
     except httpx.ConnectError:
         raise ServerSilent(

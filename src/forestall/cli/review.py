@@ -51,7 +51,7 @@ def numbers(config: ConfigOption = None, as_json: AsJson = False) -> None:
         return
     table = Table("action", "policy", "sampled", "accepted", "rejected", box=None)
     for one in found:
-        table.add_row(*(str(value) for value in one.values()))
+        table.add_row(*map(cell, one.values()))
     if found:
         print_table(table)
     else:

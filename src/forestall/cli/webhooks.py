@@ -9,6 +9,7 @@ from rich.table import Table
 from forestall.channels.parking import HEALTH_FILE, Health, SqliteHealth
 from forestall.channels.webhook import unpark as take_out
 from forestall.cli.deployment import ConfigOption, settings_for
+from forestall.cli.person import cell
 from forestall.cli.tables import print_table
 from forestall.contracts.errors import UnreadableInput
 from forestall.contracts.instants import format_time
@@ -48,7 +49,7 @@ def list_(
     else:
         table = Table(*Endpoint.__struct_fields__, box=None)
         for one in found:
-            table.add_row(*(str(part or "") for part in msgspec.structs.astuple(one)))
+            table.add_row(*(cell(part or "") for part in msgspec.structs.astuple(one)))
         if found:
             print_table(table)
         else:

@@ -84,8 +84,9 @@ class Base(Verbs[R]):
         times = self._told[trouble.code]
         if times & (times - 1) == 0:
             reason = f" [{trouble.reason}]" if trouble.reason else ""
-            text = f"{trouble.code}: {trouble.message}{reason}; told {times} times by now"
-            LOGGER.warning("%s; events: %s", text, ", ".join(trouble.events[:3]) or "none")
+            often = f"; {times} times by now" if times > 1 else ""
+            which = f"; events: {', '.join(trouble.events[:3])}" if trouble.events else ""
+            LOGGER.warning("%s: %s%s%s%s", trouble.code, trouble.message, reason, often, which)
 
     def _not_taken(self, trouble: Trouble) -> None:
         """Tell of a call whose event was not taken. Raises ``NotTaken`` if asked to."""

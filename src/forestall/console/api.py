@@ -28,6 +28,7 @@ from forestall.ingest.exchange import (
     problem,
     respond,
 )
+from forestall.ingest.letter import misread
 from forestall.intervene.approvals import Status
 from forestall.intervene.approving import Approving
 from forestall.intervene.authority import People, UnknownPerson, Who
@@ -121,7 +122,8 @@ class Call(msgspec.Struct, frozen=True):
         try:
             return msgspec.json.decode(self.body, type=shape)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Refuse(400, "invalid-json", f"the body is not as it should be: {error}") from None
+            told = f"the body is not as it should be: {misread(error, self.body)}"
+            raise Refuse(400, "invalid-json", told) from None
 
 
 def _approvals(office: Office, call: Call) -> Response:
@@ -187,7 +189,7 @@ def _pause(office: Office, call: Call) -> Response:
         raise Refuse(400, "invalid-json", "`what` names the customer, account or policy to pause")
     lasts = None if asked.lasts is None else _duration(asked.lasts)
     made = office.commanding.pause(call.who, asked.scope, asked.what, asked.reason, lasts=lasts)
-    return json(201, views.pause(made))
+    return json(201, {**views.pause(made), "met": office.commanding.met(made)})
 
 
 def _resume(office: Office, call: Call) -> Response:

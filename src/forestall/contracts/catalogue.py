@@ -7,7 +7,6 @@ Contracts of the ``forestall.*`` events come with the package; a folder may brin
 ``forestall.identify``, whose ``traits`` are then the traits catalogue.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
@@ -19,7 +18,9 @@ import msgspec
 
 from forestall.contracts.errors import InvalidFile, Problem, UnreadableInput
 from forestall.contracts.event import Origin
+from forestall.contracts.folders import files_at
 from forestall.contracts.instants import parse_duration
+from forestall.contracts.nearest import nearest
 from forestall.contracts.schema_file import SchemaFile
 from forestall.contracts.shape import (
     DIALECT,
@@ -190,18 +191,15 @@ def builtin_contracts() -> list[Contract]:
 def read_contracts(path: Path) -> tuple[list[Contract], list[Problem]]:
     """The contracts in a file or folder as far as they are sound, and every problem.
 
-    Raises ``UnreadableInput`` when there is no such file or folder.
+    Raises ``UnreadableInput`` when there is no such file or folder, or one cannot be read.
     """
-    if path.is_file():
-        files = [path]
-    elif path.is_dir():
-        files = sorted(file for file in path.rglob("*.json") if file.is_file())
-    else:
-        raise UnreadableInput(f"{path}: no such file or folder")
     contracts: dict[tuple[str, int], Contract] = {}
     problems: list[Problem] = []
-    for file in files:
-        raw = file.read_bytes()
+    for file in contract_files(path):
+        try:
+            raw = file.read_bytes()
+        except OSError as error:
+            raise UnreadableInput(f"{file}: cannot be read: {error.strerror}") from None
         contract, wrong = read_contract(raw, str(file))
         problems += wrong
         if contract is None:
@@ -216,6 +214,14 @@ def read_contracts(path: Path) -> tuple[list[Contract], list[Problem]]:
         else:
             contracts[contract.type, contract.major] = contract
     return list(contracts.values()), problems
+
+
+def contract_files(path: Path) -> list[Path]:
+    """``path`` itself, or every ``*.json`` below it, sorted, hidden ones left out.
+
+    Raises ``UnreadableInput`` when there is no such file or folder, or it may not be looked into.
+    """
+    return files_at(path, (".json",))
 
 
 def read_contract(raw: bytes, file: str) -> tuple[Contract | None, list[Problem]]:
@@ -314,8 +320,8 @@ def _shape(text: SchemaFile, schema: dict[str, Any]) -> Shape | None:
 def _owner(text: SchemaFile, schema: dict[str, Any]) -> str:
     for key in schema:
         if key.startswith("x-") and key not in _KEYWORDS:
-            near = difflib.get_close_matches(key, _KEYWORDS, n=1)
-            hint = f"did you mean {near[0]}?" if near else None
+            near = nearest(key, _KEYWORDS)
+            hint = f"did you mean {near}?" if near else None
             text.fail(f"/{escape(key)}", "unknown-key", f"unknown keyword {key}", hint)
     owner = schema.get("x-owner")
     if owner is None:

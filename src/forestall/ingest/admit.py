@@ -23,6 +23,7 @@ from forestall.ingest.letter import (
     Letter,
     Refusal,
     Refused,
+    not_json,
     too_deep,
 )
 from forestall.ingest.sources import READERS
@@ -184,7 +185,7 @@ def plain_data(arrival: Arrival, _rules: Rules) -> Arrival:
     except RecursionError:
         raise too_deep("/data") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused("invalid-json", "/data", f"not JSON as it should be: {error}") from None
+        raise not_json("/data", error, raw) from None
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise Refused("data-not-object", "/data", "data is an object, such as {}")

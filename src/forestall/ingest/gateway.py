@@ -28,7 +28,16 @@ from forestall.ingest.exchange import (
     problem,
     respond,
 )
-from forestall.ingest.letter import ESSENTIAL, Admitted, Answer, Letter, Refusal, Refused, Sender
+from forestall.ingest.letter import (
+    ESSENTIAL,
+    Admitted,
+    Answer,
+    Letter,
+    Refusal,
+    Refused,
+    Sender,
+    misread,
+)
 from forestall.ingest.placing import Desk
 from forestall.ingest.sources import READERS, segment
 from forestall.ingest.writers import Writers, credential
@@ -480,4 +489,5 @@ def _decode(body: bytes, shape: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refuse(400, "invalid-json", f"the body is not as it should be: {error}") from None
+        told = f"the body is not as it should be: {misread(error, body)}"
+        raise Refuse(400, "invalid-json", told) from None

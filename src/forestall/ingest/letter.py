@@ -62,6 +62,26 @@ def misshapen(error: msgspec.ValidationError) -> Refused:
     return Refused("invalid-envelope", pointer.removeprefix("$"), message)
 
 
+def misread(error: Exception, raw: bytes | msgspec.Raw) -> str:
+    """What kept ``raw`` from being read as JSON, in a clause: the parser's words, unless they are
+    Python's; bytes count from 0."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        content = bytes(raw)
+        try:
+            content.decode()
+        except UnicodeDecodeError as wrong:
+            at = wrong.start
+            return f"byte {at} (0x{content[at]:02X}) is not UTF-8; encode it as UTF-8"
+    return str(error)
+
+
+def not_json(path: str, error: Exception, raw: bytes | msgspec.Raw) -> Refused:
+    """What to say of what is at ``path`` and no JSON."""
+    return Refused("invalid-json", path, f"not JSON as it should be: {misread(error, raw)}")
+
+
 def too_deep(path: str) -> Refused:
     """What to say of JSON nested deeper than we follow."""
     return Refused("too-deep", path, f"nested more than {DEEPEST} levels deep")

@@ -1,6 +1,7 @@
 """Putting the gateway together, and running it until told to stop."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,11 +31,22 @@ from forestall.privacy.vault import Vault
 
 GRACE_SECONDS = 10
 
+_NOT_OURS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
+"""What a system says to an address that it does not have."""
+
 
 class AddressInUse(ForestallError):
-    """Nothing can listen at ``[server] host`` and ``port``."""
+    """Something listens at ``[server] host`` and ``port`` already; stop it, or set another
+    ``port``."""
 
     code = "address-in-use"
+
+
+class AddressUnusable(ForestallError):
+    """``[server] host`` is no address of this machine, or ``port`` is one at which this user may
+    not listen."""
+
+    code = "address-unusable"
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -110,19 +122,41 @@ def build_gateway(
     return Built(app, committer, log)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to ``host`` and ``port`` (0: any free one). Raises ``AddressInUse``."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def listen(host: str, port: int, setting: str = "port") -> socket.socket:
+    """A socket bound to ``host`` and ``port`` (0: any free one), which ``[server]`` has as
+    ``setting``. Raises ``AddressInUse`` and ``AddressUnusable``."""
     try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise AddressInUse(
-            f"{host}:{port}: {error.strerror}; stop what listens there, or set [server] port"
-        ) from None
+        bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((host, port))
+        except (OSError, TypeError):
+            bound.close()
+            raise
+    except (OSError, TypeError) as error:
+        raise unusable(error, host, port, setting) from None
     return bound
+
+
+def unusable(
+    error: OSError | TypeError, host: str, port: int, setting: str
+) -> AddressInUse | AddressUnusable:
+    """Why nothing can listen there, and what to do about it. A ``TypeError`` is what Python says to
+    what can be no host's name."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, TypeError | socket.gaierror) or number in _NOT_OURS:
+        return AddressUnusable(
+            f"[server] host = {host!r}: not an address of this machine; set it to 127.0.0.1 (this"
+            " machine alone may connect), 0.0.0.0 (every machine that can reach this one may), or"
+            " one of its own addresses"
+        )
+    if number == errno.EACCES:
+        return AddressUnusable(
+            f"[server] {setting} = {port}: this user may not listen there; set it to 1024 or more"
+        )
+    return AddressInUse(
+        f"{host}:{port}: {error.strerror}; stop what listens there, or set [server] {setting}"
+    )
 
 
 async def serve_gateway(

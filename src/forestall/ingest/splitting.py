@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import msgspec
 
 from forestall.ingest.exchange import Refuse
+from forestall.ingest.letter import misread
 from forestall.ingest.sources import cloudevents
 from forestall.ingest.sources.segment import Batch
 
@@ -63,7 +64,7 @@ def calls(body: bytes, *, batched: bool) -> tuple[list[bytes], Batch]:
     except msgspec.ValidationError as error:
         raise Refuse(400, "invalid-envelope", str(error)) from None
     except UnicodeDecodeError as error:
-        raise _not_json(error) from None
+        raise _not_json(error, body) from None
     if not batched:
         return [whole], envelope
     if envelope.batch is None:
@@ -85,7 +86,7 @@ def _deep_calls(body: bytes, *, batched: bool) -> tuple[list[bytes], Batch]:
     try:
         return _cut(messages), _segment.decode(b"{" + about + b"}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _not_json(error) from None
+        raise _not_json(error, body) from None
 
 
 def _whole(body: bytes) -> bytes:
@@ -94,7 +95,7 @@ def _whole(body: bytes) -> bytes:
     except RecursionError:
         pass
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _not_json(error) from None
+        raise _not_json(error, body) from None
     return body
 
 
@@ -106,11 +107,11 @@ def _elements(body: bytes) -> list[bytes]:
     except msgspec.ValidationError:
         raise Refuse(400, "invalid-envelope", "a batch is a list of events") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _not_json(error) from None
+        raise _not_json(error, body) from None
 
 
-def _not_json(error: Exception) -> Refuse:
-    return Refuse(400, "invalid-json", f"the body is not JSON: {error}")
+def _not_json(error: Exception, body: bytes) -> Refuse:
+    return Refuse(400, "invalid-json", f"the body is not JSON: {misread(error, body)}")
 
 
 def _cut(body: bytes) -> list[bytes]:

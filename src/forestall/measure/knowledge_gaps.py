@@ -219,13 +219,15 @@ class _Found:
                 yield _Noted("words", group_of[words].name, "searched", at, person, words)
 
     def _votes(self) -> Iterator[_Noted]:
-        """The newest vote of each customer about the runbook as it is now."""
+        """The newest vote of each customer about the runbook as it is now; anybody can vote on what
+        we do not have."""
         newest: dict[tuple[str, str], tuple[int, int, bool]] = {}
         for (subject, runbook), votes in self._read.votes.items():
             key = self._who(subject), runbook
             newest[key] = max([*votes, *([newest[key]] if key in newest else [])])
         for (person, runbook), (at, version, helpful) in newest.items():
-            if version >= self._asked.versions.get(runbook, version):
+            now = self._asked.versions.get(runbook)
+            if now is not None and version >= now:
                 self._concerned["runbook", runbook].add(person)
                 if not helpful:
                     yield _Noted("runbook", runbook, "voted", at, person)

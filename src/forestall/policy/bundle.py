@@ -9,7 +9,7 @@ import msgspec
 
 from forestall.contracts.control import PoliciesApplied, PolicyInForce
 from forestall.contracts.errors import InvalidFile, Problem, UnreadableInput
-from forestall.contracts.folders import files_below
+from forestall.contracts.folders import files_at, require_some
 from forestall.policy.edge_checks import refused
 from forestall.policy.language.canonical import canonical, from_canonical, version
 from forestall.policy.language.check import ANYTHING, Surroundings, check
@@ -42,13 +42,13 @@ def policy_files(path: Path) -> list[Path]:
 
     Raises ``UnreadableInput`` when there is no such file or folder, or it may not be looked into.
     """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise UnreadableInput(f"{path}: no such file or folder")
-    return [
-        file for file in files_below(path) if file.suffix in (".yaml", ".yml") and file.is_file()
-    ]
+    return files_at(path, (".yaml", ".yml"))
+
+
+def require_policies(path: Path) -> None:
+    """Raises ``UnreadableInput`` when there is no file of policies at ``path``, for commands to which
+    that is a slip."""
+    require_some(policy_files(path), path, "policy (*.yaml, *.yml)")
 
 
 def load_folder(path: Path, surroundings: Surroundings = ANYTHING) -> Bundle:

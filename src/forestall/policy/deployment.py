@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from forestall.context.knowledge.runbooks import Runbook, Runbooks, load_runbooks
 from forestall.contracts.catalogue import load_catalogue
@@ -13,6 +14,7 @@ from forestall.contracts.control import (
     SettingsApplied,
     SwitchesApplied,
 )
+from forestall.contracts.nearest import nearest
 from forestall.kernel.settings import Settings, load_settings
 from forestall.kernel.settings.stamps import Stamp, stamp
 from forestall.policy.actions.folder import load_declarations, offers
@@ -22,6 +24,8 @@ from forestall.policy.bundle import Bundle, applied, load_folder
 from forestall.policy.language.asked import Reads, models_in
 from forestall.policy.language.check import ANYTHING, INAPP, Surroundings
 from forestall.policy.language.offers import Offers
+
+_log = structlog.get_logger("deployment")
 
 
 def load_bundle(path: Path, settings: Settings) -> Bundle:
@@ -138,14 +142,26 @@ def _content(record: Control) -> bytes:
 
 
 def read_deployment(config: Path) -> Wanted:
-    """What the files of the deployment at ``config`` want. Raises what reading them raises."""
+    """What the files of the deployment at ``config`` want. Raises what reading them raises.
+
+    Warns in the log where ``[switches] off`` names a policy that is not there: it stops nothing.
+    """
     settings = load_settings(config, secrets=False)
     folder = settings.policies
     if settings.lifecycle.managed:
         catalogue = surroundings(settings, Live()).catalogue
         numbers = {} if catalogue is None else catalogue.numbers
         return Wanted(Bundle(numbers=numbers), settings)
-    return Wanted(load_bundle(folder, settings) if folder else Bundle(), settings)
+    bundle = load_bundle(folder, settings) if folder else Bundle()
+    names = {policy.name for policy in bundle.policies}
+    for name in settings.switches.off:
+        if name not in names:
+            _log.warning(
+                "[switches] off names a policy that is not there, so this switches nothing off",
+                policy=name,
+                did_you_mean=nearest(name, sorted(names)),
+            )
+    return Wanted(bundle, settings)
 
 
 def fingerprint(config: Path, settings: Settings) -> Stamp:

@@ -275,6 +275,8 @@ def _message(
         listed = {"steps": words.steps, "known": words.known}
         if words.show is not None:
             said["show"] = msgspec.to_builtins(words.show)
+        if words.language is not None:
+            said["locale"] = words.language
     said["body"] = "\n\n".join(map(template_text, parts))
     said |= {name: [template_text(one) for one in some] for name, some in listed.items() if some}
     if why is not None:

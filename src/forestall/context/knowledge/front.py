@@ -9,6 +9,7 @@ import yaml
 
 from forestall.contracts.errors import InvalidFile, Problem
 from forestall.contracts.intervention import Form, Show
+from forestall.contracts.languages import LANGUAGES
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ID = re.compile(r"[a-z0-9-]{1,63}")
@@ -20,7 +21,6 @@ LONGEST_SELECTOR = 200
 """Characters of the CSS selector of an element at most."""
 
 _FENCE = re.compile(r"---[ \t]*\n(.*?\n)?---[ \t]*(?:\n|\Z)", re.DOTALL)
-_LANGUAGE = re.compile(r"[a-z]{2}")
 _REQUIRED = ("id", "title", "version", "owner", "review_by")
 _LISTS = ("fields", "products", "signals", "steps", "actions", "known")
 _FORMS: tuple[str, ...] = get_args(Form)
@@ -191,11 +191,9 @@ class Front:
 
     def _check_more(self) -> None:
         language = self.values.get("language")
-        if language is not None and not (
-            isinstance(language, str) and _LANGUAGE.fullmatch(language)
-        ):
+        if language is not None and not (isinstance(language, str) and language in LANGUAGES):
             hint = 'language: "no"' if language is False else None
-            message = "'language' is not two letters like en"
+            message = "'language' is not the two letters of a language, like en"
             self.trouble(self.at("language"), "type", message, hint)
         for key in _LISTS:
             value = self.values.get(key)

@@ -17,6 +17,7 @@ from bs4.exceptions import ParserRejectedMarkup
 from markdownify import MarkdownConverter
 
 from forestall.contracts.errors import ForestallError
+from forestall.contracts.languages import LANGUAGES
 
 LARGEST = 1_000_000
 """Bytes or characters of a page at most."""
@@ -36,7 +37,7 @@ _HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _BLANK = re.compile(r"[\x00-\x20\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-_LANGUAGE = re.compile(r"[a-z]{2}(?![a-z])", re.IGNORECASE)
+_LANGUAGE = re.compile(r"[a-z]{2}(?![a-z])")
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -64,7 +65,8 @@ def read_page(html: str | bytes, *, whole: bool = True) -> Page:
     soup = _parsed(html)
     _bounded(soup)
     language = soup.html and soup.html.get("lang")
-    found = _LANGUAGE.match(str(language or ""))
+    found = _LANGUAGE.match(str(language or "").lower())
+    spoken = found[0] if found and found[0] in LANGUAGES else None
     named = _words(soup.title) if soup.title is not None else ""
     told = _cleaned(soup)
     content = _content(soup) if whole else (soup.body or soup)
@@ -75,7 +77,7 @@ def read_page(html: str | bytes, *, whole: bool = True) -> Page:
         first.decompose()
     told += _relinked(content)
     markdown = _Converter(heading_style="ATX", bullets="-").convert_soup(content)
-    return Page(title, _tidy(markdown), found[0].lower() if found else None, tuple(told))
+    return Page(title, _tidy(markdown), spoken, tuple(told))
 
 
 def _parsed(html: str | bytes) -> BeautifulSoup:

@@ -80,7 +80,8 @@ class Runbook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Words(msgspec.Struct, frozen=True):
-    """What a runbook says to a customer, and how: only what the form of ``show`` can show."""
+    """What a runbook says to a customer, in its ``language`` (two letters) where it names one, and
+    how: only what the form of ``show`` can show."""
 
     title: str
     body: Template
@@ -88,6 +89,7 @@ class Words(msgspec.Struct, frozen=True):
     steps: tuple[Template, ...] = ()
     known: tuple[Template, ...] = ()
     why: Template | None = None
+    language: str | None = None
 
 
 Runbooks = Mapping[str, Runbook]
@@ -114,7 +116,15 @@ def words_of(runbooks: Runbooks, name: str, day: datetime.date) -> Words:
         raise RunbookExpired(f"{name} was to be reviewed by {runbook.review_by}")
     show = _form(runbook)
     known = runbook.known if show is not None and show.as_ == "handover" else ()
-    return Words(runbook.title, runbook.customer, show, runbook.checklist, known, runbook.why)
+    return Words(
+        runbook.title,
+        runbook.customer,
+        show,
+        runbook.checklist,
+        known,
+        runbook.why,
+        runbook.language,
+    )
 
 
 def _form(runbook: Runbook) -> Show | None:
@@ -217,7 +227,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Runbook], list[Problem]]:
 def markdown_files(folder: Path) -> list[Path]:
     """Every ``*.md`` below ``folder``, sorted; what vanishes meanwhile is not among them. Raises
     ``UnreadableInput`` where a folder may not be looked into."""
-    return [path for path in files_below(folder, hidden=True) if path.suffix == ".md"]
+    return files_below(folder, (".md",), hidden=True)
 
 
 def read_file(path: Path) -> Runbook:

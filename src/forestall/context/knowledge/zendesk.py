@@ -16,6 +16,7 @@ from forestall.context.knowledge.html import Unusable, read_page
 from forestall.context.knowledge.importing import Article, LeftOut, tidy_title
 from forestall.context.knowledge.sections import slug_of
 from forestall.contracts.errors import UnreadableInput
+from forestall.contracts.languages import LANGUAGES
 
 ORIGIN = "zendesk:"
 LARGEST = 200_000_000
@@ -143,14 +144,15 @@ def _read(article: _Article, products: Iterable[str]) -> Article:
     page = read_page(article.body or "", whole=False)
     if not page.markdown:
         raise Unusable("it has no text")
-    language = _LANGUAGE.fullmatch(article.locale or "")
+    named = _LANGUAGE.fullmatch(article.locale or "")
+    language = named[1].lower() if named else ""
     return Article(
         source=article.source,
         name=title,
-        other=f"{article.id} {language[1] if language else ''}",
+        other=f"{article.id} {named[1] if named else ''}",
         title=title,
         markdown=page.markdown,
-        language=language[1].lower() if language else None,
+        language=language if language in LANGUAGES else None,
         products=tuple(products),
         told=page.told,
     )

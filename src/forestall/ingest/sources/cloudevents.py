@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import msgspec
 
 from forestall.contracts.event import CloudEvent
-from forestall.ingest.letter import Letter, Refused, misshapen, too_deep
+from forestall.ingest.letter import Letter, Refused, misshapen, not_json, too_deep
 
 _event = msgspec.json.Decoder(CloudEvent)
 
@@ -30,7 +30,7 @@ def read(letter: Letter) -> CloudEvent:
     except RecursionError:
         raise too_deep("") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused("invalid-json", "", f"not JSON as it should be: {error}") from None
+        raise not_json("", error, letter.raw) from None
     if event.specversion != "1.0":
         raise Refused(
             "invalid-envelope", "/specversion", f"{event.specversion!r} is not supported; send 1.0"

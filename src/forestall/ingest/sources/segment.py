@@ -12,7 +12,7 @@ import msgspec
 from forestall.contracts.event import CloudEvent
 from forestall.contracts.instants import format_time, parse_time
 from forestall.contracts.naming import CONTROL, event_type, url_path
-from forestall.ingest.letter import Letter, Refused, misshapen, too_deep
+from forestall.ingest.letter import Letter, Refused, misshapen, not_json, too_deep
 
 CALLS = {
     "track": "track",
@@ -81,7 +81,7 @@ def read(letter: Letter) -> CloudEvent:
     except RecursionError:
         raise too_deep("") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused("invalid-json", "", f"not JSON as it should be: {error}") from None
+        raise not_json("", error, letter.raw) from None
 
 
 def _event(message: Message, letter: Letter) -> CloudEvent:

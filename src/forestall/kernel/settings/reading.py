@@ -13,6 +13,8 @@ from forestall.contracts.control import DecideSettings
 from forestall.contracts.errors import ForestallError
 from forestall.contracts.flags import wrong as wrong_flag
 from forestall.contracts.instants import parse_duration
+from forestall.contracts.languages import LANGUAGES
+from forestall.kernel.settings.hints import hinted
 from forestall.kernel.settings.naming import named
 from forestall.kernel.settings.sections import (
     SHORTEST_TOKEN,
@@ -143,7 +145,7 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
     except OSError as error:
         raise InvalidSettings(f"{path}: cannot be read: {error.strerror}") from None
     except msgspec.ValidationError as error:
-        message = named(str(error), msgspec.toml.decode(content), _File)
+        message = hinted(named(str(error), msgspec.toml.decode(content), _File), _File)
         raise InvalidSettings(f"{path}: {message}") from None
     except msgspec.DecodeError as error:
         raise InvalidSettings(f"{path}: {error}") from None
@@ -189,7 +191,7 @@ def load_settings(path: Path, *, secrets: bool = True) -> Settings:
             name: msgspec.structs.replace(one, key=_key(one.key, secret))
             for name, one in file.language_models.items()
         },
-        knowledge=_knowledge(file.knowledge, base),
+        knowledge=_knowledge(file.knowledge, base, path),
     )
 
 
@@ -200,7 +202,12 @@ def _key(key: str | None, secret: Callable[[str], str]) -> str | None:
     return secret(key)
 
 
-def _knowledge(knowledge: Knowledge, base: Path) -> Knowledge:
+def _knowledge(knowledge: Knowledge, base: Path, path: Path) -> Knowledge:
+    if knowledge.language not in LANGUAGES:
+        raise InvalidSettings(
+            f"{path}: knowledge.language: {knowledge.language!r} is the code of no language; write"
+            " its two letters (ISO 639-1), such as en, de or ja"
+        )
     synonyms = None if knowledge.synonyms is None else str(base / knowledge.synonyms)
     return msgspec.structs.replace(knowledge, synonyms=synonyms)
 

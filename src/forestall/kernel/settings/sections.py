@@ -12,13 +12,20 @@ _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[server]``: where to listen and keep data.
 
-    ``app_port`` is where the app process listens (0: any free port); the gateway relays to it.
+    ``app_port`` is where the app process listens, on this machine only (0: any free port); the
+    gateway relays to it.
     """
 
     host: str = "127.0.0.1"
     port: _Port = 8080
     app_port: _Port = 0
     data: str = "data"
+
+    @property
+    def url(self) -> str:
+        """Where the gateway answers; an IPv6 address stands in brackets (RFC 3986, 3.2.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
 
 
 class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -351,13 +358,13 @@ class Agents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Knowledge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[knowledge]``: how runbooks and articles are searched.
 
-    ``language`` is that of documents that name none. ``synonyms`` is a file of words that mean the
-    same, a line each, with commas. ``embeddings`` searches by meaning as well (extra
-    ``embeddings``). ``searches`` are event types of customers' own searches in the help pages, each
-    with the field of its data that holds the words, such as ``{"help.searched" = "query"}``.
+    ``language`` is that of documents that name none, as two letters. ``synonyms`` is a file of
+    words that mean the same, a line each, with commas. ``embeddings`` searches by meaning as well
+    (extra ``embeddings``). ``searches`` are event types of customers' own searches in the help pages,
+    each with the field of its data that holds the words, such as ``{"help.searched" = "query"}``.
     """
 
-    language: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}$")] = "en"
+    language: str = "en"
     synonyms: str | None = None
     embeddings: bool = False
     searches: dict[str, str] = {}

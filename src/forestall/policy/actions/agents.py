@@ -3,6 +3,7 @@
 from typing import Any, cast, get_args
 
 from forestall.contracts.instants import SECOND
+from forestall.contracts.nearest import did_you_mean
 from forestall.policy.actions.model import (
     Agent,
     Budget,
@@ -24,7 +25,7 @@ from forestall.policy.actions.parts import (
     way_of,
 )
 from forestall.policy.language.document import Mapping, Scalar
-from forestall.policy.language.reader import Fields, describe, did_you_mean, one_of
+from forestall.policy.language.reader import Fields, describe, one_of
 
 MOODS = ("failures", "repetitions", "waiting")
 _BY_INSTRUCTIONS = (

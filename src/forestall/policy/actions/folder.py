@@ -8,6 +8,7 @@ import msgspec
 
 from forestall.contracts.errors import InvalidFile, Problem
 from forestall.contracts.folders import files_below
+from forestall.contracts.nearest import did_you_mean
 from forestall.kernel.settings import Settings
 from forestall.policy.actions.grants import judge_agent
 from forestall.policy.actions.judging import Path_, inputs, judge_names, judge_reads
@@ -36,7 +37,6 @@ from forestall.policy.actions.prompts import beside, read_prompts, with_prompt
 from forestall.policy.actions.read import Located, read_declarations
 from forestall.policy.language.document import MAX_CHARACTERS, Source
 from forestall.policy.language.offers import Offer, Offers
-from forestall.policy.language.reader import did_you_mean
 
 DOCUMENT = ".openapi"
 """What stands in an OpenAPI document's file name between the API's name and the suffix."""
@@ -158,9 +158,7 @@ def _planner(one: Agent, declarations: Declarations) -> Offer:
 
 def _files(folder: Path) -> list[Path]:
     return [
-        path
-        for path in files_below(folder)
-        if path.suffix in (".yaml", ".yml") and not path.stem.endswith(DOCUMENT) and path.is_file()
+        path for path in files_below(folder, (".yaml", ".yml")) if not path.stem.endswith(DOCUMENT)
     ]
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
+from forestall.contracts.nearest import did_you_mean
 from forestall.kernel.settings import Settings
 from forestall.policy.actions.judging import inputs, judge_names, judge_reads
 from forestall.policy.actions.model import Action, Agent, Grant, Lookup
 from forestall.policy.actions.read import Located
-from forestall.policy.language.reader import did_you_mean
 
 RISKS = ("low", "medium", "high")
 """From the least to the greatest."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from forestall.contracts.nearest import did_you_mean
 from forestall.policy.actions.model import Declaration
 from forestall.policy.actions.read import Located
 from forestall.policy.language.cel import InvalidExpression, compile_expression
-from forestall.policy.language.reader import did_you_mean
 
 Path_ = tuple[str, ...]
 

@@ -10,10 +10,10 @@ import msgspec
 
 from forestall.contracts.errors import Problem
 from forestall.contracts.folders import files_below
+from forestall.contracts.nearest import did_you_mean
 from forestall.policy.actions.agents import MOST_WORDS
 from forestall.policy.actions.model import Agent
 from forestall.policy.actions.read import Located
-from forestall.policy.language.reader import did_you_mean
 
 FOLDER = "prompts"
 SUFFIXES = (".md", ".txt")
@@ -39,9 +39,7 @@ def read_prompts(folder: Path) -> tuple[dict[str, str], list[Problem]]:
     """
     found: dict[str, str] = {}
     problems: list[Problem] = []
-    for path in files_below(folder):
-        if path.suffix not in SUFFIXES or not path.is_file():
-            continue
+    for path in files_below(folder, SUFFIXES):
         name = prompt_name(path.relative_to(folder))
         if name in found:
             message = f"another prompt is called `{name}` already"

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from forestall.contracts.errors import Problem
-from forestall.policy.language.reader import did_you_mean
+from forestall.contracts.nearest import did_you_mean
 from forestall.policy.language.sites import Examined
 
 

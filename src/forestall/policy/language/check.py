@@ -11,6 +11,7 @@ import msgspec
 from forestall.context.knowledge.template import TemplateError, parse_template
 from forestall.contracts.catalogue import IDENTIFY, Catalogue
 from forestall.contracts.errors import Problem
+from forestall.contracts.nearest import did_you_mean
 from forestall.contracts.shape import Shape
 from forestall.policy.language.asked import Reads, badly_asked
 from forestall.policy.language.clauses import EVENT_TYPE
@@ -19,7 +20,6 @@ from forestall.policy.language.meaning import World, mistakes, type_problems
 from forestall.policy.language.model import Approve, Ask, Escalate, Guide, Plan, Remediate
 from forestall.policy.language.offers import Offers
 from forestall.policy.language.parse import Located
-from forestall.policy.language.reader import did_you_mean
 from forestall.policy.language.sites import (
     Examined,
     NodePath,

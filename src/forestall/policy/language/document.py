@@ -165,7 +165,8 @@ class Source:
             mark = error.problem_mark or error.context_mark
             context = f" {error.context}" if error.context else ""
             place = _place(mark) if mark else Place(1, 1)
-            self.fail(place, "yaml", f"not valid YAML: {error.problem}{context}")
+            message = f"not valid YAML: {error.problem}{context}"
+            self.fail(place, "yaml", message, _cure(text, place, error))
 
 
 class _TooDeep(Exception):
@@ -299,6 +300,24 @@ def plain_value(text: str) -> str | int | float | bool | Unusable | None:
         real = float(text)
         return real if math.isfinite(real) else Unusable()
     return Unusable() if _SPECIAL.fullmatch(text) else text
+
+
+def _cure(text: str, place: Place, error: yaml.MarkedYAMLError) -> str | None:
+    """What to do about a mistake in the YAML itself, where that can be guessed."""
+    problem, context = error.problem or "", error.context or ""
+    begins = _place(error.context_mark) if error.context_mark else place
+    line = text.split("\n")[place.line - 1 : place.line]
+    if "tab character" in problem or (line and line[0][place.column - 1 :].startswith("\t")):
+        return "indent with spaces, not with tabs"
+    if "mapping values" in problem or "start any token" in problem:
+        return "put text with a colon or an odd first character in quotes, or mind the indentation"
+    if "quoted scalar" in context and "end of stream" in problem:
+        return f"close the quote that is opened on line {begins.line}, column {begins.column}"
+    if "parsing a flow" in context:
+        return f"close the bracket that is opened on line {begins.line}, column {begins.column}"
+    if "parsing a block" in context:
+        return f"indent it like what begins on line {begins.line}, column {begins.column}"
+    return None
 
 
 def _place(mark: Any) -> Place:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from forestall.contracts.nearest import did_you_mean
 from forestall.policy.language.cel.functions import GLOBALS, MACROS, METHODS
 from forestall.policy.language.cel.syntax import (
     Call,
@@ -35,7 +36,6 @@ from forestall.policy.language.domain import (
     of_kinds,
     same,
 )
-from forestall.policy.language.reader import did_you_mean
 from forestall.policy.language.signatures import INT, ORDER, ORDERED, OVERLOADS, TAKES, TEXT, TIMES
 
 Path = tuple[str | int, ...]

@@ -5,12 +5,11 @@ reads must look at ``source.problems`` before trusting the values.
 """
 
 import datetime
-import difflib
 from collections.abc import Collection, Iterable
-from itertools import islice
 from typing import Any, TypeVar, cast, get_args
 
 from forestall.contracts.instants import DAY, parse_duration
+from forestall.contracts.nearest import did_you_mean, nearest
 from forestall.policy.language.cel import InvalidExpression, compile_expression
 from forestall.policy.language.cel.operators import weight
 from forestall.policy.language.document import Items, Mapping, Node, Scalar, Source, Unusable
@@ -22,18 +21,6 @@ MAX_PATTERNS = 200_000
 _SWITCHES = ("yes", "no", "on", "off")
 
 Default = TypeVar("Default")
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like ``word``, or none when nothing is near."""
-    near = difflib.get_close_matches(word[:80], list(islice(known, 300)), n=1, cutoff=0.6)
-    return near[0] if near else None
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint that names the nearest known word, or none."""
-    near = nearest(word, known)
-    return f"did you mean `{near}`?" if near else None
 
 
 def one_of(words: Iterable[str]) -> str:
@@ -88,8 +75,8 @@ class Fields:
             near = nearest(key, known)
             if key not in instead and near is not None and near not in self.node.entries:
                 self._misspelt.add(near)
-            hint = f"did you mean `{near}`?" if near else None
-            message, hint = instead.get(key, (f"unknown key `{key}`{where}", hint))
+            others = f"did you mean `{near}`?" if near else f"there are: {', '.join(known)}"
+            message, hint = instead.get(key, (f"unknown key `{key}`{where}", others))
             self.source.fail(entry.place, "unknown-key", message, hint)
 
     def misspelt(self, *keys: str) -> bool:

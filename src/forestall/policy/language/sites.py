@@ -8,6 +8,7 @@ import msgspec
 
 from forestall.context.knowledge.template import TemplateError, parse_template
 from forestall.contracts.errors import Problem
+from forestall.contracts.nearest import did_you_mean
 from forestall.policy.language.cel import Expression, InvalidExpression, compile_expression
 from forestall.policy.language.clauses import CONDITION_VARIABLES, EVENT_VARIABLES
 from forestall.policy.language.compile import STEP_VARIABLES
@@ -28,7 +29,7 @@ from forestall.policy.language.model import (
     When,
 )
 from forestall.policy.language.parse import Located
-from forestall.policy.language.reader import MAX_PATTERNS, did_you_mean
+from forestall.policy.language.reader import MAX_PATTERNS
 
 NodePath = tuple[str | int, ...]
 

@@ -10,6 +10,7 @@ import msgspec
 
 from forestall.context.knowledge.template import TemplateError, parse_template
 from forestall.contracts.errors import Problem
+from forestall.contracts.nearest import did_you_mean
 from forestall.policy.language.cel import syntax
 from forestall.policy.language.declared import fields_of
 from forestall.policy.language.flow import END, Node, Path, flow, kind_of, ways
@@ -27,7 +28,6 @@ from forestall.policy.language.model import (
     Resolve,
 )
 from forestall.policy.language.offers import Offer, Offers
-from forestall.policy.language.reader import did_you_mean
 from forestall.policy.language.sites import Examined, NodePath, Site, playbook_steps
 
 
