@@ -136,6 +136,18 @@ it.each([
   expect(heard.filter((kind) => kind === "change").length - before).toBe(times);
 });
 
+it.each([
+  ["script", 0],
+  ["style", 1],
+])("hears of a %s that comes into the head %i times: a script shows nothing", async (tag, times) => {
+  const { page, window } = site("");
+  const heard: string[] = [];
+  stops.push(watch(page, () => undefined, { initial: 0, step: (state: number, { kind }: { kind: string }) => (heard.push(kind), [state, []] as const) }));
+  window.document.head.append(window.document.createElement(tag));
+  await window.happyDOM.waitUntilComplete();
+  expect(heard.filter((kind) => kind === "change")).toHaveLength(times);
+});
+
 const CIRCLE = ["/a", "/b", "/c", "/d"];
 type Ids = { visitor?: string; subject?: string };
 

@@ -36,7 +36,8 @@ def snippet(host: str, options: str = "") -> str:
     """Without messages: there is only a gateway here."""
     stub = (BUILT / "snippet.js").read_text()
     start = f'{{host: "{host}", key: "{BROWSER}", interface: false, {options}}}'
-    return f"<script>{stub};forestall.init({start})</script>"
+    leads = "forestall.on('leads', (leads) => (window.leads = leads))"
+    return f"<script>{stub};forestall.init({start});{leads}</script>"
 
 
 class Site:
@@ -54,6 +55,11 @@ class Site:
     def open(self, path: str = "") -> None:
         self.page.goto(SITE + path)
         self.page.wait_for_function(READY)
+
+    def lead(self, path: str = "") -> None:
+        """Open, and wait until the browser lets this tab send: what is flushed before has to wait."""
+        self.open(path)
+        self.page.wait_for_function("() => window.leads")
 
     def run(self, script: str) -> object:
         return self.page.evaluate(script)
@@ -78,7 +84,7 @@ READY = "() => !Array.isArray(window.forestall)"
 def test_what_a_page_tells_comes_into_the_log_in_order(browser: Browser, server: Running) -> None:
     context = browser.new_context()
     site = Site(context, snippet(server.base) + "<script>analytics.track('Cart Viewed')</script>")
-    site.open("cart?secret=1#x")
+    site.lead("cart?secret=1#x")
     site.run(
         "async () => { analytics.track('Payment Failed', {amount: 12.5});"
         " forestall.page('Checkout'); await forestall.flush() }"
@@ -100,7 +106,7 @@ def test_nobody_inherits_who_was_at_the_computer_before(browser: Browser, server
     token = tokens.sign(tokens.SubjectToken(subject_id="u1", expires=expires), SECRET)
     context = browser.new_context()
     site = Site(context, snippet(server.base, f'token: () => "{token}"'))
-    site.open()
+    site.lead()
     site.run(
         "async () => { forestall.track('a'); forestall.identify('u1', {plan: 'pro'});"
         " forestall.track('b'); await forestall.flush(); forestall.reset();"
@@ -119,7 +125,7 @@ def test_the_queue_survives_a_reload_while_the_server_is_away(
 ) -> None:
     context = browser.new_context()
     site = Site(context, snippet(server.base))
-    site.open()
+    site.lead()
     events = f"{server.base}/v1/events**"
     context.route(events, lambda route: route.abort())
     site.run("async () => { for (const n of 'abc') forestall.track(n); await forestall.flush() }")
@@ -223,7 +229,7 @@ def _asked(context: BrowserContext) -> list[str]:
 def test_nothing_is_kept_before_consent(browser: Browser, server: Running) -> None:
     context = browser.new_context()
     site = Site(context, snippet(server.base, 'consent: "required"'))
-    site.open()
+    site.lead()
     site.run("async () => { forestall.track('a'); await forestall.flush() }")
     kept = (
         "async () => [localStorage.length, (await indexedDB.databases()).length, document.cookie]"
@@ -261,7 +267,7 @@ def test_a_server_in_trouble_is_none_of_the_pages_business(
             route.abort()
 
     context.route(f"{server.base}/v1/events**", answer)
-    site.open()
+    site.lead()
     site.run(
         "async () => { window.thrown = []; addEventListener('error', (e) => thrown.push(e.message));"
         " addEventListener('unhandledrejection', (e) => thrown.push(String(e.reason)));"
@@ -280,10 +286,10 @@ def test_a_wrong_clock_is_set_right_by_the_servers(browser: Browser, server: Run
     context = browser.new_context()
     context.add_init_script("{ const real = Date.now; Date.now = () => real() + 5 * 3600e3 }")
     site = Site(context, snippet(server.base))
-    site.open()
+    site.lead()
     for name in "ab":
         site.run(f"async () => {{ forestall.track('{name}'); await forestall.flush() }}")
-    site.open()
+    site.lead()
     site.run("async () => { forestall.track('c'); await forestall.flush() }")
     ahead = [(record.time - record.received) / SECOND for record in server.records()]
     assert ahead[0] > 4 * 3600
@@ -306,7 +312,7 @@ def test_a_page_of_elsewhere_may_read_when_to_come_back(browser: Browser, server
         route.fulfill(status=429, headers=headers)
 
     context.route(f"{server.base}/v1/events**", answer)
-    site.open()
+    site.lead()
     site.run("async () => { forestall.track('a'); await forestall.flush() }")
     breaker = f"forestall.{server.base}.breaker"
     until = site.run(f"() => JSON.parse(localStorage['{breaker}']).until")

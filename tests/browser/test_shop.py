@@ -83,6 +83,9 @@ def _order(page: Page) -> None:
 
 def _dead_button(page: Page) -> None:
     page.get_by_role("button", name="Apply").click(click_count=4, delay=60)
+    # Now the drawer's list changes, which is no answer of the shop.
+    page.evaluate("() => forestall.track('Late News')")
+    page.locator(".told").get_by_text("late.news").wait_for()
 
 
 def _address(page: Page) -> None:

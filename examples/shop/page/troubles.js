@@ -48,7 +48,7 @@ export function troubles(drawer, go) {
       <p class="pale small">“Stage” makes you a new visitor, switches on what it takes, and opens the page.</p>
       <ol class="stages">${STAGES.map(([policy, , , then]) => html`<li><button class="stage" data-policy="${policy}">Stage</button><span><b>${policy}</b><span class="pale">${then}</span></span></li>`)}</ol>
       <h2>What the page told Forestall</h2>
-      <ol class="told" aria-label="Events of this page"></ol>
+      <div class="told"></div>
     </div>`;
   const [handle, inside] = [drawer.querySelector(".handle"), drawer.querySelector(".inside")];
   const open = (now) => {
@@ -80,7 +80,7 @@ export function troubles(drawer, go) {
     target.closest("li").setAttribute("aria-current", "step");
     say(stage[3]);
   });
-  const told = inside.querySelector(".told");
+  const told = apart(inside.querySelector(".told"));
   forestall.on("event", ({ type }) => {
     told.insertAdjacentHTML("afterbegin", html`<li>${type}</li>`);
     while (told.childElementCount > 12) told.lastElementChild.remove();
@@ -95,6 +95,16 @@ export function troubles(drawer, go) {
   };
   onChange(refresh);
   refresh();
+}
+
+/** A list in a tree of its own: what it shows is no answer of the shop to a click, and the SDK does not take it for one. */
+function apart(place) {
+  const root = place.attachShadow({ mode: "open" });
+  const style = new CSSStyleSheet();
+  style.replaceSync("ol { margin: 0; padding: 0; list-style: none } li:first-child { color: var(--fore) }");
+  root.adoptedStyleSheets = [style];
+  root.innerHTML = html`<ol aria-label="Events of this page"></ol>`;
+  return root.firstElementChild;
 }
 
 /** Sets the stage for a policy. */

@@ -135,6 +135,8 @@ function listen(page: Page): Stop {
     const seen = new Set<Node>();
     for (const { target: node, attributeName, addedNodes } of records) {
       if (seen.size >= CHANGES) break;
+      // A script that comes, such as our own, shows nothing.
+      if (addedNodes[0]?.nodeName === "SCRIPT") continue;
       seen.add(node);
       if (attributeName) {
         const element = node as Element;
