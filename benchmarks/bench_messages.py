@@ -26,6 +26,8 @@ EVENTS_PER_POST = 5
 INTERVENTIONS_PER_SECOND = 10
 IDLE = 10_000
 OPENING_AT_ONCE = 100
+PATIENCE = 10.0
+"""Seconds that the last answers and messages get."""
 QUICK: dict[str, object] = {"seconds": 5.0, "idle": (0,)}
 
 ASKED = """
@@ -100,10 +102,13 @@ async def _steady(
         if asking:
             watching[customer].sent = time.perf_counter()
         load.post(body)
-    deadline = loop.time() + 10
-    while loop.time() < deadline and not all(one.received for one in watching):
+    deadline = loop.time() + PATIENCE
+    while loop.time() < deadline and not (
+        load.unanswered == 0 and all(one.received for one in watching)
+    ):
         await asyncio.sleep(0.01)
     assert not load.refused, f"{load.refused} requests were refused"
+    assert not load.unanswered, f"{load.unanswered} requests were not answered"
 
 
 def _event(name: str, event_type: str, subject: str) -> dict[str, object]:
@@ -125,10 +130,11 @@ class Load:
         self._port = port
         self._free: list[_Connection] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self.refused = 0
+        self.refused = self.unanswered = 0
 
     def post(self, body: bytes) -> None:
         """Send now."""
+        self.unanswered += 1
         while self._free:
             connection = self._free.pop()
             if connection.open:
@@ -143,7 +149,7 @@ class Load:
         """Send in batches, one after the other."""
         for start in range(0, len(events), 500):
             self.post(msgspec.json.encode(events[start : start + 500]))
-            while self._tasks or not self._free:
+            while self.unanswered:
                 await asyncio.sleep(0.001)
 
     async def _connect(self, body: bytes) -> None:
@@ -180,6 +186,7 @@ class _Connection(asyncio.Protocol):
         head, end, body = self._answer.partition(b"\r\n\r\n")
         length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
         if end and len(body) >= int(length or 0):
+            self._load.unanswered -= 1
             self._load.refused += b" 202 " not in head[:16]
             self._answer = b""
             self._free.append(self)

@@ -170,6 +170,19 @@ def test_a_refusal_ends_the_run() -> None:
     run(work, Pretender())
 
 
+def test_a_request_without_an_answer_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "PATIENCE", 0.0)
+
+    async def work(port: int) -> None:
+        load, watching = Load(port), Watching()
+        load.unanswered = 1
+        watching.received = 1.0
+        with pytest.raises(AssertionError, match="1 requests were not answered"):
+            await bench._steady(load, ["customer-0"], [watching], 0.0)
+
+    run(work, Pretender())
+
+
 def test_a_stream_is_opened_with_a_token_of_its_customer() -> None:
     pretender = Pretender()
 
