@@ -278,6 +278,13 @@ def test_a_grant_is_given_once(tmp_path: Path) -> None:
     assert [code for _, _, code, _, _ in wrong(tmp_path, twice)] == ["duplicate-name"]
 
 
+def test_grants_without_a_name_are_told_as_that(tmp_path: Path) -> None:
+    nameless = FULL.replace(
+        "  actions:\n", "  actions:\n    - {chooses: [a]}\n    - {chooses: [b]}\n"
+    )
+    assert [code for _, _, code, _, _ in wrong(tmp_path, nameless)] == ["missing-key"] * 2
+
+
 @pytest.mark.parametrize("name", ["propose", "fill"])
 def test_no_lookup_is_named_like_an_answer(tmp_path: Path, name: str) -> None:
     (tmp_path / "more.yaml").write_text(

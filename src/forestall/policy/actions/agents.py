@@ -162,7 +162,8 @@ def _grants(spec: Fields, key: str, kind: str) -> tuple[Grant, ...]:
         )
         if name in found:
             fields.fail(kind, "duplicate-name", f"the {kind} `{name}` is granted already")
-        found.setdefault(name, grant)
+        elif name:
+            found[name] = grant
     return tuple(found.values())
 
 
