@@ -6,7 +6,8 @@
 #   make bench-peers  the same questions in Flink SQL, csp and DuckDB  (ARGS="csp --events 100000")
 #   make bench-retrieval  how well knowledge is found, on public questions (ARGS=--development)
 #   make bench-words  how well moods are told and personal data is found, on public data
-#   make soak    thousands of random cases for the engine and the conditions; takes an hour
+#   make soak    thousands of random cases for the engine and the conditions, and all properties with
+#                cases of chance; takes an hour
 #   make sdk     build the browser SDK, where a source of it changed
 #   make docs    write the reference of commands, errors and the browser SDK from the code
 #   make lock    pin the newest packages that fit pyproject.toml
@@ -22,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test check bench bench-peers bench-retrieval bench-words soak sdk docs lock setup servers data clean
 
 help:
-	@sed -n '2,12s/^#   //p' Makefile
+	@sed -n '2,13s/^#   //p' Makefile
 
 setup:
 	@PYTHON="$(PYTHON)" scripts/setup.sh
@@ -66,6 +67,7 @@ bench-words: setup data
 
 soak: setup servers data
 	$(BIN)/pytest -n $(JOBS) -m soak --timeout 7200 $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --hypothesis-profile chance tests/property
 
 docs: setup sdk
 	$(BIN)/python -m scripts.reference
