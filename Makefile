@@ -66,8 +66,7 @@ bench-words: setup data
 	@$(BIN)/python -m benchmarks.words
 
 soak: setup servers data
-	$(BIN)/pytest -n $(JOBS) -m soak --timeout 7200 $(ARGS)
-	$(BIN)/pytest -n $(JOBS) --hypothesis-profile chance tests/property
+	$(BIN)/pytest -n $(JOBS) -m "soak or hypothesis" --hypothesis-profile chance --timeout 7200 $(ARGS)
 
 docs: setup sdk
 	$(BIN)/python -m scripts.reference

@@ -35,6 +35,12 @@ function site(body: string, url = "https://shop.example/help?q=1"): Site {
   } as unknown as Page;
   return { page, window, found, emit: (signal) => found.push(signal) };
 }
+/** The kinds of what detectors are told of a page from now on. */
+function hearing(page: Page): string[] {
+  const heard: string[] = [];
+  stops.push(watch(page, () => undefined, { initial: 0, step: (state: number, { kind }: { kind: string }) => (heard.push(kind), [state, []] as const) }));
+  return heard;
+}
 const settled = (options: Partial<Options> = {}): Settled => settle({ key: "k", host: "https://f.example", ...options }, "") as Settled;
 
 it("tells an error by its kind, never by a value", () => {
@@ -126,8 +132,7 @@ it.each([
   ["<div data-private><input></div>", 0],
 ])("hears of what a script writes into %s: %i", (field, times) => {
   const { page, window } = site(`<button id="go">Go</button>${field}`);
-  const heard: string[] = [];
-  stops.push(watch(page, () => undefined, { initial: 0, step: (state: number, { kind }: { kind: string }) => (heard.push(kind), [state, []] as const) }));
+  const heard = hearing(page);
   const click = (): unknown => window.document.querySelector("#go")?.dispatchEvent(new window.MouseEvent("click", { bubbles: true, composed: true }));
   click();
   const before = heard.filter((kind) => kind === "change").length;
@@ -137,15 +142,23 @@ it.each([
 });
 
 it.each([
-  ["script", 0],
-  ["style", 1],
-])("hears of a %s that comes into the head %i times: a script shows nothing", async (tag, times) => {
+  [["script"], 0],
+  [["style"], 1],
+  [["script", "style"], 1],
+])("hears of %j that comes into the head %i times: a script alone shows nothing", async (tags, times) => {
   const { page, window } = site("");
-  const heard: string[] = [];
-  stops.push(watch(page, () => undefined, { initial: 0, step: (state: number, { kind }: { kind: string }) => (heard.push(kind), [state, []] as const) }));
-  window.document.head.append(window.document.createElement(tag));
+  const heard = hearing(page);
+  window.document.head.append(...tags.map((tag) => window.document.createElement(tag)));
   await window.happyDOM.waitUntilComplete();
   expect(heard.filter((kind) => kind === "change")).toHaveLength(times);
+});
+
+it("hears of a script that takes the place of what was shown", async () => {
+  const { page, window } = site("<main>Loading</main>");
+  const heard = hearing(page);
+  window.document.querySelector("main")?.replaceChildren(window.document.createElement("script"));
+  await window.happyDOM.waitUntilComplete();
+  expect(heard).toContain("change");
 });
 
 const CIRCLE = ["/a", "/b", "/c", "/d"];

@@ -1,6 +1,6 @@
 """The server's engine and that of pages make the same decisions.
 
-A few hundred examples in the ordinary suite, always the same ones; ``pytest -m soak`` takes 10,000
+A few hundred examples in the ordinary suite, always the same ones; ``make soak`` takes 10,000
 new histories and as many conditions (another number with ``FORESTALL_SOAK_EDGE``).
 """
 
@@ -30,12 +30,10 @@ from property.edge_server import NAMES, by_server, value_by_server
 SOAK = int(os.environ.get("FORESTALL_SOAK_EDGE", "10000"))
 ordinary = settings(
     max_examples=60,
-    derandomize=True,
-    deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-many = settings(ordinary, max_examples=SOAK, derandomize=False)
+many = settings(ordinary, max_examples=SOAK)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """The engine and the brute-force reference agree on every decision.
 
-500 examples in the ordinary suite, always the same ones; ``pytest -m soak`` takes 20,000 new ones
+500 examples in the ordinary suite, always the same ones; ``make soak`` takes 20,000 new ones
 (another number with the environment variable ``FORESTALL_SOAK_EXAMPLES``). Where
 ``FORESTALL_EXAMPLES_PART`` is set, the ordinary suite takes that part of its examples: 5 is a fifth.
 """
@@ -26,19 +26,15 @@ ALL_CHECKS = list(HealthCheck)
 
 
 def examples(count: int) -> settings:
-    """So many, and the same ones every time."""
+    """So many."""
     return settings(
         max_examples=count // PART,
-        derandomize=True,
-        deadline=None,
         suppress_health_check=ALL_CHECKS,
     )
 
 
 many = settings(
     max_examples=SOAK,
-    derandomize=False,
-    deadline=None,
     database=None,
     suppress_health_check=ALL_CHECKS,
 )

@@ -46,8 +46,6 @@ from scenario import START, event, on, records
 EXAMPLES = int(os.environ.get("FORESTALL_EXPLAIN_EXAMPLES", "150"))
 steadily = settings(
     max_examples=EXAMPLES,
-    derandomize=EXAMPLES == 150,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -16,7 +16,7 @@ from property.playbooks import lists, playbooks
 from property.policy_text import as_yaml
 
 WHEN = When(kind="event", steps=(Step(match=Match(types=("e.a",))),))
-ordinary = settings(max_examples=60, derandomize=True, deadline=None)
+ordinary = settings(max_examples=60)
 risks = st.sampled_from(["low", "high"])
 
 

@@ -8,7 +8,7 @@ from forestall.policy.language.parse import parse
 from property.policy_text import as_yaml
 from property.strategies import policies
 
-ordinary = settings(max_examples=150, derandomize=True, deadline=None)
+ordinary = settings(max_examples=150)
 
 
 @ordinary

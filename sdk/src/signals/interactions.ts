@@ -133,10 +133,10 @@ function listen(page: Page): Stop {
   const observer = new window.MutationObserver(guard((records: MutationRecord[]) => {
     look();
     const seen = new Set<Node>();
-    for (const { target: node, attributeName, addedNodes } of records) {
+    for (const { target: node, attributeName, addedNodes, removedNodes } of records) {
       if (seen.size >= CHANGES) break;
-      // A script that comes, such as our own, shows nothing.
-      if (addedNodes[0]?.nodeName === "SCRIPT") continue;
+      // A script that comes alone, such as our own, shows nothing.
+      if (addedNodes.length === 1 && !removedNodes.length && addedNodes[0]?.nodeName === "SCRIPT") continue;
       seen.add(node);
       if (attributeName) {
         const element = node as Element;

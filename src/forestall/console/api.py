@@ -26,9 +26,9 @@ from forestall.ingest.exchange import (
     Send,
     json,
     problem,
+    read_json,
     respond,
 )
-from forestall.ingest.letter import misread
 from forestall.intervene.approvals import Status
 from forestall.intervene.approving import Approving
 from forestall.intervene.authority import People, UnknownPerson, Who
@@ -119,11 +119,7 @@ class Call(msgspec.Struct, frozen=True):
 
     def read(self, shape: type[T]) -> T:
         """The body as ``shape``. Raises ``Refuse``."""
-        try:
-            return msgspec.json.decode(self.body, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            told = f"the body is not as it should be: {misread(error, self.body)}"
-            raise Refuse(400, "invalid-json", told) from None
+        return read_json(self.body, shape)
 
 
 def _approvals(office: Office, call: Call) -> Response:

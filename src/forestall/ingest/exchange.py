@@ -7,11 +7,14 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from forestall.ingest.letter import misread
+
+T = TypeVar("T")
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -56,6 +59,15 @@ class Response(msgspec.Struct, frozen=True):
 def json(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
     """``value`` as JSON."""
     return Response(status, _encode(value), headers=headers or {})
+
+
+def read_json(body: bytes, shape: type[T]) -> T:
+    """``body`` as ``shape``. Raises ``Refuse``."""
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        told = f"the body is not as it should be: {misread(error, body)}"
+        raise Refuse(400, "invalid-json", told) from None
 
 
 def problem(refuse: Refuse) -> Response:

@@ -5,7 +5,6 @@ letter, submitted to the committer, and answered once that says it is durable.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
 
 import msgspec
 
@@ -26,18 +25,10 @@ from forestall.ingest.exchange import (
     json,
     media_type,
     problem,
+    read_json,
     respond,
 )
-from forestall.ingest.letter import (
-    ESSENTIAL,
-    Admitted,
-    Answer,
-    Letter,
-    Refusal,
-    Refused,
-    Sender,
-    misread,
-)
+from forestall.ingest.letter import ESSENTIAL, Admitted, Answer, Letter, Refusal, Refused, Sender
 from forestall.ingest.placing import Desk
 from forestall.ingest.sources import READERS, segment
 from forestall.ingest.writers import Writers, credential
@@ -48,7 +39,6 @@ from forestall.log.port import LogFull
 from forestall.privacy import tokens
 from forestall.privacy.vault import Identity
 
-T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
 EVENTS = "/v1/events"
@@ -388,7 +378,7 @@ class Gateway:
         secret = self._settings.tokens.secret
         if secret is None:
             raise Refuse(501, "no-token-secret", "this server has no [tokens] secret to sign with")
-        anonymous = _decode(body or b"{}", _Visitor).anonymous_id or self._desk.ids()
+        anonymous = read_json(body or b"{}", _Visitor).anonymous_id or self._desk.ids()
         if not SHORTEST_ANONYMOUS_ID <= len(anonymous) <= 256:
             raise Refuse(422, "weak-anonymous-id", "an anonymous id has 16 to 256 characters")
         if await self._committer.ask(lambda: self._signed_in(anonymous)):
@@ -410,7 +400,7 @@ class Gateway:
         body = await request.body(self._settings.ingest.max_batch_bytes)
         if not self._sender(credential(request.headers, request.query)).internal:
             raise Refuse(403, "internal-only", "retry with `forestall quarantine retry`")
-        wanted = _decode(body, _Retry)
+        wanted = read_json(body, _Retry)
         numbers = None if wanted.all else wanted.ids
         found = await self._committer.ask(
             lambda: list(quarantine.entries(self._desk.connection, self._desk.keys, numbers))
@@ -483,11 +473,3 @@ def _as_then(checked: Admitted | Refusal, entry: quarantine.Entry) -> Admitted |
     if isinstance(checked, Admitted) and checked.time is None:
         return msgspec.structs.replace(checked, time=entry.received)
     return checked
-
-
-def _decode(body: bytes, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        told = f"the body is not as it should be: {misread(error, body)}"
-        raise Refuse(400, "invalid-json", told) from None
